@@ -1,0 +1,1 @@
+"""The device side of Outfitter: installs software and configuration, and proves the result."""

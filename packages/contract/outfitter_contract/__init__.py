@@ -1,0 +1,1 @@
+"""What server, agent and update application share: states, topics, job documents."""

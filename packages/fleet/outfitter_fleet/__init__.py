@@ -1,0 +1,1 @@
+"""Virtual devices, the demonstration and the benchmarks of Outfitter (not published)."""

@@ -1,0 +1,1 @@
+"""One module a noun: AWS-shaped parameters to service calls and back."""

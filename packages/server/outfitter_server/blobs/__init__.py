@@ -1,0 +1,1 @@
+"""Cellar: object bytes behind the Blobs port."""

@@ -1,0 +1,1 @@
+"""The door for people, functions and SDKs: one port, all services."""

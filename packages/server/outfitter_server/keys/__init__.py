@@ -1,0 +1,1 @@
+"""Cellar: the installation's certificate authority and server certificates on disk."""

@@ -1,0 +1,1 @@
+"""Composition: the commands of outfitterd, the real clock, and all wiring."""

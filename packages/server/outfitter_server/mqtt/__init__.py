@@ -1,0 +1,1 @@
+"""MQTT as values: packets, topics, sessions; no I/O."""

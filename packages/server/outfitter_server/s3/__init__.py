@@ -1,0 +1,1 @@
+"""The door for objects: S3's REST-XML on the https port."""

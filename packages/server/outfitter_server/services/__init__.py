@@ -1,0 +1,1 @@
+"""Read, decide, write, publish: one module a noun; the committer that owns the only write transaction."""

@@ -1,0 +1,222 @@
+"""The committer: owner of the only write transaction.
+
+Every mutation is a value (a lane and a request) sent to it. A batch is what arrived since the last one began; it is
+read, decided and written inside one transaction, and only after the commit do answers go out, in the order of arrival,
+and then the effects. There is no timer: an idle server answers at once, a busy one batches by itself.
+
+Batches run on the event loop's thread: they are bounded, and no interpreter lock passes back and forth (docs/adr tells
+the measurement). Heavy steps (a rollout chunk of thousands of rows) run in one worker thread, where SQLite releases the
+interpreter; what arrives meanwhile waits for the step and no longer.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+from outfitter_server.base.refusals import Refusal, Unavailable
+from outfitter_server.services.effects import Effect
+from outfitter_server.services.ports import Store, Transaction
+
+BATCH_MAX: Final = 1_000
+QUEUE_MAX: Final = 20_000
+
+Result = TypeVar("Result")
+Change = Callable[["Batch"], Result]
+Outcome = Any  # an answer, or the Exception (mostly a Refusal) to answer with
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Batch:
+    """One open transaction with its time (milliseconds since the epoch) and what is to be told after the commit."""
+
+    tx: Transaction
+    now: int
+    effects: list[Effect] = field(default_factory=list)
+
+    def emit(self, effect: Effect) -> None:
+        """Tell this after the commit; dropped with the request when the request is refused."""
+        self.effects.append(effect)
+
+
+class Lane(Protocol):
+    """How requests of one kind are applied to a batch."""
+
+    def apply(self, batch: Batch, requests: Sequence[Any]) -> list[Outcome]:
+        """One outcome a request, in order. A refused request leaves no trace in ``batch``."""
+
+
+class ChangeLane:
+    """The lane of everything that is not hot: each request is a function of the batch, in a savepoint of its own."""
+
+    def apply(self, batch: Batch, requests: Sequence[Change[Any]]) -> list[Outcome]:
+        """Call each; a Refusal undoes what that one did."""
+        outcomes: list[Outcome] = []
+        for change in requests:
+            mark = len(batch.effects)
+            try:
+                with batch.tx.savepoint():
+                    outcomes.append(change(batch))
+            except Refusal as refusal:
+                del batch.effects[mark:]
+                outcomes.append(refusal)
+        return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    lane: Lane
+    request: Any
+    reply: Callable[[Outcome], None]
+
+
+class Committer:
+    """Batches mutations into transactions on one Store. Construct and use it on the event loop's thread."""
+
+    def __init__(self, store: Store, clock: Callable[[], int], *, batch_max: int = BATCH_MAX) -> None:
+        """``clock`` gives milliseconds since the epoch."""
+        self._store = store
+        self._clock = clock
+        self._batch_max = batch_max
+        self._queue: deque[_Entry] = deque()
+        self._heavy: deque[_Entry] = deque()
+        self._scheduled = False
+        self._busy = False
+        self._listeners: list[Callable[[Sequence[Effect]], None]] = []
+        self._room_waiters: list[Callable[[], None]] = []
+        self._changes = ChangeLane()
+        self._heavy_task: asyncio.Task[None] | None = None
+        self.batches = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the doors should stop reading from their sockets."""
+        return len(self._queue) >= QUEUE_MAX
+
+    def when_room(self, callback: Callable[[], None]) -> None:
+        """Call back, once, when the queue has room again."""
+        self._room_waiters.append(callback)
+
+    def listen(self, listener: Callable[[Sequence[Effect]], None]) -> None:
+        """Hear the effects of each batch, on the loop's thread, after its answers."""
+        self._listeners.append(listener)
+
+    def submit(self, lane: Lane, request: Any, reply: Callable[[Outcome], None]) -> None:
+        """Queue a request; ``reply`` is called on the loop's thread after the commit that contains it."""
+        self._queue.append(_Entry(lane, request, reply))
+        self._schedule()
+
+    async def change(self, change: Change[Result], *, heavy: bool = False) -> Result:
+        """Apply a function to a batch and return its result once it is durable.
+
+        Raises:
+            Refusal: what the function raised; nothing of it was kept.
+            Unavailable: the disk is full; nothing was kept.
+        """
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        entry = _Entry(self._changes, change, lambda outcome: _resolve(future, outcome))
+        (self._heavy if heavy else self._queue).append(entry)
+        self._schedule()
+        outcome = await future
+        if isinstance(outcome, BaseException):
+            raise outcome
+        result: Result = outcome
+        return result
+
+    def read(self, question: Callable[[Transaction], Result]) -> Result:
+        """Ask the committed state; on the loop's thread, so the question must be answered by an index."""
+        with self._store.read() as tx:
+            return question(tx)
+
+    async def drain(self) -> None:
+        """Return when nothing is queued or under way."""
+        while self._queue or self._heavy or self._busy:
+            await self.change(lambda _batch: None)
+            if self._heavy_task is not None:
+                await self._heavy_task
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._busy:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._busy:
+            return
+        if self._queue:
+            take = min(len(self._queue), self._batch_max)
+            self._deliver(*self._run([self._queue.popleft() for _ in range(take)]))
+            while self._room_waiters and not self.full:
+                self._room_waiters.pop()()
+        if self._heavy:
+            self._busy = True
+            self._heavy_task = asyncio.get_running_loop().create_task(self._run_heavy(self._heavy.popleft()))
+        elif self._queue:
+            self._schedule()
+
+    async def _run_heavy(self, entry: _Entry) -> None:
+        try:
+            done = await asyncio.to_thread(self._run, [entry])
+        finally:
+            self._busy = False
+        self._deliver(*done)
+        if self._queue or self._heavy:
+            self._schedule()
+
+    def _run(self, entries: list[_Entry]) -> tuple[list[tuple[_Entry, Outcome]], list[Effect]]:
+        self.batches += 1
+        try:
+            return self._attempt(entries)
+        except Unavailable as refusal:
+            return [(entry, refusal) for entry in entries], []
+        except Exception as error:
+            if len(entries) == 1:
+                _log.exception("a request failed")
+                return [(entries[0], error)], []
+        # One bad request must harm no other: replay each in a transaction of its own.
+        done: list[tuple[_Entry, Outcome]] = []
+        effects: list[Effect] = []
+        for entry in entries:
+            outcomes, told = self._run([entry])
+            done += outcomes
+            effects += told
+        return done, effects
+
+    def _attempt(self, entries: list[_Entry]) -> tuple[list[tuple[_Entry, Outcome]], list[Effect]]:
+        done: list[tuple[_Entry, Outcome]] = []
+        with self._store.write() as tx:
+            batch = Batch(tx, self._clock())
+            start = 0
+            while start < len(entries):
+                lane, end = entries[start].lane, start + 1
+                while end < len(entries) and entries[end].lane is lane:
+                    end += 1
+                group = entries[start:end]
+                outcomes = lane.apply(batch, [entry.request for entry in group])
+                done += zip(group, outcomes, strict=True)
+                start = end
+        return done, batch.effects
+
+    def _deliver(self, done: list[tuple[_Entry, Outcome]], effects: Sequence[Effect]) -> None:
+        for entry, outcome in done:
+            try:
+                entry.reply(outcome)
+            except Exception:
+                _log.exception("an answer could not be delivered")
+        if effects:
+            for listener in self._listeners:
+                try:
+                    listener(effects)
+                except Exception:
+                    _log.exception("an effect could not be told")
+
+
+def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    with contextlib.suppress(asyncio.InvalidStateError):
+        future.set_result(outcome)

@@ -1,0 +1,1 @@
+"""Cellar: durable state behind the Store port, one adapter a database."""

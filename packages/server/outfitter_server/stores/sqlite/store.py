@@ -1,0 +1,158 @@
+"""The Store port on SQLite: WAL, ``synchronous=FULL``, one writer connection, one reader connection.
+
+A commit is one fdatasync of the log. Checkpoints are PASSIVE, on a connection of their own, and ours: SQLite's own
+would run inside some unlucky request.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, cast
+
+from outfitter_server.base.refusals import Unavailable
+from outfitter_server.services.ports import Row, Transaction, Value
+from outfitter_server.stores.sqlite.statements import load_migrations, load_statements
+
+FILE_NAME: Final = "state.sqlite3"
+_CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
+_CACHE_KIB: Final = 32 * 1024
+_STATEMENTS_CACHED: Final = 512
+
+
+class SqliteTransaction:
+    """Named statements on one connection; see the Transaction port."""
+
+    def __init__(self, connection: sqlite3.Connection, statements: Mapping[str, str]) -> None:
+        """``statements`` maps names to SQL with ``:name`` placeholders."""
+        self._connection = connection
+        self._statements = statements
+        self._savepoints = 0
+
+    def one(self, statement: str, /, **values: Value) -> Row | None:
+        """The first row, or None."""
+        rows = self._connection.execute(self._statements[statement], values).fetchall()
+        return cast("Row", rows[0]) if rows else None
+
+    def all(self, statement: str, /, **values: Value) -> list[Row]:
+        """Every row."""
+        return cast("list[Row]", self._connection.execute(self._statements[statement], values).fetchall())
+
+    def run(self, statement: str, /, **values: Value) -> int:
+        """Execute; the number of rows changed."""
+        return self._connection.execute(self._statements[statement], values).rowcount
+
+    def run_many(self, statement: str, rows: Iterable[Mapping[str, Value]], /) -> None:
+        """Execute once for each row."""
+        self._connection.executemany(self._statements[statement], rows)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what happens inside when an exception leaves it."""
+        self._savepoints += 1
+        name = f"s{self._savepoints}"
+        self._connection.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute(f"ROLLBACK TO {name}")
+            raise
+        finally:
+            self._connection.execute(f"RELEASE {name}")
+            self._savepoints -= 1
+
+
+class SqliteStore:
+    """The embedded default. Construct it once a data folder; it migrates to the newest schema."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open (or make) ``folder/state.sqlite3``.
+
+        Raises:
+            Unavailable: the file cannot be opened or is from a newer release.
+        """
+        self._path = folder / FILE_NAME
+        self._statements = load_statements()
+        self._writer = self._connect()
+        migrate(self._writer)
+        self._reader = self._connect()
+        self._reader.execute("PRAGMA query_only=1")
+        self._keeper = self._connect()
+        self._write_tx = SqliteTransaction(self._writer, self._statements)
+        self._read_tx = SqliteTransaction(self._reader, self._statements)
+        self._path.chmod(0o600)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """The only write transaction; see the port."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            yield self._write_tx
+            self._writer.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._rollback()
+            if _is_disk_trouble(error):
+                raise Unavailable(f"the data folder cannot be written: {error}; free some space and retry") from error
+            raise
+        except BaseException:
+            self._rollback()
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A read snapshot; see the port."""
+        self._reader.execute("BEGIN")
+        try:
+            yield self._read_tx
+        finally:
+            self._reader.execute("COMMIT")
+
+    def maintain(self) -> None:
+        """Checkpoint the log when it has grown."""
+        log = Path(f"{self._path}-wal")
+        if log.exists() and log.stat().st_size > _CHECKPOINT_BYTES:
+            self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def close(self) -> None:
+        """Close every connection; the last one folds the log into the file."""
+        for connection in (self._keeper, self._reader, self._writer):
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS_CACHED
+        )
+        connection.row_factory = sqlite3.Row
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "wal_autocheckpoint=0",
+            "foreign_keys=OFF",
+            "busy_timeout=10000",
+            f"cache_size=-{_CACHE_KIB}",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        return connection
+
+    def _rollback(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a database to the newest schema, one migration a transaction; ``user_version`` counts them.
+
+    Raises:
+        Unavailable: the database is from a newer release.
+    """
+    (current,) = connection.execute("PRAGMA user_version").fetchone()
+    migrations = load_migrations()
+    if current > len(migrations):
+        raise Unavailable(f"the data folder is at schema {current}, this release knows {len(migrations)}: upgrade outfitterd")
+    for number, script in enumerate(migrations[current:], start=current + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _is_disk_trouble(error: sqlite3.OperationalError) -> bool:
+    return (error.sqlite_errorcode & 0xFF) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)

@@ -1,0 +1,1 @@
+"""Pure rules of the registry: things, types, groups, packages."""
