@@ -1,10 +1,14 @@
-# Every target installs what it needs by itself: Python 3.11, make and git are enough.
+# Every target installs what it needs by itself: Python 3.11 or newer, make and git are enough.
 PYTHON ?= python3
 BIN := .venv/bin
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: install demo test check bench format clean
-install: .venv/installed
+.PHONY: help install demo test check bench format schema tables clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
+
+install: .venv/installed ## everything into .venv; quiet and quick when nothing changed
 
 .venv/installed: $(INPUTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -12,7 +16,7 @@ install: .venv/installed
 	@$(BIN)/uv sync --quiet --frozen --all-packages
 	@touch $@
 
-demo: install ## the mission on an empty machine: one server, real agents, a table at the end
+demo: install ## the mission on an empty machine: one server, real agents, a table at the end (KEEP=1 leaves it running)
 	@$(BIN)/python -m outfitter_fleet.demo $(if $(KEEP),--keep)
 
 test: install ## every test
@@ -24,12 +28,18 @@ check: install ## format, lint, types, import walls
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: install
+bench: install ## the benchmarks, as a table
+	@$(BIN)/python -m outfitter_fleet.load
+
+format: install ## put the source in the house's format, repair what lint can repair
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: install ## the benchmarks, as tables
-	@$(BIN)/python -m outfitter_fleet.load
+schema: install ## write stores/sqlite/schema.sql anew from the migrations
+	@$(BIN)/python -m outfitter_fleet.tables schema
 
-clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
+tables: install ## write the tables of docs/reference anew from the contract
+	@$(BIN)/python -m outfitter_fleet.tables reference
+
+clean: ## remove what the other targets made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo

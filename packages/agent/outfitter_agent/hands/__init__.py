@@ -1,0 +1,1 @@
+"""What touches the world: the broker, downloads, slots, the journal, restarts."""

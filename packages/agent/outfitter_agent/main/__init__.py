@@ -1,0 +1,1 @@
+"""Settings, the loop that joins plans to hands, the command."""

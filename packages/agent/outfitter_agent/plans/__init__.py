@@ -1,0 +1,1 @@
+"""Pure: one module an operation; generators that yield effects and receive their results."""

@@ -1,0 +1,1 @@
+"""Pure: software, versions, device types, compatibility."""

@@ -1,0 +1,1 @@
+"""boto3: the only room that knows an endpoint."""

@@ -1,0 +1,1 @@
+"""Wiring and the entry of the command."""

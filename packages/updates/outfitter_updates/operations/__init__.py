@@ -1,0 +1,1 @@
+"""Pure: an intention in, CreateJob arguments out."""
