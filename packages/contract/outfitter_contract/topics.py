@@ -76,4 +76,4 @@ def parse_request(topic: str) -> JobsRequest | None:
 def is_jobs_topic(topic: str) -> bool:
     """Whether a topic lies in some thing's jobs namespace."""
     parts = topic.split("/", 4)
-    return len(parts) == 5 and parts[0] == "$aws" and parts[1] == "things" and parts[3] == "jobs"  # noqa: PLR2004
+    return len(parts) == 5 and parts[0] == "$aws" and parts[1] == "things" and parts[3] == "jobs"  # noqa: PLR2004 - the depth of the grammar
