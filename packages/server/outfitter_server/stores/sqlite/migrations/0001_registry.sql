@@ -92,6 +92,7 @@ CREATE TABLE policies (
     created_at INTEGER NOT NULL,
     modified_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX policies_by_creation ON policies (created_at, name);
 
 CREATE TABLE policy_versions (
     policy TEXT NOT NULL,
