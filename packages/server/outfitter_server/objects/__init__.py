@@ -1,1 +1,1 @@
-"""Pure rules of the object store: keys, ranges, checksums, listings."""
+"""The rules of the file store: names, URLs, ranges, conditions, listings, checksums, CORS, policies. Pure."""
