@@ -1,0 +1,130 @@
+"""Job documents: what the update application writes and the device reads.
+
+    {"operation": "install", "url": "https://…", "forced": false,
+     "name": "pump", "version": "1.4.0", "sha256": "<64 hex digits>", "size": 123456}
+
+``operation`` and ``url`` are required, ``forced`` is false when absent, the rest is optional and checked when given.
+Members that are not known here are ignored, so that a newer server can say more. ``forced`` and ``size`` are also
+taken as text (``"true"``, ``"1024"``): a parameter placeholder always leaves text behind.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from outfitter_contract.operations import NEEDS_URL, Operation
+
+URL_LENGTH_MAX: Final = 8192
+NAME_LENGTH_MAX: Final = 128
+VERSION_TEXT_LENGTH_MAX: Final = 64
+SIZE_MAX: Final = 1 << 50
+
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
+_FORCED: Final = {True: True, False: False, "true": True, "false": False}
+
+
+class DocumentError(ValueError):
+    """The document is malformed; the message says which member and why."""
+
+
+class UnknownOperation(DocumentError):  # noqa: N818 - reads as the answer that it becomes
+    """The document asks for something that this side does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDocument:
+    """A job document, parsed."""
+
+    operation: Operation
+    url: str
+    """Where the data is: a (pre-signed) URL, or in a document not yet delivered a placeholder for one."""
+    forced: bool = False
+    """Whether a version that is not newer than the running one may be installed."""
+    name: str | None = None
+    """The software's name."""
+    version: str | None = None
+    """The version that the image must carry."""
+    sha256: str | None = None
+    """Digest of the image file, 64 lower-case hex digits."""
+    size: int | None = None
+    """Length of the image file in bytes."""
+
+
+def parse_document(value: object) -> JobDocument:
+    """The document in a decoded JSON value; raises UnknownOperation or DocumentError."""
+    if not isinstance(value, Mapping):
+        raise DocumentError("the job document is not a JSON object")
+    operation = _operation(value.get("operation"))
+    url = _text(value, "url", URL_LENGTH_MAX)
+    if url is None and operation in NEEDS_URL:
+        raise DocumentError(f"the job document has no 'url', which {operation} needs")
+    return JobDocument(
+        operation=operation,
+        url=url or "",
+        forced=_forced(value.get("forced", False)),
+        name=_text(value, "name", NAME_LENGTH_MAX),
+        version=_text(value, "version", VERSION_TEXT_LENGTH_MAX),
+        sha256=_sha256(value),
+        size=_size(value),
+    )
+
+
+def build_document(document: JobDocument) -> dict[str, object]:
+    """The JSON object for a document; optional members that are None are left out."""
+    members: dict[str, object] = {
+        "operation": document.operation.value,
+        "url": document.url,
+        "forced": document.forced,
+    }
+    optional = {
+        "name": document.name,
+        "version": document.version,
+        "sha256": document.sha256,
+        "size": document.size,
+    }
+    return members | {key: value for key, value in optional.items() if value is not None}
+
+
+def _operation(word: object) -> Operation:
+    if not isinstance(word, str) or not word:
+        raise DocumentError("the job document has no 'operation'")
+    try:
+        return Operation(word)
+    except ValueError:
+        raise UnknownOperation(f"operation '{word[:64]}' is not known to this agent") from None
+
+
+def _text(members: Mapping[str, object], key: str, length_max: int) -> str | None:
+    value = members.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= length_max or not value.isprintable():
+        raise DocumentError(f"'{key}' of the job document is not a text of 1 to {length_max} characters")
+    return value
+
+
+def _forced(value: object) -> bool:
+    if isinstance(value, (bool, str)) and value in _FORCED:
+        return _FORCED[value]
+    raise DocumentError("'forced' of the job document is neither true nor false")
+
+
+def _sha256(members: Mapping[str, object]) -> str | None:
+    value = members.get("sha256")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise DocumentError("'sha256' of the job document is not 64 hex digits")
+    return value.lower()
+
+
+def _size(members: Mapping[str, object]) -> int | None:
+    value = members.get("size")
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(SIZE_MAX)):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= SIZE_MAX:
+        raise DocumentError("'size' of the job document is not a number of bytes above 0")
+    return value
