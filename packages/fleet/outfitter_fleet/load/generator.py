@@ -1,0 +1,220 @@
+"""The load generator: ``python -m outfitter_fleet.load.generator PLAN.json``, one line ``result [...]`` at the end.
+
+Each connection is a closed loop: publish, wait for PUBACK and for the answer, publish again. Requests are encoded before
+the clock runs, so that the core that it runs on is busy with the protocol and little else.
+"""
+
+import asyncio
+import os
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Final, cast
+
+import msgspec
+import uvloop
+
+from outfitter_fleet.load import packets
+from outfitter_fleet.load.plan import Client, Plan, Round
+
+_CONNECTING_MAX: Final = 16
+_CONNECT_SECONDS: Final = 20.0
+
+
+class LoadFailed(Exception):  # noqa: N818 - what happened, not whose fault it is
+    """The server refused, dropped or misunderstood something; figures would mean nothing."""
+
+
+class Meter:
+    """The times of whole round trips, in seconds, while a round is on."""
+
+    def __init__(self) -> None:
+        """Not recording yet."""
+        self.recording = False
+        self.stopping = False
+        self.times: list[float] = []
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(self, reason: str) -> None:
+        """End the run; the first reason is told."""
+        if not self.failure.done() and not self.stopping:
+            self.failure.set_exception(LoadFailed(reason))
+
+    async def round(self, seconds: float) -> Round:
+        """Measure one round."""
+        self.times = []
+        began = time.perf_counter()
+        self.recording = True
+        await self.during(seconds)
+        self.recording = False
+        elapsed = time.perf_counter() - began
+        times = sorted(self.times)
+        if not times:
+            raise LoadFailed(f"no answer came in {seconds:g} s")
+        return Round(
+            rate=len(times) / elapsed,
+            p50_ms=times[len(times) // 2] * 1000,
+            p99_ms=times[min(len(times) - 1, len(times) * 99 // 100)] * 1000,
+        )
+
+    async def during(self, seconds: float) -> None:
+        """Let the load run so long, or fail with it."""
+        done, _ = await asyncio.wait({self.failure}, timeout=seconds)
+        for failure in done:
+            failure.result()
+
+
+class Connection(asyncio.Protocol):
+    """One device: its packets, made beforehand, and where it is in its round trip."""
+
+    def __init__(self, client: Client, meter: Meter) -> None:
+        """Encode everything that will be sent."""
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._client = client
+        self._meter = meter
+        self._requests = [
+            (
+                packets.publish(number, client.topic, exchange.payload.encode()),
+                number.to_bytes(2),
+                exchange.expected.encode(),
+            )
+            for number, exchange in enumerate(client.exchanges, start=1)
+        ]
+        self._answer = client.answer.encode()
+        self._left = b""
+        self._turn = 0
+        self._missing = 0
+        self._sent_at = 0.0
+        self._packet_id = b""
+        self._expected = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say who we are."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(packets.connect(self._client.client_id))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A dropped connection spoils the measurement."""
+        self._fail(f"lost its connection: {exc}")
+
+    def data_received(self, data: bytes) -> None:
+        """Take packets apart and, when a round trip is whole, begin the next with the same write."""
+        found, self._left = packets.split(self._left + data)
+        out = b""
+        for first, body in found:
+            kind = first & 0xF0
+            if kind == packets.PUBLISH:
+                out += self._answered(first, body)
+            elif kind == packets.PUBACK:
+                if body[:2] != self._packet_id:
+                    self._fail(f"got a PUBACK that it did not wait for: {body.hex()}")
+                self._missing &= ~1
+            else:
+                self._greeted(kind, body)
+                continue
+            if self._missing == 0:
+                out += self._next()
+        if out:
+            self._transport.write(out)
+
+    def begin(self) -> None:
+        """Start the loop."""
+        self._transport.write(self._next())
+
+    def close(self) -> None:
+        """Leave politely."""
+        self._transport.write(packets.DISCONNECT)
+        self._transport.close()
+
+    def _next(self) -> bytes:
+        now = time.perf_counter()
+        if self._sent_at and self._meter.recording:
+            self._meter.times.append(now - self._sent_at)
+        if self._meter.stopping:
+            self._missing = 4
+            return b""
+        packet, self._packet_id, self._expected = self._requests[self._turn]
+        self._turn = (self._turn + 1) % len(self._requests)
+        self._missing = 3
+        self._sent_at = now
+        return packet
+
+    def _answered(self, first: int, body: bytes) -> bytes:
+        topic, packet_id, payload = packets.published(first, body)
+        if topic != self._answer or self._expected not in payload:
+            self._fail(f"got on {topic.decode()}: {payload[:300].decode(errors='replace')}")
+        self._missing &= ~2
+        return packets.puback(packet_id) if packet_id else b""
+
+    def _greeted(self, kind: int, body: bytes) -> None:
+        if kind == packets.CONNACK and body[1] == 0 and self._client.listen is not None:
+            self._transport.write(packets.subscribe(1, self._client.listen))
+        elif (kind == packets.CONNACK and body[1] == 0) or (kind == packets.SUBACK and body[2] <= 1):
+            self.ready.set_result(None)
+        else:
+            self._fail(f"was refused: packet {kind:#x} {body.hex()}")
+
+    def _fail(self, reason: str) -> None:
+        reason = f"{self._client.client_id} {reason}"
+        if not self.ready.done():
+            self.ready.set_exception(LoadFailed(reason))
+        self._meter.fail(reason)
+
+
+def tls_context(plan: Plan, client: Client) -> ssl.SSLContext | None:
+    """The client's identity; None for plain connections."""
+    if plan.ca is None or client.certificate is None:
+        return None
+    context = ssl.create_default_context(cafile=plan.ca)
+    context.load_cert_chain(client.certificate, client.key)
+    return context
+
+
+async def join(plan: Plan, client: Client, meter: Meter, gate: asyncio.Semaphore) -> Connection:
+    """Connect one device and subscribe it."""
+    async with gate, asyncio.timeout(_CONNECT_SECONDS):
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(client, meter), plan.host, plan.port, ssl=tls_context(plan, client)
+        )
+        await connection.ready
+        return connection
+
+
+async def generate(plan: Plan) -> list[Round]:
+    """Connect all, run all rounds, disconnect all.
+
+    Raises:
+        LoadFailed: see there.
+    """
+    meter, gate = Meter(), asyncio.Semaphore(_CONNECTING_MAX)
+    connections = await asyncio.gather(*(join(plan, client, meter, gate) for client in plan.clients))
+    for connection in connections:
+        connection.begin()
+    await meter.during(plan.warm_up_seconds)
+    rounds = [await meter.round(plan.round_seconds) for _ in range(plan.rounds)]
+    meter.stopping = True
+    await asyncio.sleep(0.1)
+    for connection in connections:
+        connection.close()
+    await asyncio.sleep(0.1)
+    meter.failure.cancel()
+    return rounds
+
+
+def main() -> int:
+    """Run the plan in the file that the only argument names."""
+    plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
+    if plan.core is not None:
+        os.sched_setaffinity(0, {plan.core})
+    try:
+        rounds = uvloop.run(generate(plan))
+    except (LoadFailed, OSError, TimeoutError) as error:
+        print(f"failed {type(error).__name__}: {error}", flush=True)
+        return 1
+    print("result", msgspec.json.encode(rounds).decode(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
