@@ -4,6 +4,7 @@ Times are milliseconds since the epoch inside the server; doors print AWS's seco
 thousands are made each second and a frozen dataclass costs ten times as much to make.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -76,10 +77,11 @@ class GetPending(msgspec.Struct, frozen=True):
 
 
 class StartNext(msgspec.Struct, frozen=True, kw_only=True):
-    """StartNextPendingJobExecution."""
+    """StartNextPendingJobExecution; ``problem`` as in Update."""
 
     thing: str
     details: dict[str, str] | None = None
+    problem: str | None = None
 
 
 class Describe(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +94,11 @@ class Describe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """UpdateJobExecution; ``status`` is the text that the device sent."""
+    """UpdateJobExecution; ``status`` is the text that the device sent.
+
+    ``problem`` says what is wrong with the other fields, if anything: the service looks at them last, after existence,
+    version and transition, so the door hands the finding on instead of refusing at once.
+    """
 
     thing: str
     job: str
@@ -102,6 +108,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     number: int | None = None
     include_state: bool = False
     include_document: bool = False
+    problem: str | None = None
 
 
 DeviceRequest = GetPending | StartNext | Describe | Update
@@ -150,3 +157,88 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     pending: tuple[Execution, ...]
     head: JobHead | None
     now: int
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many executions of a job are in each status; names as the store's columns."""
+
+    queued: int = 0
+    in_progress: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    rejected: int = 0
+    timed_out: int = 0
+    removed: int = 0
+    canceled: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Executions that have not ended."""
+        return self.queued + self.in_progress
+
+    def moved(self, deltas: Mapping[Status, int]) -> "Counts":
+        """These counts after so many executions entered (or left, negative) each status."""
+        changes = {
+            status.value.lower(): getattr(self, status.value.lower()) + by for status, by in deltas.items()
+        }
+        return msgspec.structs.replace(self, **changes)
+
+
+class Work(StrEnum):
+    """What the pacer still has to do for a job."""
+
+    ROLLOUT = "ROLLOUT"
+    CANCEL = "CANCEL"
+    DELETE = "DELETE"
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job without its document and targets.
+
+    Attributes:
+        seq: rises with creation.
+        work: background work under way; None at rest.
+        role_arn, url_expires_seconds: presignedUrlConfig, None without one.
+    """
+
+    seq: int
+    id: str
+    status: JobStatus
+    selection: TargetSelection
+    created_at: int
+    updated_at: int
+    description: str | None = None
+    document_source: str | None = None
+    role_arn: str | None = None
+    url_expires_seconds: int | None = None
+    completed_at: int | None = None
+    comment: str | None = None
+    reason_code: str | None = None
+    force_canceled: bool = False
+    work: Work | None = None
+    counts: Counts = Counts()
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """One target of a job: ``kind`` is ``thing`` or ``thinggroup``; the cursor says how far its rollout has come."""
+
+    position: int
+    kind: str
+    name: str
+    cursor_group: str = ""
+    cursor_thing: str = ""
+    done: bool = False
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What CreateJob asks for, checked; ``stored`` and ``delivered`` are the two forms of the document."""
+
+    id: str
+    targets: tuple[Target, ...]
+    stored: str
+    delivered: str
+    selection: TargetSelection = TargetSelection.SNAPSHOT
+    description: str | None = None
+    document_source: str | None = None
+    role_arn: str | None = None
+    url_expires_seconds: int | None = None

@@ -98,6 +98,10 @@ class Committer:
         """Whether the doors should stop reading from their sockets."""
         return len(self._queue) >= QUEUE_MAX
 
+    def now(self) -> int:
+        """The clock that batches are stamped with, milliseconds since the epoch."""
+        return self._clock()
+
     def when_room(self, callback: Callable[[], None]) -> None:
         """Call back, once, when the queue has room again."""
         self._room_waiters.append(callback)

@@ -118,3 +118,10 @@ class Authority(Protocol):
 
     def issue_device(self, now: int) -> IssuedCertificate:
         """A new key pair and its client certificate (``CN=AWS IoT Certificate``), valid until 2049-12-31."""
+
+    def sign_request(self, csr_pem: str, now: int) -> IssuedCertificate:
+        """A client certificate with the subject and key of a signing request; ``private_key_pem`` is empty.
+
+        Raises:
+            InvalidRequest: the request is not one, or its key is too weak.
+        """

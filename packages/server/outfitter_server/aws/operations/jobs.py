@@ -1,0 +1,193 @@
+"""Jobs of the ``iot`` model: parameters to the job service and its values back."""
+
+from typing import Any, Final
+
+from outfitter_server.aws.dispatch import Call, Handler
+from outfitter_server.base.installation import Installation
+from outfitter_server.base.refusals import InvalidRequest
+from outfitter_server.jobs.documents import compact
+from outfitter_server.jobs.targets import parse_targets
+from outfitter_server.jobs.values import Job, JobStatus, NewJob, TargetSelection
+from outfitter_server.services.delivery import check_placeholders
+from outfitter_server.services.jobs import Jobs
+
+PAGE_SIZE: Final = 250
+
+# Members that AWS has and this service does not act on yet: refused, because a job that ignores them would lie.
+_CREATE_LEFT_OUT: Final = (
+    "jobExecutionsRolloutConfig",
+    "abortConfig",
+    "timeoutConfig",
+    "tags",
+    "namespaceId",
+    "jobTemplateArn",
+    "jobExecutionsRetryConfig",
+    "documentParameters",
+    "schedulingConfig",
+    "destinationPackageVersions",
+)
+
+
+class JobOperations:
+    """Handlers of the Jobs operations."""
+
+    def __init__(self, jobs: Jobs, installation: Installation) -> None:
+        """``installation`` prints ARNs."""
+        self._jobs = jobs
+        self._installation = installation
+
+    def handlers(self) -> dict[str, Handler]:
+        """By operation name."""
+        return {
+            "CreateJob": self._create,
+            "DescribeJob": self._describe,
+            "GetJobDocument": self._document,
+            "ListJobs": self._list,
+            "CancelJob": self._cancel,
+            "DeleteJob": self._delete,
+        }
+
+    async def _create(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        refuse_left_out("CreateJob", given, _CREATE_LEFT_OUT)
+        source = given.get("documentSource")
+        stored = given.get("document")
+        if (stored is None) == (source is None):
+            raise InvalidRequest("give document or documentSource, one of them")
+        targets = tuple(parse_targets(given["targets"], self._installation))
+        if source is not None:
+            stored = await self._jobs.read_document(source)
+        delivered = compact(stored)
+        presigned = given.get("presignedUrlConfig") or {}
+        role_arn = presigned.get("roleArn")
+        for target in targets[:1]:
+            check_placeholders(delivered, thing=target.name, job=given["jobId"], role_arn=role_arn)
+        job = await self._jobs.create(
+            NewJob(
+                id=given["jobId"],
+                targets=targets,
+                stored=stored,
+                delivered=delivered,
+                selection=TargetSelection(given.get("targetSelection", "SNAPSHOT")),
+                description=given.get("description"),
+                document_source=source,
+                role_arn=role_arn,
+                url_expires_seconds=presigned.get("expiresInSec"),
+            )
+        )
+        return self._named(job)
+
+    async def _describe(self, call: Call) -> dict[str, Any]:
+        job = self._jobs.get(call.parameters["jobId"])
+        targets = self._jobs.targets(job.id)
+        arns = {target.position: self._installation.iot_arn(target.kind, target.name) for target in targets}
+        counts = job.counts
+        details: dict[str, Any] = {
+            "processingTargets": [arns[target.position] for target in targets if not target.done] or None,
+            "numberOfCanceledThings": counts.canceled,
+            "numberOfSucceededThings": counts.succeeded,
+            "numberOfFailedThings": counts.failed,
+            "numberOfRejectedThings": counts.rejected,
+            "numberOfQueuedThings": counts.queued,
+            "numberOfInProgressThings": counts.in_progress,
+            "numberOfRemovedThings": counts.removed,
+            "numberOfTimedOutThings": counts.timed_out,
+        }
+        described = {
+            "jobArn": self._installation.iot_arn("job", job.id),
+            "jobId": job.id,
+            "targetSelection": job.selection.value,
+            "status": job.status.value,
+            "forceCanceled": job.force_canceled or None,
+            "reasonCode": job.reason_code,
+            "comment": job.comment,
+            "targets": [arns[target.position] for target in targets],
+            "description": job.description,
+            "presignedUrlConfig": _presigned(job),
+            "createdAt": job.created_at / 1000,
+            "lastUpdatedAt": job.updated_at / 1000,
+            "completedAt": _seconds(job.completed_at),
+            "jobProcessDetails": details,
+            "timeoutConfig": {},
+            "schedulingConfig": {},
+            "isConcurrent": job.work is not None,
+        }
+        return {"documentSource": job.document_source, "job": described}
+
+    async def _document(self, call: Call) -> dict[str, Any]:
+        return {"document": self._jobs.document(call.parameters["jobId"])}
+
+    async def _list(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        refuse_left_out("ListJobs", given, ("namespaceId", "thingGroupId"))
+        status = given.get("status")
+        if status == "SCHEDULED":
+            return {"jobs": []}
+        selection = given.get("targetSelection")
+        page = self._jobs.page(
+            status=JobStatus(status) if status else None,
+            selection=TargetSelection(selection) if selection else None,
+            group=given.get("thingGroupName"),
+            limit=given.get("maxResults", PAGE_SIZE),
+            token=given.get("nextToken"),
+        )
+        return {
+            "jobs": [self._summary(job, group) for job, group in page.items],
+            "nextToken": page.next_token,
+        }
+
+    async def _cancel(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        job = await self._jobs.cancel(
+            given["jobId"],
+            force=given.get("force", False),
+            comment=given.get("comment"),
+            reason_code=given.get("reasonCode"),
+        )
+        return self._named(job)
+
+    async def _delete(self, call: Call) -> dict[str, Any]:
+        refuse_left_out("DeleteJob", call.parameters, ("namespaceId",))
+        await self._jobs.delete(call.parameters["jobId"], force=call.parameters.get("force", False))
+        return {}
+
+    def _named(self, job: Job) -> dict[str, Any]:
+        return {
+            "jobArn": self._installation.iot_arn("job", job.id),
+            "jobId": job.id,
+            "description": job.description,
+        }
+
+    def _summary(self, job: Job, group_id: str | None) -> dict[str, Any]:
+        return {
+            "jobArn": self._installation.iot_arn("job", job.id),
+            "jobId": job.id,
+            "thingGroupId": group_id,
+            "targetSelection": job.selection.value,
+            "status": job.status.value,
+            "createdAt": job.created_at / 1000,
+            "lastUpdatedAt": job.updated_at / 1000,
+            "completedAt": _seconds(job.completed_at),
+            "isConcurrent": job.work is not None,
+        }
+
+
+def refuse_left_out(operation: str, given: dict[str, Any], members: tuple[str, ...]) -> None:
+    """Refuse members that the model has and this service does not act on.
+
+    Raises:
+        InvalidRequest: one of them is given.
+    """
+    for member in members:
+        if given.get(member):
+            raise InvalidRequest(f"{operation}: {member} is not supported by this server; leave it out")
+
+
+def _presigned(job: Job) -> dict[str, Any]:
+    if job.role_arn is None:
+        return {}
+    return {"roleArn": job.role_arn, "expiresInSec": job.url_expires_seconds or 3600}
+
+
+def _seconds(time: int | None) -> float | None:
+    return None if time is None else time / 1000

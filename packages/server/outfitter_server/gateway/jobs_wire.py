@@ -1,0 +1,272 @@
+"""The jobs device plane over MQTT: payloads to requests, answers and notifications to payloads.
+
+Payloads are compact UTF-8 JSON with the clientToken first and times in whole seconds. A decoder of its own, typed and
+compiled once, because this is the hot path; what it hands on meets the same rules as every other door's requests.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+from outfitter_contract.topics import JobsRequest, Verb
+
+from outfitter_server.base.refusals import (
+    InvalidRequest,
+    InvalidStateTransition,
+    NotFound,
+    Refusal,
+    TerminalState,
+    Throttled,
+    VersionConflict,
+)
+from outfitter_server.jobs.details import details_problem, step_timeout_problem
+from outfitter_server.jobs.values import (
+    Describe,
+    Described,
+    DeviceAnswer,
+    DeviceRequest,
+    Execution,
+    GetPending,
+    JobHead,
+    Notification,
+    PendingList,
+    StartNext,
+    Update,
+    Updated,
+)
+from outfitter_server.services.delivery import Delivery
+
+CLIENT_TOKEN_CHARS_MAX: Final = 512
+_NUMBER: Final = re.compile(r"-?\d{1,18}")
+
+_CODES: Final[dict[type[Refusal], str]] = {
+    InvalidStateTransition: "InvalidStateTransition",
+    NotFound: "ResourceNotFound",
+    VersionConflict: "VersionMismatch",
+    TerminalState: "TerminalStateReached",
+    Throttled: "RequestThrottled",
+    InvalidRequest: "InvalidRequest",
+}
+
+
+class InvalidJson(Refusal):
+    """The payload is not a JSON object in UTF-8."""
+
+
+class InvalidTopic(Refusal):
+    """The topic lies in the jobs namespace and names no operation."""
+
+
+class _Body(msgspec.Struct, rename="camel"):
+    # Any: a wrong type is told apart from a wrong value, field by field, in the service's order of checks.
+    client_token: object = None
+    status: object = None
+    status_details: object = None
+    expected_version: object = None
+    execution_number: object = None
+    include_job_document: object = None
+    include_job_execution_state: object = None
+    step_timeout_in_minutes: object = None
+
+
+_decode_body: Final = msgspec.json.Decoder(_Body).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Decoded(msgspec.Struct, frozen=True):
+    """A request, or the refusal of its payload; the token is echoed in either answer."""
+
+    request: DeviceRequest | Refusal
+    client_token: str | None
+
+
+def decode(topic: JobsRequest, payload: bytes) -> Decoded:
+    """The request in a message published to a jobs request topic; an empty payload counts as ``{}``."""
+    token: str | None = None
+    try:
+        body = _decode_body(payload) if payload else _Body()
+        token = _client_token(body.client_token)
+        return Decoded(_request(topic, body), token)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Decoded(InvalidJson("The payload is not a JSON object in UTF-8"), None)
+    except Refusal as refusal:
+        return Decoded(refusal, token)
+
+
+def answer(
+    topic: JobsRequest, outcome: DeviceAnswer | Exception, token: str | None, now: int, fill: "Filler"
+) -> tuple[str, bytes]:
+    """The topic suffix (``/accepted`` or ``/rejected``) and the payload that answer a request."""
+    if isinstance(outcome, Exception):
+        return "/rejected", _rejected(outcome, token, now)
+    members: dict[str, object] = {} if token is None else {"clientToken": token}
+    match outcome:
+        case Updated():
+            if outcome.include_state:
+                members["executionState"] = _state(outcome.execution)
+            if topic.verb is Verb.UPDATE and outcome.head is not None:
+                members["jobDocument"] = fill(outcome.head, outcome.execution)
+        case Described():
+            if outcome.execution is not None:
+                data = _data(outcome.execution)
+                if outcome.head is not None:
+                    data["jobDocument"] = fill(outcome.head, outcome.execution)
+                members["execution"] = data
+        case PendingList():
+            members["inProgressJobs"] = [_summary(entry) for entry in outcome.in_progress]
+            members["queuedJobs"] = [_summary(entry) for entry in outcome.queued]
+    members["timestamp"] = now // 1000
+    return "/accepted", _encode(members)
+
+
+class Filler:
+    """Documents for one connection: knows the host that the device called."""
+
+    def __init__(self, delivery: Delivery, host: str | None, local: str | None) -> None:
+        """``host`` by name, ``local`` the address that the connection reached."""
+        self._delivery = delivery
+        self._host = host
+        self._local = local
+
+    def __call__(self, head: JobHead, execution: Execution) -> msgspec.Raw:
+        """The document as a JSON value."""
+        return msgspec.Raw(self._delivery.document(head, execution, self._host, self._local).encode())
+
+
+def notify(notification: Notification) -> bytes:
+    """The payload of ``notify``: the pending list by status; an empty status is left out."""
+    jobs: dict[str, list[dict[str, object]]] = {}
+    for execution in notification.pending:
+        jobs.setdefault(execution.status.value, []).append(_summary(execution))
+    return _encode({"timestamp": notification.now // 1000, "jobs": jobs})
+
+
+def notify_next(notification: Notification, fill: Filler) -> bytes:
+    """The payload of ``notify-next``: the front of the pending list with its document; bare when nothing is pending."""
+    members: dict[str, object] = {"timestamp": notification.now // 1000}
+    if notification.pending and notification.head is not None:
+        data = _data(notification.pending[0])
+        data["jobDocument"] = fill(notification.head, notification.pending[0])
+        members["execution"] = data
+    return _encode(members)
+
+
+def _request(topic: JobsRequest, body: _Body) -> DeviceRequest:
+    match topic.verb:
+        case Verb.UPDATE:
+            return _update(topic, body)
+        case Verb.START_NEXT:
+            details, problem = _details(body)
+            return StartNext(thing=topic.thing, details=details, problem=problem or _step_timeout(body))
+        case Verb.DESCRIBE:
+            return Describe(
+                thing=topic.thing,
+                job=topic.job,
+                number=_integer("executionNumber", body.execution_number),
+                include_document=_flag("includeJobDocument", body.include_job_document, default=True),
+            )
+        case Verb.GET_PENDING:
+            return GetPending(topic.thing)
+
+
+def _update(topic: JobsRequest, body: _Body) -> Update:
+    if not isinstance(body.status, str):
+        raise InvalidRequest("status: required, one of IN_PROGRESS, SUCCEEDED, FAILED, REJECTED")
+    details, problem = _details(body)
+    return Update(
+        thing=topic.thing,
+        job=topic.job,
+        status=body.status,
+        details=details,
+        expected_version=_integer("expectedVersion", body.expected_version),
+        number=_integer("executionNumber", body.execution_number),
+        include_state=_flag("includeJobExecutionState", body.include_job_execution_state, default=False),
+        include_document=_flag("includeJobDocument", body.include_job_document, default=False),
+        problem=problem or _step_timeout(body),
+    )
+
+
+def _details(body: _Body) -> tuple[dict[str, str] | None, str | None]:
+    if body.status_details is None:
+        return None, None
+    problem = details_problem(body.status_details)
+    return (None, problem) if problem else (body.status_details, None)  # type: ignore[return-value]
+
+
+def _step_timeout(body: _Body) -> str | None:
+    return (
+        None if body.step_timeout_in_minutes is None else step_timeout_problem(body.step_timeout_in_minutes)
+    )
+
+
+def _client_token(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > CLIENT_TOKEN_CHARS_MAX:
+        raise InvalidRequest(f"clientToken: must be a string of at most {CLIENT_TOKEN_CHARS_MAX} characters")
+    return value
+
+
+def _integer(name: str, value: object) -> int | None:
+    # AWS's embedded C library sends numbers as strings, and AWS takes them.
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return int(value)
+    raise InvalidRequest(f"{name}: must be an integer")
+
+
+def _flag(name: str, value: object, *, default: bool) -> bool:
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    raise InvalidRequest(f"{name}: must be true or false")
+
+
+def _rejected(error: Exception, token: str | None, now: int) -> bytes:
+    members: dict[str, object] = {} if token is None else {"clientToken": token}
+    if isinstance(error, Refusal):
+        members["code"] = _CODES.get(type(error), type(error).__name__)
+        members["message"] = error.message
+        execution = error.members.get("execution")
+        if isinstance(execution, Execution):
+            members["executionState"] = _state(execution)
+    else:
+        members["code"] = "InternalError"
+        members["message"] = "The service failed; try again"
+    members["timestamp"] = now // 1000
+    return _encode(members)
+
+
+def _state(execution: Execution) -> dict[str, object]:
+    members: dict[str, object] = {"status": execution.status.value}
+    if execution.details:
+        members["statusDetails"] = execution.details
+    members["versionNumber"] = execution.version
+    return members
+
+
+def _summary(execution: Execution) -> dict[str, object]:
+    members: dict[str, object] = {"jobId": execution.job, "queuedAt": execution.queued_at // 1000}
+    if execution.started_at is not None:
+        members["startedAt"] = execution.started_at // 1000
+    members["lastUpdatedAt"] = execution.updated_at // 1000
+    members["executionNumber"] = execution.number
+    members["versionNumber"] = execution.version
+    return members
+
+
+def _data(execution: Execution) -> dict[str, object]:
+    members: dict[str, object] = {"jobId": execution.job, "status": execution.status.value}
+    if execution.details is not None:
+        members["statusDetails"] = execution.details
+    members["queuedAt"] = execution.queued_at // 1000
+    if execution.started_at is not None:
+        members["startedAt"] = execution.started_at // 1000
+    members["lastUpdatedAt"] = execution.updated_at // 1000
+    members["versionNumber"] = execution.version
+    members["executionNumber"] = execution.number
+    return members

@@ -1,0 +1,124 @@
+"""The life of a job: when it completes, what a cancellation and a deletion do.
+
+    IN_PROGRESS ── every execution ended, nothing left to roll out (snapshot) ──> COMPLETED
+    IN_PROGRESS ── CancelJob ──> CANCELED          (executions follow, eventually)
+    COMPLETED, CANCELED, or any with force ── DeleteJob ──> DELETION_IN_PROGRESS ── all executions gone ──> (no job)
+
+Source: AWS IoT developer guide, "Jobs and job execution states"; the refusals are the service model's.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from outfitter_contract.execution import PENDING, Status
+
+from outfitter_server.base.refusals import InvalidRequest, InvalidStateTransition, LimitExceeded
+from outfitter_server.jobs.values import Execution, Job, JobStatus, TargetSelection, Work
+
+DELETIONS_MAX: Final = 10  # jobs in DELETION_IN_PROGRESS at once (AWS job limits)
+
+
+def settled(job: Job, deltas: Mapping[Status, int], now: int) -> Job:
+    """The job after executions moved between statuses; completes a snapshot job that has nothing left to do."""
+    return completed(msgspec.structs.replace(job, counts=job.counts.moved(deltas)), now)
+
+
+def completed(job: Job, now: int) -> Job:
+    """The job, COMPLETED if it is a snapshot in progress whose rollout and executions have all ended."""
+    if (
+        job.status is not JobStatus.IN_PROGRESS
+        or job.selection is not TargetSelection.SNAPSHOT
+        or job.work is not None
+        or job.counts.pending
+    ):
+        return job
+    return msgspec.structs.replace(job, status=JobStatus.COMPLETED, completed_at=now, updated_at=now)
+
+
+def cancel(job: Job, *, force: bool, comment: str | None, reason_code: str | None, now: int) -> Job:
+    """The job after CancelJob; the pacer cancels its executions.
+
+    A canceled job may be canceled again with force, which then reaches the executions in progress.
+
+    Raises:
+        InvalidRequest: it has completed or is being deleted.
+    """
+    if job.status in (JobStatus.COMPLETED, JobStatus.DELETION_IN_PROGRESS):
+        raise InvalidRequest(f"Job {job.id} is {job.status.value} and cannot be canceled")
+    again = job.status is JobStatus.CANCELED
+    return msgspec.structs.replace(
+        job,
+        status=JobStatus.CANCELED,
+        force_canceled=job.force_canceled or force,
+        comment=comment if comment is not None else job.comment,
+        reason_code=reason_code if reason_code is not None else job.reason_code,
+        work=job.work if again and not force else Work.CANCEL,
+        updated_at=now,
+    )
+
+
+def delete(job: Job, *, force: bool, being_deleted: int, now: int) -> Job:
+    """The job after DeleteJob; the pacer deletes its executions and then the job.
+
+    Raises:
+        InvalidStateTransition: it is being deleted already, or neither completed nor canceled and not forced.
+        LimitExceeded: too many jobs are being deleted.
+    """
+    if job.status is JobStatus.DELETION_IN_PROGRESS:
+        raise InvalidStateTransition(f"Job {job.id} is being deleted already")
+    if job.status is JobStatus.IN_PROGRESS and not force:
+        raise InvalidStateTransition(f"Job {job.id} is IN_PROGRESS; cancel it first, or delete it with force")
+    if being_deleted >= DELETIONS_MAX:
+        raise LimitExceeded(f"{being_deleted} jobs are being deleted; at most {DELETIONS_MAX} may be at once")
+    return msgspec.structs.replace(
+        job, status=JobStatus.DELETION_IN_PROGRESS, work=Work.DELETE, updated_at=now
+    )
+
+
+def ended_by_service(
+    execution: Execution,
+    status: Status,
+    now: int,
+    *,
+    force: bool = False,
+    details: dict[str, str] | None = None,
+) -> Execution:
+    """An execution that the service ends (CANCELED, REMOVED); the version rises so that a late report is told apart."""
+    return msgspec.structs.replace(
+        execution,
+        status=status,
+        updated_at=now,
+        version=execution.version + 1,
+        force_canceled=force,
+        details=execution.details if details is None else details,
+    )
+
+
+def may_cancel(execution: Execution, *, force: bool) -> None:
+    """Whether CancelJobExecution applies.
+
+    Raises:
+        InvalidStateTransition: it has ended, or runs and force was not asked for.
+    """
+    if execution.status not in PENDING:
+        raise InvalidStateTransition(
+            f"Job execution of job {execution.job} on thing {execution.thing} is in terminal status "
+            f"{execution.status.value} and cannot be canceled"
+        )
+    if execution.status is Status.IN_PROGRESS and not force:
+        raise InvalidStateTransition(
+            f"Job execution of job {execution.job} on thing {execution.thing} is IN_PROGRESS; cancel it with force"
+        )
+
+
+def may_delete(execution: Execution, *, force: bool) -> None:
+    """Whether DeleteJobExecution applies.
+
+    Raises:
+        InvalidStateTransition: it runs and force was not asked for.
+    """
+    if execution.status is Status.IN_PROGRESS and not force:
+        raise InvalidStateTransition(
+            f"Job execution of job {execution.job} on thing {execution.thing} is IN_PROGRESS; delete it with force"
+        )

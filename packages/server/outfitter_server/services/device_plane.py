@@ -1,0 +1,172 @@
+"""The device plane: what devices ask over MQTT and HTTPS, applied to a batch at once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from outfitter_contract.execution import Status
+from outfitter_contract.topics import NEXT
+
+from outfitter_server.base.refusals import NotFound, Refusal
+from outfitter_server.jobs import device
+from outfitter_server.jobs.values import (
+    PENDING_SHOWN,
+    Describe,
+    Described,
+    DeviceAnswer,
+    DeviceRequest,
+    Execution,
+    GetPending,
+    JobHead,
+    Notification,
+    PendingList,
+    StartNext,
+    Update,
+    Updated,
+)
+from outfitter_server.services.committer import Batch, Committer
+from outfitter_server.services.heads import Heads
+from outfitter_server.services.ports import Transaction
+from outfitter_server.services.workspace import Watched, Workspace, notifications, pending_lists
+
+
+class DevicePlane:
+    """The four device operations; a lane of the committer."""
+
+    def __init__(self, committer: Committer, heads: Heads, watched: Watched) -> None:
+        """``heads`` and ``watched`` are shared with everything else that changes executions."""
+        self._committer = committer
+        self._heads = heads
+        self._watched = watched
+
+    def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
+        """Queue a request; ``reply`` gets the answer, or the Refusal, once it is durable."""
+        self._committer.submit(self, request, reply)
+
+    async def ask(self, request: DeviceRequest) -> DeviceAnswer:
+        """The answer to a request, once it is durable.
+
+        Raises:
+            Refusal: as the rules in jobs/device.py say.
+        """
+        future: asyncio.Future[DeviceAnswer | Exception] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: DeviceAnswer | Exception) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        self.submit(request, settle)
+        outcome = await future
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def watch(self, thing: str) -> None:
+        """Somebody listens to this thing's notifications from now on."""
+        self._watched.add(thing)
+
+    def unwatch(self, thing: str) -> None:
+        """Takes back one ``watch``."""
+        self._watched.remove(thing)
+
+    def current(self, thing: str) -> Notification:
+        """The pending list of a thing as committed; for a session that resumes. Both changes are marked."""
+
+        def question(tx: Transaction) -> Notification:
+            pending = pending_lists(tx, [thing], PENDING_SHOWN)
+            return notifications(tx, self._heads, {thing: (True, True)}, pending, self._committer.now())[
+                thing
+            ]
+
+        return self._committer.read(question)
+
+    def apply(self, batch: Batch, requests: Sequence[DeviceRequest]) -> list[DeviceAnswer | Exception]:
+        """The lane: every request against one workspace, in order."""
+        space = Workspace(batch, self._heads, self._watched)
+        self._prefetch(space, requests)
+        outcomes: list[DeviceAnswer | Exception] = []
+        for request in requests:
+            try:
+                outcomes.append(self._answer(space, request))
+            except Refusal as refusal:
+                outcomes.append(refusal)
+        space.flush()
+        return outcomes
+
+    def _prefetch(self, space: Workspace, requests: Sequence[DeviceRequest]) -> None:
+        keys = []
+        things = []
+        for request in requests:
+            if isinstance(request, Update):
+                keys.append((request.thing, request.job))
+            elif isinstance(request, Describe) and request.job != NEXT:
+                keys.append((request.thing, request.job))
+            else:
+                things.append(request.thing)
+        space.load(keys, [])
+        for request in requests:
+            if isinstance(request, Update):
+                current = space.latest(request.thing, request.job)
+                if current is not None and request.status != current.status.value:
+                    things.append(request.thing)
+        space.load([], things)
+
+    def _answer(self, space: Workspace, request: DeviceRequest) -> DeviceAnswer:
+        match request:
+            case Update():
+                return self._update(space, request)
+            case StartNext():
+                return self._start_next(space, request)
+            case Describe():
+                return self._describe(space, request)
+            case GetPending():
+                return self._get_pending(space, request)
+            case _:
+                assert_never(request)
+
+    def _update(self, space: Workspace, request: Update) -> Updated:
+        device.requested_status(request.status)
+        before = space.numbered(request.thing, request.job, request.number)
+        after = device.update(before, request, space.now)
+        assert before is not None  # noqa: S101 - the rule refuses None
+        space.replace(before, after)
+        head = self._head(space, after) if request.include_document else None
+        return Updated(execution=after, include_state=request.include_state, head=head)
+
+    def _start_next(self, space: Workspace, request: StartNext) -> Described:
+        pending = self._pending(space, request.thing)
+        if not pending:
+            return Described(execution=None, head=None)
+        front = pending[0]
+        after = device.start(front, request, space.now)
+        if after is not front:
+            space.replace(front, after)
+        return Described(execution=after, head=self._head(space, after))
+
+    def _describe(self, space: Workspace, request: Describe) -> Described:
+        if request.job == NEXT:
+            pending = self._pending(space, request.thing)
+            execution = pending[0] if pending else None
+        else:
+            execution = device.describe(space.numbered(request.thing, request.job, request.number), request)
+        if execution is None:
+            return Described(execution=None, head=None)
+        return Described(
+            execution=execution, head=self._head(space, execution) if request.include_document else None
+        )
+
+    def _get_pending(self, space: Workspace, request: GetPending) -> PendingList:
+        pending = self._pending(space, request.thing)[:PENDING_SHOWN]
+        return PendingList(
+            in_progress=tuple(entry for entry in pending if entry.status is Status.IN_PROGRESS),
+            queued=tuple(entry for entry in pending if entry.status is Status.QUEUED),
+        )
+
+    def _pending(self, space: Workspace, thing: str) -> list[Execution]:
+        pending = space.pending(thing)
+        if not pending and space.batch.tx.one("thing_exists", name=thing) is None:
+            raise NotFound(f"Thing {thing} was not found")
+        return pending
+
+    def _head(self, space: Workspace, execution: Execution) -> JobHead | None:
+        return self._heads.get(space.batch.tx, execution.job)

@@ -1,0 +1,221 @@
+"""Jobs as people and programs manage them: create, describe, list, cancel, delete."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+from outfitter_server.base.installation import Installation
+from outfitter_server.base.pages import Page, decode_token, encode_token
+from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound
+from outfitter_server.jobs import lifecycle
+from outfitter_server.jobs.targets import GROUP
+from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection, Work
+from outfitter_server.objects.urls import parse_object_url
+from outfitter_server.services.committer import Batch, Committer
+from outfitter_server.services.heads import Heads
+from outfitter_server.services.ports import Transaction
+from outfitter_server.services.records import job_of, job_values, target_of
+from outfitter_server.services.rollout import FIRST_ROWS_MAX, LATEST_TIME, Steps
+
+ReadText = Callable[[str, str, int], Awaitable[str]]
+
+_DOCUMENT_BYTES_MAX: Final = 32_768
+
+
+class Jobs:
+    """The job service's management side."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        installation: Installation,
+        heads: Heads,
+        steps: Steps,
+        read_text: ReadText,
+    ) -> None:
+        """``read_text(bucket, key, limit_bytes)`` reads an object of the store, for documentSource."""
+        self._committer = committer
+        self._installation = installation
+        self._heads = heads
+        self._steps = steps
+        self._read_text = read_text
+
+    async def read_document(self, url: str) -> str:
+        """The document that ``documentSource`` names, read once.
+
+        Raises:
+            InvalidRequest: the URL names no object of the store, or the object can't be read.
+        """
+        address = parse_object_url(url)
+        if address is None:
+            raise InvalidRequest(
+                f"documentSource: {url!r} is no S3 object URL (https://s3.REGION.amazonaws.com/BUCKET/KEY)"
+            )
+        try:
+            return await self._read_text(address.bucket, address.key, _DOCUMENT_BYTES_MAX)
+        except NotFound as refusal:
+            raise InvalidRequest(f"documentSource: {refusal.message}") from refusal
+
+    async def create(self, new: NewJob) -> Job:
+        """Store a job and queue the first batch of its executions.
+
+        Raises:
+            AlreadyExists: the id is taken, if only by a job being deleted.
+            NotFound: a target does not exist.
+        """
+        return await self._committer.change(partial(self._create, new=new))
+
+    def get(self, job_id: str) -> Job:
+        """One job.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        return self._committer.read(lambda tx: existing_job(tx, job_id))
+
+    def targets(self, job_id: str) -> list[Target]:
+        """The targets of a job, with their progress, in the order they were given."""
+        return self._committer.read(lambda tx: [target_of(row) for row in tx.all("job_targets", job=job_id)])
+
+    def document(self, job_id: str) -> str:
+        """The document as it was stored, placeholders in it.
+
+        Raises:
+            NotFound: there is no such job.
+        """
+
+        def question(tx: Transaction) -> str:
+            existing_job(tx, job_id)
+            row = tx.one("job_document_stored", job=job_id)
+            assert row is not None  # noqa: S101 - written with the job
+            return str(row["stored"])
+
+        return self._committer.read(question)
+
+    def page(
+        self,
+        *,
+        status: JobStatus | None,
+        selection: TargetSelection | None,
+        group: str | None,
+        limit: int,
+        token: str | None,
+    ) -> Page[tuple[Job, str | None]]:
+        """Jobs with the id of their first target group, newest first; those of one group in the order of their ids."""
+
+        def question(tx: Transaction) -> list[tuple[Job, str | None]]:
+            filters = {"selection": selection.value if selection else None, "limit": limit + 1}
+            if group is not None:
+                (after,) = decode_token(token, str) or ("",)
+                status_value = status.value if status else None
+                rows = tx.all("jobs_page_by_group", name=group, after=after, status=status_value, **filters)
+            else:
+                (before,) = decode_token(token, int) or (LATEST_TIME,)
+                if status is None:
+                    rows = tx.all("jobs_page", before=before, **filters)
+                else:
+                    rows = tx.all("jobs_page_by_status", before=before, status=status.value, **filters)
+            return [(job, _first_group(tx, job.id)) for job in map(job_of, rows)]
+
+        found = self._committer.read(question)
+        if len(found) <= limit:
+            return Page(found)
+        last = found[limit - 1][0]
+        return Page(found[:limit], encode_token([last.id if group is not None else last.seq]))
+
+    async def cancel(self, job_id: str, *, force: bool, comment: str | None, reason_code: str | None) -> Job:
+        """Cancel a job: its queued executions, and with ``force`` those in progress too.
+
+        Raises:
+            NotFound: there is no such job.
+            InvalidRequest: it has completed or is being deleted.
+        """
+
+        def apply(batch: Batch) -> Job:
+            job = lifecycle.cancel(
+                existing_job(batch.tx, job_id),
+                force=force,
+                comment=comment,
+                reason_code=reason_code,
+                now=batch.now,
+            )
+            return self._store_and_step(batch, job)
+
+        return await self._committer.change(apply)
+
+    async def delete(self, job_id: str, *, force: bool) -> None:
+        """Delete a job and its executions; large ones go on in the background.
+
+        Raises:
+            NotFound: there is no such job.
+            InvalidStateTransition: it is in progress and ``force`` is not set, or is being deleted already.
+            LimitExceeded: ten jobs are being deleted.
+        """
+
+        def apply(batch: Batch) -> None:
+            count = batch.tx.one("jobs_being_deleted")
+            job = lifecycle.delete(
+                existing_job(batch.tx, job_id),
+                force=force,
+                being_deleted=count["number"] if count else 0,
+                now=batch.now,
+            )
+            self._store_and_step(batch, job)
+
+        await self._committer.change(apply)
+
+    def _create(self, batch: Batch, new: NewJob) -> Job:
+        tx = batch.tx
+        if tx.one("job_by_id", id=new.id) is not None:
+            raise AlreadyExists(
+                f"Job {new.id} already exists",
+                resourceId=new.id,
+                resourceArn=self._installation.iot_arn("job", new.id),
+            )
+        for target in new.targets:
+            statement = "thing_group_exists" if target.kind == GROUP else "thing_exists"
+            if tx.one(statement, name=target.name) is None:
+                arn = self._installation.iot_arn(target.kind, target.name)
+                raise NotFound(f"Target {arn} does not exist; create it, or correct the ARN")
+        tx.run(
+            "job_insert",
+            id=new.id,
+            status=JobStatus.IN_PROGRESS.value,
+            selection=new.selection.value,
+            description=new.description,
+            document_source=new.document_source,
+            role_arn=new.role_arn,
+            url_expires_seconds=new.url_expires_seconds,
+            now=batch.now,
+            work=Work.ROLLOUT.value,
+        )
+        tx.run("job_document_insert", job=new.id, stored=new.stored, delivered=new.delivered)
+        tx.run_many(
+            "job_target_insert",
+            [{"job": new.id, "position": t.position, "kind": t.kind, "name": t.name} for t in new.targets],
+        )
+        self._heads.forget(new.id)
+        self._steps.step(batch, new.id, rows_max=FIRST_ROWS_MAX)
+        return existing_job(tx, new.id)
+
+    def _store_and_step(self, batch: Batch, job: Job) -> Job:
+        batch.tx.run_many("job_write", [job_values(job)])
+        self._steps.step(batch, job.id)
+        return job
+
+
+def existing_job(tx: Transaction, job_id: str) -> Job:
+    """A job by its id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = tx.one("job_by_id", id=job_id)
+    if row is None:
+        raise NotFound(f"Job {job_id} was not found")
+    return job_of(row)
+
+
+def _first_group(tx: Transaction, job_id: str) -> str | None:
+    row = tx.one("job_first_group", job=job_id)
+    return None if row is None else str(row["id"])

@@ -1,0 +1,106 @@
+"""Rows of jobs and executions to values and back: the one place that knows the store's codes."""
+
+from typing import Any, Final
+
+import msgspec
+from outfitter_contract.execution import Status
+
+from outfitter_server.jobs.values import Counts, Execution, Job, JobStatus, Target, TargetSelection, Work
+from outfitter_server.services.ports import Row
+
+# IN_PROGRESS before QUEUED before everything terminal: a pending list is one range of an index, in its order.
+STATUS_CODES: Final = {
+    Status.IN_PROGRESS: 0,
+    Status.QUEUED: 1,
+    Status.SUCCEEDED: 2,
+    Status.FAILED: 3,
+    Status.REJECTED: 4,
+    Status.TIMED_OUT: 5,
+    Status.REMOVED: 6,
+    Status.CANCELED: 7,
+}
+_STATUSES: Final = tuple(STATUS_CODES)
+_decode_details: Final = msgspec.json.Decoder(dict[str, str]).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def execution_of(row: Row) -> Execution:
+    """The execution in a row of table executions (columns in the table's order)."""
+    key, thing, job, number, status, queued, updated, started, version, details, attempt, forced = row
+    return Execution(
+        id=key,
+        thing=thing,
+        job=job,
+        number=number,
+        status=_STATUSES[status],
+        queued_at=queued,
+        updated_at=updated,
+        started_at=started,
+        version=version,
+        details=None if details is None else _decode_details(details),
+        attempt=attempt,
+        force_canceled=forced == 1,
+    )
+
+
+def execution_values(execution: Execution) -> dict[str, Any]:
+    """What statement ``execution_write`` takes."""
+    return {
+        "id": execution.id,
+        "status": STATUS_CODES[execution.status],
+        "started_at": execution.started_at,
+        "updated_at": execution.updated_at,
+        "version": execution.version,
+        "details": None if execution.details is None else _encode(execution.details).decode(),
+        "force_canceled": int(execution.force_canceled),
+    }
+
+
+def job_of(row: Row) -> Job:
+    """The job in a row of table jobs."""
+    return Job(
+        seq=row["seq"],
+        id=row["id"],
+        status=JobStatus(row["status"]),
+        selection=TargetSelection(row["selection"]),
+        description=row["description"],
+        document_source=row["document_source"],
+        role_arn=row["role_arn"],
+        url_expires_seconds=row["url_expires_seconds"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        completed_at=row["completed_at"],
+        comment=row["comment"],
+        reason_code=row["reason_code"],
+        force_canceled=row["force_canceled"] == 1,
+        work=Work(row["work"]) if row["work"] else None,
+        counts=Counts(**{name: row[name] for name in Counts.__struct_fields__}),
+    )
+
+
+def job_values(job: Job) -> dict[str, Any]:
+    """What statement ``job_write`` takes."""
+    return {
+        "id": job.id,
+        "status": job.status.value,
+        "updated_at": job.updated_at,
+        "completed_at": job.completed_at,
+        "comment": job.comment,
+        "reason_code": job.reason_code,
+        "force_canceled": int(job.force_canceled),
+        "work": job.work.value if job.work else None,
+        **msgspec.structs.asdict(job.counts),
+    }
+
+
+def target_of(row: Row) -> Target:
+    """The target in a row of statement ``job_targets``."""
+    position, kind, name, cursor_group, cursor_thing, done = row
+    return Target(
+        position=position,
+        kind=kind,
+        name=name,
+        cursor_group=cursor_group,
+        cursor_thing=cursor_thing,
+        done=done == 1,
+    )

@@ -1,0 +1,274 @@
+"""The executions that one batch works on: loaded in one query, changed in memory, written in one.
+
+Every change of an execution's status goes through here, whoever asks for it, so that counters, pending lists, revisions
+and notifications can't drift from the executions.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from outfitter_contract.execution import PENDING, Status
+
+from outfitter_server.jobs.device import front, pending_order
+from outfitter_server.jobs.lifecycle import settled
+from outfitter_server.jobs.values import PENDING_SHOWN, Execution, Notification
+from outfitter_server.services.committer import Batch
+from outfitter_server.services.effects import PendingChanged
+from outfitter_server.services.heads import Heads
+from outfitter_server.services.ports import Transaction
+from outfitter_server.services.records import execution_of, execution_values, job_of, job_values
+
+# A few more than are shown, so that the list stays known while several of a thing's executions end in one batch.
+_LOADED: Final = PENDING_SHOWN + 6
+
+Key = tuple[str, str]
+
+
+class Watched:
+    """The things whose notifications somebody listens to; a multiset, since several sessions may watch one thing."""
+
+    def __init__(self) -> None:
+        """Nobody listens yet."""
+        self._counts: Counter[str] = Counter()
+
+    def add(self, thing: str) -> None:
+        """One more listener."""
+        self._counts[thing] += 1
+
+    def remove(self, thing: str) -> None:
+        """One listener less."""
+        self._counts[thing] -= 1
+        if self._counts[thing] <= 0:
+            del self._counts[thing]
+
+    def __contains__(self, thing: str) -> bool:
+        return thing in self._counts
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
+class Workspace:
+    """One batch's view of executions. Use it, then ``flush`` it; nothing reaches the store before."""
+
+    def __init__(self, batch: Batch, heads: Heads, watched: Watched) -> None:
+        """``watched`` says for which things a notification is worth computing."""
+        self.batch = batch
+        self.now = batch.now
+        self._tx = batch.tx
+        self._heads = heads
+        self._watched = watched
+        self._latest: dict[Key, Execution | None] = {}
+        self._pending: dict[str, list[Execution]] = {}
+        self._truncated: set[str] = set()
+        self._dirty: dict[int, Execution] = {}
+        self._deltas: dict[str, Counter[Status]] = {}
+        self._touched: dict[str, list[bool]] = {}
+        self._rolled_out: dict[str, str] = {}
+
+    def load(self, keys: Iterable[Key], things: Iterable[str]) -> None:
+        """Read the latest executions of these (thing, job) and the pending lists of these things."""
+        wanted = [key for key in dict.fromkeys(keys) if key not in self._latest]
+        if wanted:
+            self._latest.update(dict.fromkeys(wanted))
+            for row in self._tx.all("executions_latest", keys=json.dumps(wanted)):
+                execution = execution_of(row)
+                self._latest[execution.thing, execution.job] = execution
+        names = [thing for thing in dict.fromkeys(things) if thing not in self._pending]
+        if names:
+            self._pending.update(pending_lists(self._tx, names, _LOADED))
+            self._truncated.update(name for name in names if len(self._pending[name]) == _LOADED)
+
+    def latest(self, thing: str, job: str) -> Execution | None:
+        """The newest execution of a job on a thing."""
+        key = (thing, job)
+        if key not in self._latest:
+            self.load([key], [])
+        return self._latest[key]
+
+    def numbered(self, thing: str, job: str, number: int | None) -> Execution | None:
+        """One execution by its number; the newest for None."""
+        newest = self.latest(thing, job)
+        if number is None or newest is None or newest.number == number:
+            return newest
+        row = self._tx.one("execution_numbered", thing=thing, job=job, number=number)
+        if row is None:
+            return None
+        execution = execution_of(row)
+        return self._dirty.get(execution.id, execution)
+
+    def pending(self, thing: str) -> list[Execution]:
+        """The pending list of a thing, front first; at least the first PENDING_SHOWN of it."""
+        if thing not in self._pending:
+            # Rows changed in this batch must be on disk before the list is read.
+            self._write_rows()
+            self.load([], [thing])
+        return self._pending[thing]
+
+    def replace(self, before: Execution, after: Execution) -> None:
+        """An execution changed."""
+        self._keep(after)
+        if before.status is after.status and after.status in PENDING:
+            listed = self._pending.get(after.thing)
+            if listed is not None:
+                self._pending[after.thing] = [after if entry.id == after.id else entry for entry in listed]
+            return
+        self._count(after.job, {before.status: -1, after.status: 1})
+        if before.status in PENDING:
+            ended = after.status not in PENDING
+            listed = self._without(before)
+            self._relist(
+                after.thing, listed if ended else sorted([*listed, after], key=pending_order), ended=ended
+            )
+
+    def add(self, thing: str, job: str, *, number: int, attempt: int = 0) -> Execution:
+        """A new execution is queued; it is in the store at once, for its id."""
+        row = self._tx.one(
+            "execution_insert", thing=thing, job=job, number=number, now=self.now, attempt=attempt
+        )
+        assert row is not None  # noqa: S101 - INSERT … RETURNING gives a row
+        execution = Execution(
+            id=row[0],
+            thing=thing,
+            job=job,
+            number=number,
+            status=Status.QUEUED,
+            queued_at=self.now,
+            updated_at=self.now,
+            attempt=attempt,
+        )
+        listed = [entry for entry in self.pending(thing) if entry.id != execution.id]
+        self._latest[thing, job] = execution
+        self._count(job, {Status.QUEUED: 1})
+        self._pending[thing] = listed
+        self._relist(thing, sorted([*listed, execution], key=pending_order), ended=True)
+        return execution
+
+    def delete(self, execution: Execution) -> None:
+        """An execution is gone; its job's counters forget it."""
+        self._write_rows()
+        listed = self._without(execution) if execution.status in PENDING else []
+        self._tx.run("execution_delete", id=execution.id)
+        self._latest.pop((execution.thing, execution.job), None)
+        self._count(execution.job, {execution.status: -1})
+        if execution.status in PENDING:
+            self._relist(execution.thing, listed, ended=True)
+
+    def rolled_out(self, job: str, things: list[str]) -> None:
+        """A rollout chunk queued ``job`` on these things and raised their revisions, all inside the store."""
+        self._count(job, {Status.QUEUED: len(things)})
+        if len(self._watched):
+            self._rolled_out.update((thing, job) for thing in things if thing in self._watched)
+
+    def settle(self, job: str) -> None:
+        """Look at this flush whether the job has completed, even if no execution of it moved."""
+        self._count(job, {})
+
+    def flush(self) -> None:
+        """Write what changed, settle the jobs, raise the revisions, emit the notifications."""
+        self._write_rows()
+        self._settle_jobs()
+        self._notify()
+
+    def _keep(self, execution: Execution) -> None:
+        self._dirty[execution.id] = execution
+        newest = self._latest.get((execution.thing, execution.job))
+        if newest is None or newest.id == execution.id:
+            self._latest[execution.thing, execution.job] = execution
+
+    def _count(self, job: str, deltas: dict[Status, int]) -> None:
+        counter = self._deltas.setdefault(job, Counter())
+        for status, delta in deltas.items():
+            counter[status] += delta
+
+    def _without(self, execution: Execution) -> list[Execution]:
+        return [entry for entry in self.pending(execution.thing) if entry.id != execution.id]
+
+    def _relist(self, thing: str, after: list[Execution], *, ended: bool) -> None:
+        before = self._pending[thing]
+        self._pending[thing] = after
+        touched = self._touched.setdefault(thing, [False, False])
+        touched[0] |= ended
+        touched[1] |= front(before) != front(after)
+        if thing in self._truncated and len(after) < _LOADED:
+            self._truncated.discard(thing)
+            del self._pending[thing]
+
+    def _write_rows(self) -> None:
+        if self._dirty:
+            self._tx.run_many(
+                "execution_write", [execution_values(execution) for execution in self._dirty.values()]
+            )
+            self._dirty.clear()
+
+    def _settle_jobs(self) -> None:
+        if not self._deltas:
+            return
+        rows = self._tx.all("jobs_by_ids", ids=json.dumps(list(self._deltas)))
+        jobs = [settled(job, self._deltas[job.id], self.now) for job in map(job_of, rows)]
+        self._tx.run_many("job_write", [job_values(job) for job in jobs])
+        self._deltas.clear()
+
+    def _notify(self) -> None:
+        if self._touched:
+            self._tx.run_many(
+                "revision_raise",
+                [
+                    {"thing": thing, "pending": int(pending), "next": int(following)}
+                    for thing, (pending, following) in self._touched.items()
+                ],
+            )
+        changed = {
+            thing: (touched[0], touched[1])
+            for thing, touched in self._touched.items()
+            if thing in self._watched
+        }
+        self.load([], [*changed, *self._rolled_out])
+        for thing, job in self._rolled_out.items():
+            changed[thing] = (True, self._pending[thing][0].job == job)
+        if changed:
+            pending = {thing: self._pending[thing] for thing in changed}
+            for notification in notifications(self._tx, self._heads, changed, pending, self.now).values():
+                if notification.pending_changed or notification.next_changed:
+                    self.batch.emit(PendingChanged(notification))
+        self._touched.clear()
+        self._rolled_out.clear()
+
+
+def pending_lists(tx: Transaction, things: Iterable[str], limit: int) -> dict[str, list[Execution]]:
+    """The first executions of each thing's pending list, in order."""
+    lists: dict[str, list[Execution]] = {thing: [] for thing in things}
+    for row in tx.all("executions_pending", things=json.dumps(list(lists)), limit=limit):
+        execution = execution_of(row)
+        lists[execution.thing].append(execution)
+    for listed in lists.values():
+        listed.sort(key=pending_order)
+    return lists
+
+
+def notifications(
+    tx: Transaction,
+    heads: Heads,
+    things: dict[str, tuple[bool, bool]],
+    pending: dict[str, list[Execution]],
+    now: int,
+) -> dict[str, Notification]:
+    """The notification of each thing; ``things`` says what changed of it: (pending list, front)."""
+    revisions = {thing: (0, 0) for thing in things}
+    for row in tx.all("revisions_of_things", things=json.dumps(list(things))):
+        revisions[row["thing"]] = (row["pending_revision"], row["next_revision"])
+    return {
+        thing: Notification(
+            thing=thing,
+            pending_changed=changed[0],
+            next_changed=changed[1],
+            pending_revision=revisions[thing][0],
+            next_revision=revisions[thing][1],
+            pending=tuple(pending[thing][:PENDING_SHOWN]),
+            head=heads.get(tx, pending[thing][0].job) if pending[thing] else None,
+            now=now,
+        )
+        for thing, changed in things.items()
+    }

@@ -1,0 +1,83 @@
+-- Jobs, documents and targets.
+
+-- name: job_insert
+INSERT INTO jobs (id, status, selection, description, document_source, role_arn, url_expires_seconds,
+                  created_at, updated_at, work)
+VALUES (:id, :status, :selection, :description, :document_source, :role_arn, :url_expires_seconds,
+        :now, :now, :work);
+
+-- name: job_document_insert
+INSERT INTO job_documents (job, stored, delivered) VALUES (:job, :stored, :delivered);
+
+-- name: job_target_insert
+INSERT INTO job_targets (job, position, kind, name) VALUES (:job, :position, :kind, :name);
+
+-- name: job_by_id
+SELECT * FROM jobs WHERE id = :id;
+
+-- name: jobs_by_ids
+SELECT jobs.* FROM json_each(:ids) AS k CROSS JOIN jobs ON jobs.id = k.value;
+
+-- name: job_head
+SELECT jobs.id, job_documents.delivered, jobs.role_arn, jobs.url_expires_seconds
+FROM jobs CROSS JOIN job_documents ON job_documents.job = jobs.id
+WHERE jobs.id = :id;
+
+-- name: job_document_stored
+SELECT stored FROM job_documents WHERE job = :job;
+
+-- name: job_targets
+SELECT position, kind, name, cursor_group, cursor_thing, done FROM job_targets WHERE job = :job ORDER BY position;
+
+-- name: job_targets_named
+-- The continuous jobs in progress that target a group.
+SELECT jobs.id AS job FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
+WHERE job_targets.kind = :kind AND job_targets.name = :name AND jobs.selection = 'CONTINUOUS'
+  AND jobs.status = 'IN_PROGRESS'
+ORDER BY jobs.seq;
+
+-- name: job_target_progress
+UPDATE job_targets SET cursor_group = :cursor_group, cursor_thing = :cursor_thing, done = :done
+WHERE job = :job AND position = :position;
+
+-- name: job_targets_stop
+UPDATE job_targets SET done = 1 WHERE job = :job;
+
+-- name: job_write
+UPDATE jobs SET status = :status, updated_at = :updated_at, completed_at = :completed_at, comment = :comment,
+       reason_code = :reason_code, force_canceled = :force_canceled, work = :work, queued = :queued,
+       in_progress = :in_progress, succeeded = :succeeded, failed = :failed, rejected = :rejected,
+       timed_out = :timed_out, removed = :removed, canceled = :canceled
+WHERE id = :id;
+
+-- name: job_delete
+DELETE FROM jobs WHERE id = :id;
+
+-- name: job_document_delete
+DELETE FROM job_documents WHERE job = :job;
+
+-- name: job_targets_delete
+DELETE FROM job_targets WHERE job = :job;
+
+-- name: jobs_with_work
+SELECT id, seq FROM jobs WHERE work IS NOT NULL AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: jobs_being_deleted
+SELECT count(*) AS number FROM jobs WHERE status = 'DELETION_IN_PROGRESS';
+
+-- name: jobs_page
+-- Newest first.
+SELECT * FROM jobs
+WHERE seq < :before AND (:selection IS NULL OR selection = :selection)
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: jobs_page_by_status
+SELECT * FROM jobs
+WHERE status = :status AND seq < :before AND (:selection IS NULL OR selection = :selection)
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: jobs_page_by_group
+SELECT jobs.* FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
+WHERE job_targets.kind = 'thinggroup' AND job_targets.name = :name AND job_targets.job > :after
+  AND (:status IS NULL OR jobs.status = :status) AND (:selection IS NULL OR jobs.selection = :selection)
+ORDER BY job_targets.job LIMIT :limit;
