@@ -20,9 +20,13 @@ def iot_resource(arn: str, installation: Installation) -> tuple[str, str]:
     parts = arn.split(":", _PARTS - 1)
     kind, slash, name = parts[-1].partition("/")
     if len(parts) != _PARTS or parts[0] != "arn" or parts[2] != "iot" or not (slash and kind and name):
-        raise InvalidRequest(f"{arn!r} is not an ARN of this service: expected arn:aws:iot:REGION:ACCOUNT:KIND/NAME")
+        raise InvalidRequest(
+            f"{arn!r} is not an ARN of this service: expected arn:aws:iot:REGION:ACCOUNT:KIND/NAME"
+        )
     if parts[4] != installation.account:
-        raise InvalidRequest(f"{arn!r} belongs to account {parts[4]!r}, this installation is {installation.account}")
+        raise InvalidRequest(
+            f"{arn!r} belongs to account {parts[4]!r}, this installation is {installation.account}"
+        )
     return kind, name
 
 

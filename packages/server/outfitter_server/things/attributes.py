@@ -30,7 +30,9 @@ def check_thing_attributes(attributes: Mapping[str, str], *, typed: bool) -> Non
     most = TYPED_MAX if typed else UNTYPED_MAX
     if len(attributes) > most:
         hint = "" if typed else "; give it a thing type to have up to 50"
-        raise InvalidRequest(f"a thing {'with' if typed else 'without'} a type has at most {most} attributes, got {len(attributes)}{hint}")
+        raise InvalidRequest(
+            f"a thing {'with' if typed else 'without'} a type has at most {most} attributes, got {len(attributes)}{hint}"
+        )
 
 
 def check_group_attributes(attributes: Mapping[str, str]) -> None:

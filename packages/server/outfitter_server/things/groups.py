@@ -37,9 +37,13 @@ def new_group(
         if above is None:
             raise NotFound(f"parent thing group {wanted} does not exist: create it first")
         if above.depth >= DEPTH_MAX:
-            raise InvalidRequest(f"a hierarchy has at most {DEPTH_MAX} levels and {above.name} is at the last")
+            raise InvalidRequest(
+                f"a hierarchy has at most {DEPTH_MAX} levels and {above.name} is at the last"
+            )
         if siblings >= CHILDREN_MAX:
-            raise InvalidRequest(f"a thing group has at most {CHILDREN_MAX} direct child groups and {above.name} has them")
+            raise InvalidRequest(
+                f"a thing group has at most {CHILDREN_MAX} direct child groups and {above.name} has them"
+            )
     attributes = apply_change({}, change)
     check_group_attributes(attributes)
     return ThingGroup(
@@ -103,7 +107,9 @@ def check_joining(thing: str, group: ThingGroup, present: Sequence[tuple[str, st
         InvalidRequest: it is in ten groups, or in another group of the same hierarchy.
     """
     if len(present) >= GROUPS_OF_A_THING_MAX:
-        raise InvalidRequest(f"thing {thing} is in {len(present)} groups already; at most {GROUPS_OF_A_THING_MAX} are allowed")
+        raise InvalidRequest(
+            f"thing {thing} is in {len(present)} groups already; at most {GROUPS_OF_A_THING_MAX} are allowed"
+        )
     for name, root in present:
         if root == group.root:
             raise InvalidRequest(

@@ -15,7 +15,9 @@ def check_version(kind: str, name: str, stored: int, expected: int | None) -> No
         VersionConflict: ``expected`` is given and is not ``stored``.
     """
     if expected is not None and expected != stored:
-        raise VersionConflict(f"{kind} {name} is at version {stored}, not {expected}: describe it and try again")
+        raise VersionConflict(
+            f"{kind} {name} is at version {stored}, not {expected}: describe it and try again"
+        )
 
 
 def check_type(name: str | None, found: ThingType | None) -> None:
@@ -48,7 +50,9 @@ def same_thing(existing: Thing, wanted: Thing, arn: str) -> Thing:
     return existing
 
 
-def new_thing(name: str, identifier: str, thing_type: str | None, change: AttributeChange | None, now: int) -> Thing:
+def new_thing(
+    name: str, identifier: str, thing_type: str | None, change: AttributeChange | None, now: int
+) -> Thing:
     """A thing as first registered.
 
     Raises:
@@ -60,7 +64,12 @@ def new_thing(name: str, identifier: str, thing_type: str | None, change: Attrib
 
 
 def updated_thing(
-    thing: Thing, change: AttributeChange | None, thing_type: str | None, *, remove_type: bool, expected: int | None
+    thing: Thing,
+    change: AttributeChange | None,
+    thing_type: str | None,
+    *,
+    remove_type: bool,
+    expected: int | None,
 ) -> Thing:
     """The thing after UpdateThing; its version rises even when nothing else changes, as in AWS.
 
@@ -85,7 +94,9 @@ def check_searchable(attributes: Sequence[str]) -> tuple[str, ...]:
     """
     unique = tuple(sorted(set(attributes)))
     if len(unique) > SEARCHABLE_MAX:
-        raise InvalidRequest(f"a thing type has at most {SEARCHABLE_MAX} searchable attributes, got {len(unique)}")
+        raise InvalidRequest(
+            f"a thing type has at most {SEARCHABLE_MAX} searchable attributes, got {len(unique)}"
+        )
     return unique
 
 
@@ -95,7 +106,10 @@ def same_type(existing: ThingType, wanted: ThingType, arn: str) -> ThingType:
     Raises:
         AlreadyExists: it has other properties.
     """
-    if (existing.description, existing.searchable_attributes) != (wanted.description, wanted.searchable_attributes):
+    if (existing.description, existing.searchable_attributes) != (
+        wanted.description,
+        wanted.searchable_attributes,
+    ):
         raise AlreadyExists(
             f"thing type {existing.name} already exists with other properties",
             resourceId=existing.id,

@@ -1,0 +1,234 @@
+"""IoT policies: JSON documents that say what a certificate may do, parsed once and asked for every packet.
+
+A request is an action (``iot:Publish``) on a resource (an ARN). A statement applies when one of its actions and one of its
+resources match and its conditions hold; it is denied by any Deny that applies, allowed by any Allow that applies and no
+Deny, and denied when none applies. Actions match without regard to case, resources with it.
+
+``*`` stands for any characters and ``?`` for one; MQTT's ``+`` and ``#`` are ordinary characters here. Policy variables
+(``${iot:ClientId}``) are replaced by the values of the connection, whose characters are all taken literally; a resource
+with a variable that the connection does not have matches nothing. ``${*}``, ``${?}`` and ``${$}`` are those characters.
+Source: AWS IoT developer guide, "AWS IoT Core policies" and "policy variables".
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from outfitter_server.access.globs import Glob, Template
+from outfitter_server.base.refusals import MalformedPolicy
+
+DOCUMENT_CHARACTERS_MAX: Final = 2_048  # without white space, as AWS counts
+STATEMENTS_MAX: Final = 100
+_VERSIONS: Final = ("2012-10-17", "2008-10-17")
+_MEMBERS: Final = frozenset({"Version", "Id", "Statement"})
+_STATEMENT_MEMBERS: Final = frozenset({"Sid", "Effect", "Action", "Resource", "Condition"})
+_ACTION: Final = re.compile(r"\*|[a-zA-Z0-9_-]+:[a-zA-Z0-9*?]+")
+_OPERATORS: Final = frozenset({"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "Bool"})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One test: the value of a variable against patterns; ``negated`` holds when none of them matches."""
+
+    key: str
+    patterns: tuple[Template, ...]
+    negated: bool
+
+    def holds(self, variables: Mapping[str, str]) -> bool:
+        """Whether the connection passes; a variable that it does not have passes negated tests only, as in IAM."""
+        value = variables.get(self.key)
+        if value is None:
+            return self.negated
+        globs = (template.bind(variables) for template in self.patterns)
+        return any(glob is not None and glob.matches(value) for glob in globs) is not self.negated
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement, compiled."""
+
+    allows: bool
+    actions: frozenset[str]
+    action_globs: tuple[Glob, ...]
+    resources: tuple[Template, ...]
+    conditions: tuple[Condition, ...]
+
+    def names(self, action: str) -> bool:
+        """Whether the action (in lower case) is one of this statement's."""
+        return action in self.actions or any(glob.matches(action) for glob in self.action_globs)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDocument:
+    """A parsed policy; equal texts share one, see ``parse_policy``."""
+
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _BoundStatement:
+    statement: Statement
+    resources: tuple[Glob, ...]
+
+
+class Verdicts:
+    """The policies of one connection with its variables filled in: what to ask for every packet."""
+
+    __slots__ = ("_allows", "_denies")
+
+    def __init__(self, documents: Iterable[PolicyDocument], variables: Mapping[str, str]) -> None:
+        """Statements whose conditions fail, or whose resources lack a variable, are dropped here, once."""
+        allows: list[_BoundStatement] = []
+        denies: list[_BoundStatement] = []
+        for document in documents:
+            for statement in document.statements:
+                if not all(condition.holds(variables) for condition in statement.conditions):
+                    continue
+                bound = [template.bind(variables) for template in statement.resources]
+                resources = tuple(glob for glob in bound if glob is not None)
+                if resources:
+                    (allows if statement.allows else denies).append(_BoundStatement(statement, resources))
+        self._allows = tuple(allows)
+        self._denies = tuple(denies)
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Whether the connection may do this."""
+        wanted = action.lower()
+        return _applies(self._allows, wanted, resource) and not _applies(self._denies, wanted, resource)
+
+
+def evaluate(
+    documents: Iterable[PolicyDocument], action: str, resource: str, variables: Mapping[str, str]
+) -> bool:
+    """Whether the documents allow ``action`` on ``resource``; ask ``Verdicts`` when there will be more questions."""
+    return Verdicts(documents, variables).allows(action, resource)
+
+
+@lru_cache(maxsize=4_096)
+def parse_policy(text: str) -> PolicyDocument:
+    """Compile a policy document.
+
+    Raises:
+        MalformedPolicy: not JSON, not a policy, or a part of the policy language that is not understood here: it is refused
+            rather than passed over, because what is passed over would decide differently.
+    """
+    if len("".join(text.split())) > DOCUMENT_CHARACTERS_MAX:
+        raise MalformedPolicy(
+            f"a policy document has at most {DOCUMENT_CHARACTERS_MAX} characters besides white space"
+        )
+    try:
+        document = json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise MalformedPolicy(f"the policy document is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise MalformedPolicy("the policy document must be a JSON object")
+    _check_members(document, _MEMBERS, "the policy document")
+    version = document.get("Version", _VERSIONS[-1])
+    if version not in _VERSIONS:
+        raise MalformedPolicy(f"Version must be one of {', '.join(_VERSIONS)}")
+    statements = document.get("Statement")
+    if isinstance(statements, dict):
+        statements = [statements]
+    if not isinstance(statements, list) or not 0 < len(statements) <= STATEMENTS_MAX:
+        raise MalformedPolicy(f"Statement must be a statement or a list of 1 to {STATEMENTS_MAX}")
+    # Only the newer language has variables: in the older one their text stands for itself.
+    return PolicyDocument(
+        tuple(_statement(each, with_variables=version == _VERSIONS[0]) for each in statements)
+    )
+
+
+def _applies(statements: Sequence[_BoundStatement], action: str, resource: str) -> bool:
+    return any(
+        bound.statement.names(action) and any(glob.matches(resource) for glob in bound.resources)
+        for bound in statements
+    )
+
+
+def _statement(statement: Any, *, with_variables: bool) -> Statement:
+    if not isinstance(statement, dict):
+        raise MalformedPolicy("a statement must be a JSON object")
+    _check_members(statement, _STATEMENT_MEMBERS, "a statement")
+    effect = statement.get("Effect")
+    if effect not in ("Allow", "Deny"):
+        raise MalformedPolicy("Effect must be Allow or Deny")
+    if not isinstance(statement.get("Sid", ""), str):
+        raise MalformedPolicy("Sid must be a string")
+    actions = [action.lower() for action in _texts(statement, "Action")]
+    for action in actions:
+        if not _ACTION.fullmatch(action):
+            raise MalformedPolicy(
+                f"{action!r} is not an action: expected service:Action, for example iot:Connect"
+            )
+    wild = [action for action in actions if "*" in action or "?" in action]
+    return Statement(
+        allows=effect == "Allow",
+        actions=frozenset(actions).difference(wild),
+        action_globs=tuple(Glob.parse(action) for action in wild),
+        resources=tuple(
+            _resource(text, with_variables=with_variables) for text in _texts(statement, "Resource")
+        ),
+        conditions=tuple(_conditions(statement.get("Condition", {}), with_variables=with_variables)),
+    )
+
+
+def _resource(text: str, *, with_variables: bool) -> Template:
+    if text != "*" and not text.startswith("arn:"):
+        raise MalformedPolicy(f"{text!r} is not a resource: expected * or an ARN")
+    return _template(text, with_variables=with_variables)
+
+
+def _conditions(block: Any, *, with_variables: bool) -> Iterable[Condition]:
+    if not isinstance(block, dict):
+        raise MalformedPolicy("Condition must be a JSON object")
+    for operator, tests in block.items():
+        if operator not in _OPERATORS:
+            raise MalformedPolicy(
+                f"condition operator {operator} is not supported here; use one of {', '.join(sorted(_OPERATORS))}"
+            )
+        if not isinstance(tests, dict):
+            raise MalformedPolicy(f"{operator} must be a JSON object of keys and values")
+        for key in tests:
+            texts = _texts(tests, key, boolean=operator == "Bool")
+            patterns = tuple(
+                _template(text, with_variables=with_variables)
+                if operator.endswith("Like")
+                else Template.literal(text)
+                for text in texts
+            )
+            yield Condition(key, patterns, negated="Not" in operator)
+
+
+def _template(text: str, *, with_variables: bool) -> Template:
+    try:
+        return Template.parse(text, with_variables=with_variables)
+    except ValueError as error:
+        raise MalformedPolicy(f"{text!r}: {error}") from error
+
+
+def _texts(holder: Mapping[str, Any], member: str, *, boolean: bool = False) -> list[str]:
+    value = holder.get(member)
+    texts: list[str] = []
+    for each in value if isinstance(value, list) else [value]:
+        text = str(each).lower() if boolean and isinstance(each, bool | str) else each
+        if not isinstance(text, str) or not text:
+            raise MalformedPolicy(f"{member} must be a non-empty string or a list of them")
+        texts.append(text)
+    if not texts:
+        raise MalformedPolicy(f"{member} must not be an empty list")
+    return texts
+
+
+def _check_members(holder: Mapping[str, Any], known: frozenset[str], what: str) -> None:
+    unknown = sorted(set(holder) - known)
+    if unknown:
+        raise MalformedPolicy(f"{what} cannot have {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MalformedPolicy("a member occurs twice in one object of the policy document")
+    return found
