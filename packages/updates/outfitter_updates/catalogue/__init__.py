@@ -1,1 +1,1 @@
-"""Pure: software, versions, device types, compatibility."""
+"""What there is to install and what to install it on: pure values, and the problems that all rooms speak of."""

@@ -1,1 +1,1 @@
-"""The command `outfitter`."""
+"""The command ``outfitter``: reads arguments, calls the cloud room through its ports, prints."""

@@ -1,1 +1,1 @@
-"""boto3: the only room that knows an endpoint."""
+"""The only room that knows boto3, an endpoint or a credential."""

@@ -1,1 +1,1 @@
-"""Wiring and the entry of the command."""
+"""Joins the command to the cloud, the clock and chance."""

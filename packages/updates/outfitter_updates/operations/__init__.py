@@ -1,1 +1,1 @@
-"""Pure: an intention in, CreateJob arguments out."""
+"""What a person wants, turned into the arguments of AWS calls: pure, the same for the same input."""

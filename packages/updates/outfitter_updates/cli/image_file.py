@@ -1,0 +1,124 @@
+"""Image files: a ``tar.gz`` with ``outfitter.json`` at its top."""
+
+import gzip
+import hashlib
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from outfitter_contract.image import MANIFEST_BYTES_MAX, MANIFEST_NAME, ManifestError, parse_manifest
+
+from outfitter_updates.catalogue.problems import BadImage
+from outfitter_updates.catalogue.software import Image, check_names
+
+MEMBERS_MAX: Final = 50_000
+"""What the agent takes at most."""
+EXECUTABLE_MODE: Final = 0o755
+PLAIN_MODE: Final = 0o644
+ANY_EXECUTE_BIT: Final = 0o111
+
+
+def read_image(file: Path) -> Image:
+    """What an image file says of itself, with its digest; reads the archive to its end.
+
+    Raises BadImage when it is no readable ``tar.gz``, has no manifest, or one that is malformed.
+    """
+    try:
+        manifest = _manifest_in(file)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
+        raise BadImage(
+            f"{file} is no readable tar.gz: {error}. `outfitter software pack` makes images."
+        ) from error
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return _image(manifest, str(file), digest, file.stat().st_size)
+
+
+def pack_folder(folder: Path, out: Path) -> Image:
+    """Writes the folder as an image, the same bytes for the same content; raises BadImage when it can be none."""
+    manifest_file = folder / MANIFEST_NAME
+    if not manifest_file.is_file():
+        raise BadImage(
+            f"{folder} has no {MANIFEST_NAME}: write one with name, version, device_types and start."
+        )
+    _image(manifest_file.read_bytes(), str(manifest_file), "", 0)
+    members = _members(folder, out)
+    unfinished = out.with_name(f"{out.name}.part")
+    try:
+        _write(unfinished, folder, members)
+        image = read_image(unfinished)
+        unfinished.replace(out)
+    except OSError as error:
+        raise BadImage(f"{out} cannot be written: {error.strerror}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return image
+
+
+def _write(file: Path, folder: Path, members: list[Path]) -> None:
+    """The archive; neither the compressor nor the members carry a time, a name or an owner of their own."""
+    with (
+        file.open("wb") as raw,
+        gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for path in members:
+            _add(archive, path, path.relative_to(folder).as_posix())
+
+
+def _members(folder: Path, out: Path) -> list[Path]:
+    """What goes in, in a fixed order: the manifest first, then all else by name."""
+    own = {out.resolve(), out.with_name(f"{out.name}.part").resolve()}
+    found = [path for path in folder.rglob("*") if path.resolve() not in own]
+    for path in found:
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise BadImage(f"{path} is neither a file nor a folder: images hold nothing else.")
+    if len(found) > MEMBERS_MAX:
+        raise BadImage(f"{folder} holds {len(found)} files; an image holds at most {MEMBERS_MAX}.")
+    return sorted(
+        found, key=lambda path: (path != folder / MANIFEST_NAME, path.relative_to(folder).as_posix())
+    )
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    """One member, without owner and time of its own."""
+    member = tarfile.TarInfo(name)
+    if path.is_dir():
+        member.type, member.mode = tarfile.DIRTYPE, EXECUTABLE_MODE
+        archive.addfile(member)
+        return
+    status = path.stat()
+    member.size = status.st_size
+    member.mode = EXECUTABLE_MODE if status.st_mode & ANY_EXECUTE_BIT else PLAIN_MODE
+    with path.open("rb") as content:
+        archive.addfile(member, content)
+
+
+def _manifest_in(file: Path) -> bytes:
+    found: bytes | None = None
+    with file.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|gz") as archive:
+        for count, member in enumerate(archive):
+            if count >= MEMBERS_MAX:
+                raise BadImage(f"{file} has more than {MEMBERS_MAX} members.")
+            if found is None and member.name.removeprefix("./") == MANIFEST_NAME and member.isfile():
+                content = archive.extractfile(member)
+                found = content.read(MANIFEST_BYTES_MAX + 1) if content else b""
+    if found is None:
+        raise BadImage(f"{file} has no {MANIFEST_NAME} at its top: `outfitter software pack` makes images.")
+    return found
+
+
+def _image(manifest: bytes, where: str, digest: str, size_bytes: int) -> Image:
+    try:
+        told = parse_manifest(manifest)
+    except ManifestError as error:
+        raise BadImage(f"{where}: {error}.") from error
+    image = Image(
+        name=told.name,
+        version=told.version,
+        device_types=told.device_types,
+        sha256=digest,
+        size_bytes=size_bytes,
+    )
+    check_names(image)
+    return image

@@ -1,0 +1,102 @@
+"""``outfitter software``: images into the store, versions into the catalogue."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from outfitter_updates.cli.image_file import pack_folder, read_image
+from outfitter_updates.cli.output import console, print_json, print_table, size, software_object, tell
+from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+
+
+@click.group()
+def software() -> None:
+    """Software images and their versions."""
+
+
+@software.command(
+    cls=ExampleCommand,
+    example="outfitter software pack ./pump-1.4.0 --out pump-1.4.0.tar.gz",
+)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Image file to write."
+)
+@json_option
+def pack(folder: Path, out: Path, as_json: bool) -> None:
+    """Make an image of a folder that has outfitter.json.
+
+    The same folder always gives the same bytes, and so the same digest.
+    """
+    image = pack_folder(folder, out)
+    if as_json:
+        told = {"name": image.name, "version": image.version, "device_types": list(image.device_types)}
+        print_json({**told, "file": str(out), "sha256": image.sha256, "size": image.size_bytes})
+    else:
+        tell(f"{out}: {image.name} {image.version}, {size(image.size_bytes)}, sha256 {image.sha256}")
+
+
+@software.command(cls=ExampleCommand, example="outfitter software upload pump-1.4.0.tar.gz")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--bucket", help="Bucket to store it in, made when missing.  [outfitter-software-ACCOUNT-REGION]"
+)
+@click.option(
+    "--publish/--no-publish", default=True, show_default=True, help="Allow updates to this version."
+)
+@json_option
+@pass_application
+def upload(application: Application, file: Path, bucket: str | None, publish: bool, as_json: bool) -> None:
+    """Store an image and enter its version in the catalogue.
+
+    Name, version and device types come from outfitter.json in the image. A version never changes: uploading the same
+    image again changes nothing, another image under the same version is refused.
+    """
+    image = read_image(file)
+    with _progress_bar(f"{image.name} {image.version}", image.size_bytes) as progress:
+        stored = application.cloud.software.upload(
+            image, file, bucket=bucket, publish=publish, progress=progress
+        )
+    if as_json:
+        print_json(software_object(stored))
+    else:
+        tell(f"{stored.title} is {stored.publication} in s3://{stored.location.bucket}/{stored.location.key}")
+
+
+@software.command(name="list", cls=ExampleCommand, example="outfitter software list pump")
+@click.argument("name", required=False)
+@json_option
+@pass_application
+def list_software(application: Application, name: str | None, as_json: bool) -> None:
+    """List the versions of all software, or of the one named."""
+    found = application.cloud.software.list(name)
+    if as_json:
+        print_json([software_object(each) for each in found])
+        return
+    rows = [
+        [
+            each.image.name,
+            each.image.version,
+            each.publication,
+            ", ".join(each.image.device_types) or "any",
+            size(each.image.size_bytes),
+            each.image.sha256,
+        ]
+        for each in found
+    ]
+    headings = ["SOFTWARE", "VERSION", "STATUS", "DEVICE TYPES", "SIZE", "SHA256"]
+    print_table(headings, rows, "No software yet. `outfitter software upload FILE` brings some.")
+
+
+@contextmanager
+def _progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes on standard error; nothing when nobody looks."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    errors = console(error=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda sent: bar.update(task, advance=sent)

@@ -1,0 +1,82 @@
+"""``outfitter update``: one version for a device or a group."""
+
+import click
+
+from outfitter_updates.catalogue.devices import Device
+from outfitter_updates.cli.output import print_json, tell
+from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.watch import watch_job
+from outfitter_updates.operations.target import parse_target
+from outfitter_updates.operations.update import UpdateIntention, plan_update
+
+
+@click.command(
+    cls=ExampleCommand,
+    example="outfitter update pumps pump 1.4.0 --wait\noutfitter update thing:pump-7 pump 1.3.2 --forced",
+)
+@click.argument("target")
+@click.argument("name")
+@click.argument("version")
+@click.option("--forced", is_flag=True, help="Install it although it is not newer: a downgrade.")
+@click.option("--continuous", is_flag=True, help="Go on with devices that join the group later.")
+@click.option("--job-id", help="Id of the job.  [made of name, version and time]")
+@click.option(
+    "--role-arn",
+    envvar="OUTFITTER_ROLE_ARN",
+    show_envvar=True,
+    help="Role whose privileges the download URLs carry.  [role outfitter-updates of the account]",
+)
+@click.option("--wait", is_flag=True, help="Watch until all devices are done; exit code 1 when one failed.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="With --wait: give up watching after so long.",
+)
+@json_option
+@pass_application
+def update(
+    application: Application,
+    target: str,
+    name: str,
+    version: str,
+    forced: bool,
+    continuous: bool,
+    job_id: str | None,
+    role_arn: str | None,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Bring version VERSION of software NAME to TARGET, a device or a group.
+
+    TARGET is a name; write thing:NAME or group:NAME when both exist. Devices that are offline get the update when
+    they come back. Ctrl-C while waiting leaves the job running.
+    """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait.")
+    cloud = application.cloud
+    aim = cloud.devices.resolve(parse_target(target))
+    software = cloud.software.need(name, version)
+    intention = UpdateIntention(
+        target_arn=aim.arn,
+        software=software,
+        forced=forced,
+        continuous=continuous,
+        region=cloud.region,
+        role_arn=role_arn or cloud.default_role_arn,
+        job_id=job_id,
+    )
+    arguments = plan_update(intention, application.clock(), application.token())
+    if isinstance(aim, Device) and aim.device_type and not software.runs_on(aim.device_type):
+        made_for = ", ".join(software.image.device_types)
+        tell(f"Note: {software.title} is made for {made_for}; {aim.name} is of the type {aim.device_type}.")
+    started = cloud.jobs.start(arguments)
+    if wait:
+        tell(f"Job {started}: {software.title} for {target}")
+        watch_job(application, started, timeout, as_json=as_json)
+    elif as_json:
+        print_json({"job_id": started, "target": aim.arn, "name": name, "version": version})
+    else:
+        tell(f"{software.title} is under way to {target}: `outfitter job watch {started}`")
+        click.echo(started)

@@ -1,0 +1,125 @@
+"""Clients for AWS's services, from the usual credentials, profiles, regions and endpoints."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+from outfitter_updates.catalogue.problems import NoCredentials, NotFound
+from outfitter_updates.cloud.refusals import SIGN_IN, translated
+
+SELF_HOSTED_REGION: Final = "us-east-1"
+"""Signs requests to a server of one's own when no region is set; such a server accepts every region."""
+RETRIES_MAX: Final = 3
+CONNECT_TIMEOUT_SECONDS: Final = 5
+READ_TIMEOUT_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whose credentials these are."""
+
+    account: str
+    partition: str
+
+
+class Service:
+    """One client; every error leaves it as a Problem."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.endpoint = str(client.meta.endpoint_url)
+        self.name = str(client.meta.service_model.service_id)
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether the requests go to AWS itself."""
+        host = urlsplit(self.endpoint).hostname or ""
+        return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+    def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """The answer to an operation, such as ``describe_thing``; arguments that are None are not sent."""
+        sent = {key: value for key, value in arguments.items() if value is not None}
+        with translated(self._title(operation), self.endpoint):
+            answer: dict[str, Any] = getattr(self.client, operation)(**sent)
+            return answer
+
+    def find(self, operation: str, **arguments: Any) -> dict[str, Any] | None:
+        """The answer, or None when the service says that there is no such thing."""
+        try:
+            return self.call(operation, **arguments)
+        except NotFound:
+            return None
+
+    def pages(self, operation: str, member: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """The items of a listing, page after page, as long as someone takes them."""
+        sent = {key: value for key, value in arguments.items() if value is not None}
+        with translated(self._title(operation), self.endpoint):
+            for page in self.client.get_paginator(operation).paginate(**sent):
+                yield from page.get(member, ())
+
+    def _title(self, operation: str) -> str:
+        return str(self.client.meta.method_to_api_mapping.get(operation, operation))
+
+
+class Connection:
+    """The session and its clients, each made when it is first needed."""
+
+    def __init__(self, *, profile: str | None, region: str | None, endpoint_url: str | None) -> None:
+        self._profile, self._region, self._endpoint_url = profile, region, endpoint_url
+
+    @cached_property
+    def _session(self) -> Any:
+        with translated("Opening the session", ""):
+            session = boto3.Session(profile_name=self._profile, region_name=self._region)
+            if session.get_credentials() is None:
+                raise NoCredentials(f"There are no AWS credentials. {SIGN_IN}")
+            return session
+
+    @cached_property
+    def iot(self) -> Service:
+        """Things, groups, certificates, packages and jobs."""
+        return self._open("iot")
+
+    @cached_property
+    def sts(self) -> Service:
+        """Who we are."""
+        return self._open("sts")
+
+    @cached_property
+    def s3(self) -> Service:
+        """The file store; a server of one's own is addressed by path, as its name has no subdomains."""
+        service = self._open("s3")
+        return service if service.is_aws else self._open("s3", s3={"addressing_style": "path"})
+
+    @cached_property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return str(self.iot.client.meta.region_name)
+
+    @cached_property
+    def account(self) -> Account:
+        """The account and the partition, asked once."""
+        told = self.sts.call("get_caller_identity")
+        return Account(account=told["Account"], partition=str(told["Arn"]).split(":")[1])
+
+    def _open(self, name: str, **settings: Any) -> Service:
+        region = self._session.region_name or SELF_HOSTED_REGION
+        config = Config(
+            retries={"max_attempts": RETRIES_MAX, "mode": "standard"},
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            **settings,
+        )
+        with translated("Opening the session", self._endpoint_url or ""):
+            client = self._session.client(
+                name, region_name=region, endpoint_url=self._endpoint_url, config=config
+            )
+        service = Service(client)
+        if service.is_aws and self._session.region_name is None:
+            raise NoCredentials("No AWS region is set. Set AWS_REGION, or give --region.")
+        return service

@@ -1,0 +1,41 @@
+"""The program ``outfitter``."""
+
+import secrets
+import string
+import time
+from typing import TYPE_CHECKING
+
+from outfitter_updates.cli.root import root
+from outfitter_updates.cli.shape import Application
+
+if TYPE_CHECKING:
+    from outfitter_updates.cli.ports import CloudPort
+
+TOKEN_LENGTH = 6
+
+
+def main() -> None:
+    """Runs the command with the real cloud, clock and chance."""
+    root(prog_name="outfitter", obj=application())
+
+
+def application() -> Application:
+    """What the commands get from the world."""
+    return Application(
+        open_cloud=open_cloud,
+        clock=lambda: time.time_ns() // 1_000_000,
+        sleep=time.sleep,
+        token=token,
+    )
+
+
+def open_cloud(*, profile: str | None, region: str | None, endpoint_url: str | None) -> "CloudPort":
+    """The cloud; boto3 takes a third of a second to import, which help and usage errors need not wait for."""
+    from outfitter_updates.cloud.cloud import Cloud
+
+    return Cloud(profile=profile, region=region, endpoint_url=endpoint_url)
+
+
+def token() -> str:
+    """Letters and digits that no other job made in the same second has."""
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(TOKEN_LENGTH))

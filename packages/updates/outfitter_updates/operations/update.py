@@ -1,0 +1,100 @@
+"""An intended update in, the arguments of CreateJob out."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from outfitter_contract.document import JobDocument, build_document
+from outfitter_contract.operations import Operation
+
+from outfitter_updates.catalogue.problems import Conflict, WrongUsage
+from outfitter_updates.catalogue.software import Publication, SoftwareVersion
+
+JOB_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+JOB_ID_MAX: Final = 64
+URL_LIFE_SECONDS: Final = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateIntention:
+    """One version for one target."""
+
+    target_arn: str
+    software: SoftwareVersion
+    forced: bool
+    """Install it although it is not newer than what runs."""
+    continuous: bool
+    """Go on with the devices that join the group later."""
+    region: str
+    role_arn: str
+    """Whose privileges the pre-signed URLs carry."""
+    job_id: str | None
+
+
+def role_arn(partition: str, account: str) -> str:
+    """The role that signs download URLs unless another is named."""
+    return f"arn:{partition}:iam::{account}:role/outfitter-updates"
+
+
+def make_job_id(software: SoftwareVersion, now: int, token: str) -> str:
+    """A job id that tells people what and when (UTC): ``update-NAME-VERSION-20260131T235959-TOKEN``.
+
+    ``now`` in milliseconds, ``token`` at least four letters or digits. Name and version give way to the limit.
+    """
+    moment = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    ending = f"-{moment}-{token}"
+    what = re.sub(r"[^a-zA-Z0-9_-]+", "-", f"update-{software.image.name}-{software.image.version}")
+    return what[: JOB_ID_MAX - len(ending)] + ending
+
+
+def job_document(software: SoftwareVersion, *, forced: bool, region: str) -> dict[str, object]:
+    """The document that devices get, with a placeholder where the service puts the pre-signed URL."""
+    return build_document(
+        JobDocument(
+            operation=Operation.INSTALL,
+            url=f"${{aws:iot:s3-presigned-url-v2:{software.location.url(region)}}}",
+            forced=forced,
+            name=software.image.name,
+            version=software.image.version,
+            sha256=software.image.sha256,
+            size=software.image.size_bytes,
+        )
+    )
+
+
+def plan_update(intention: UpdateIntention, now: int, token: str) -> dict[str, Any]:
+    """The arguments of CreateJob.
+
+    Raises WrongUsage for an impossible job id or a continuous job without a group, Conflict for a draft.
+    """
+    software = intention.software
+    if intention.job_id is not None and not JOB_ID.fullmatch(intention.job_id):
+        raise WrongUsage(f"{intention.job_id!r} is no job id: 1 to 64 letters, digits, '-' and '_'.")
+    if intention.continuous and ":thinggroup/" not in intention.target_arn:
+        raise WrongUsage(
+            "--continuous goes on with devices that join a group: aim it at a group, not at a device."
+        )
+    if software.publication is Publication.DRAFT:
+        raise Conflict(
+            f"{software.title} is a draft. Publish it first: `outfitter software upload FILE --publish` with the"
+            " same file."
+        )
+    document = job_document(software, forced=intention.forced, region=intention.region)
+    return {
+        "jobId": intention.job_id or make_job_id(software, now, token),
+        "targets": [intention.target_arn],
+        "document": json.dumps(document),
+        "description": f"Install {software.title}",
+        "presignedUrlConfig": {"roleArn": intention.role_arn, "expiresInSec": URL_LIFE_SECONDS},
+        "targetSelection": "CONTINUOUS" if intention.continuous else "SNAPSHOT",
+    }
+
+
+def cancel_job(job_id: str, *, force: bool, comment: str | None) -> dict[str, Any]:
+    """The arguments of CancelJob."""
+    arguments: dict[str, Any] = {"jobId": job_id, "force": force, "reasonCode": "CANCELED_BY_USER"}
+    if comment:
+        arguments["comment"] = comment
+    return arguments
