@@ -1,0 +1,60 @@
+"""One device of the demonstration: a folder as ``outfitter device add`` wrote it, and an agent that may be switched off."""
+
+import socket
+from pathlib import Path
+from typing import Final
+
+from outfitter_fleet.stage.processes import Process, Processes, program
+
+SILENT: Final = "nothing"
+_ANSWER_SECONDS: Final = 1.0
+# Waits fit for a device that a person watches; the defaults are for devices in the field.
+_PATIENCE: Final = """\
+settle_seconds = 1
+health_timeout_seconds = 8
+health_interval_seconds = 0.2
+stop_timeout_seconds = 3
+reconnect_max_seconds = 1
+download_backoff_max_seconds = 1
+trial_boots_max = 2
+"""
+
+
+class Device:
+    """A device that is switched on or off."""
+
+    def __init__(self, name: str, folder: Path, processes: Processes) -> None:
+        """``folder`` holds agent.toml."""
+        self.name = name
+        self.folder = folder
+        self._processes = processes
+        self._agent: Process | None = None
+        drop_in = folder / "agent.toml.d" / "10-demo.toml"
+        drop_in.parent.mkdir(exist_ok=True)
+        drop_in.write_text(_PATIENCE)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of its agent while it is switched on."""
+        return self._agent.pid if self._agent else None
+
+    def switch_on(self) -> None:
+        """Start the agent."""
+        arguments = [program("outfitter-agent"), "run", "--config", str(self.folder / "agent.toml")]
+        self._agent = self._processes.start(self.name, arguments)
+
+    def switch_off(self) -> None:
+        """End the agent and what it runs."""
+        if self._agent:
+            self._agent.stop()
+            self._agent = None
+
+    def answer(self) -> str:
+        """The version that the device's software itself gives, asked now; SILENT when none runs."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lamp:
+            lamp.settimeout(_ANSWER_SECONDS)
+            try:
+                lamp.connect(str(self.folder / "lamp.sock"))
+                return lamp.recv(64).decode() or SILENT
+            except OSError:
+                return SILENT

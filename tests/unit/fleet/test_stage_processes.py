@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from outfitter_fleet.stage.processes import ProcessEnded, Processes
+
+# A child that starts one of its own in the same group, tells both ids, and stays.
+PARENT = """
+import subprocess, sys, signal
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+print("ready", child.pid)
+signal.pause()
+"""
+STUBBORN = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready")
+signal.pause()
+"""
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def alive(pid):
+    """Whether a process runs; one that ended and was not waited for by its new parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_a_process_started_ends_with_it(tmp_path):
+    with Processes(tmp_path) as processes:
+        process = processes.start("parent", python(PARENT))
+        grandchild = int(process.line("ready ", 10).split()[1])
+        assert alive(process.pid)
+        assert alive(grandchild)
+    assert not alive(process.pid)
+    assert not alive(grandchild)
+
+
+def test_who_does_not_listen_is_killed(tmp_path):
+    with Processes(tmp_path) as processes:
+        process = processes.start("stubborn", python(STUBBORN))
+        process.line("ready", 10)
+        process.terminate()
+        assert process.wait(0.2) == -9
+
+
+def test_an_early_end_is_told_with_the_log(tmp_path):
+    with Processes(tmp_path) as processes:
+        process = processes.start("brief", python("import sys; print('oh'); sys.exit(3)"))
+        with pytest.raises(ProcessEnded, match=r"brief ended \(3\).*brief\.log"):
+            process.line("ready", 10)
+    assert (tmp_path / "brief.log").read_text() == "oh\n"
+
+
+def test_silence_is_told(tmp_path):
+    with Processes(tmp_path) as processes:
+        process = processes.start("silent", python("import signal; signal.pause()"))
+        with pytest.raises(ProcessEnded, match="printed no line"):
+            process.line("ready", 0.2)
+
+
+def test_released_processes_stay(tmp_path):
+    with Processes(tmp_path) as processes:
+        process = processes.start("kept", python(STUBBORN))
+        process.line("ready", 10)
+        processes.release()
+    assert process.running
+    process.kill()
+    process.wait(5)
+
+
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
+    code = f"""
+import signal, sys
+from pathlib import Path
+from outfitter_fleet.stage.processes import Processes, interrupt_on_termination
+interrupt_on_termination()
+with Processes(Path({str(tmp_path)!r})) as processes:
+    child = processes.start("parent", [sys.executable, "-c", {PARENT!r}])
+    print(child.pid, child.line("ready ", 10).split()[1], flush=True)
+    signal.pause()
+"""
+    run = subprocess.Popen(python(code), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with run.stdout:
+        pids = [int(pid) for pid in run.stdout.readline().split()]
+        assert all(alive(pid) for pid in pids)
+        run.terminate()
+        run.wait(20)
+    assert not any(alive(pid) for pid in pids)
