@@ -53,8 +53,8 @@ def compact(text: str) -> str:
         )
     depth = 0
     for match in _BRACKETS.finditer(text):
-        token = match.group()
-        depth += (token in "[{") - (token in "]}")
+        bracket = match.group()
+        depth += (bracket in "[{") - (bracket in "]}")
         if depth > NESTING_MAX:
             raise InvalidRequest(f"document: nested deeper than {NESTING_MAX} levels")
     try:

@@ -179,7 +179,7 @@ class Committer:
             return self._attempt(entries)
         except Unavailable as refusal:
             return [(entry, refusal) for entry in entries], []
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is one request's answer
             if len(entries) == 1:
                 _log.exception("a request failed")
                 return [(entries[0], error)], []
@@ -211,13 +211,13 @@ class Committer:
         for entry, outcome in done:
             try:
                 entry.reply(outcome)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a broken listener must not stop the committer
                 _log.exception("an answer could not be delivered")
         if effects:
             for listener in self._listeners:
                 try:
                     listener(effects)
-                except Exception:
+                except Exception:  # noqa: BLE001 - a broken listener must not stop the committer
                     _log.exception("an effect could not be told")
 
 

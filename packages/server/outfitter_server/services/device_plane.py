@@ -97,9 +97,7 @@ class DevicePlane:
         keys = []
         things = []
         for request in requests:
-            if isinstance(request, Update):
-                keys.append((request.thing, request.job))
-            elif isinstance(request, Describe) and request.job != NEXT:
+            if isinstance(request, Update) or (isinstance(request, Describe) and request.job != NEXT):
                 keys.append((request.thing, request.job))
             else:
                 things.append(request.thing)

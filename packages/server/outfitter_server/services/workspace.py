@@ -109,16 +109,18 @@ class Workspace:
 
     def replace(self, before: Execution, after: Execution) -> None:
         """An execution changed."""
-        self._keep(after)
         if before.status is after.status and after.status in PENDING:
+            self._keep(after)
             listed = self._pending.get(after.thing)
             if listed is not None:
                 self._pending[after.thing] = [after if entry.id == after.id else entry for entry in listed]
             return
         self._count(after.job, {before.status: -1, after.status: 1})
+        # The list as it was, so before the change is kept: reading it may write what is kept.
+        listed = self._without(before) if before.status in PENDING else []
+        self._keep(after)
         if before.status in PENDING:
             ended = after.status not in PENDING
-            listed = self._without(before)
             self._relist(
                 after.thing, listed if ended else sorted([*listed, after], key=pending_order), ended=ended
             )
@@ -256,7 +258,7 @@ def notifications(
     now: int,
 ) -> dict[str, Notification]:
     """The notification of each thing; ``things`` says what changed of it: (pending list, front)."""
-    revisions = {thing: (0, 0) for thing in things}
+    revisions = dict.fromkeys(things, (0, 0))
     for row in tx.all("revisions_of_things", things=json.dumps(list(things))):
         revisions[row["thing"]] = (row["pending_revision"], row["next_revision"])
     return {

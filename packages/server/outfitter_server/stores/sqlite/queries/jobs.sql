@@ -81,3 +81,8 @@ SELECT jobs.* FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
 WHERE job_targets.kind = 'thinggroup' AND job_targets.name = :name AND job_targets.job > :after
   AND (:status IS NULL OR jobs.status = :status) AND (:selection IS NULL OR jobs.selection = :selection)
 ORDER BY job_targets.job LIMIT :limit;
+
+-- name: job_first_group
+SELECT thing_groups.id FROM job_targets CROSS JOIN thing_groups ON thing_groups.name = job_targets.name
+WHERE job_targets.job = :job AND job_targets.kind = 'thinggroup'
+ORDER BY job_targets.position LIMIT 1;
