@@ -1,0 +1,169 @@
+"""The tables of docs/reference, from the contract."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from outfitter_contract import details, document, image, topics
+from outfitter_contract.execution import DEVICE_MAY_SET, PENDING, TRANSITIONS, Actor, Status
+from outfitter_contract.operations import NEEDS_URL, Operation
+from outfitter_contract.topics import JobsRequest, Verb
+
+from outfitter_fleet.tables.blocks import code, table
+
+_STATUS_MEANINGS: Final = {
+    Status.QUEUED: "waits for its device",
+    Status.IN_PROGRESS: "the device has begun",
+    Status.SUCCEEDED: "done, and proven on the device",
+    Status.FAILED: "the device could not; the reason is in the status details",
+    Status.REJECTED: "the device will not do this at all",
+    Status.TIMED_OUT: "the device did not end in time",
+    Status.REMOVED: "the thing left the job's targets, or the registry, before it began",
+    Status.CANCELED: "taken back by a person or a rule",
+}
+_OPERATIONS: Final = {
+    Verb.GET_PENDING: ("GetPendingJobExecutions", "get"),
+    Verb.START_NEXT: ("StartNextPendingJobExecution", "start-next"),
+    Verb.DESCRIBE: ("DescribeJobExecution", "{jobId}/get"),
+    Verb.UPDATE: ("UpdateJobExecution", "{jobId}/update"),
+}
+_OPERATION_MEANINGS: Final = {
+    Operation.INSTALL: "download, check and install the image at `url`, restart, prove it or roll back",
+    Operation.CONFIG_DOWNLOAD: "fetch the configuration at `url` and apply it (reserved: agents of this release answer REJECTED)",
+    Operation.CONFIG_UPLOAD: "put the device's configuration to `url` (reserved: agents of this release answer REJECTED)",
+}
+_DOCUMENT_MEMBERS: Final = {
+    "operation": f"one of {code([operation.value for operation in Operation])}",
+    "url": f"where the data is, at most {document.URL_LENGTH_MAX} characters; usually a placeholder for a pre-signed URL",
+    "forced": "whether a version that is not newer than the running one may be installed; also taken as text",
+    "name": f"the software's name, at most {document.NAME_LENGTH_MAX} characters; the image must carry it",
+    "version": f"the version, at most {document.VERSION_TEXT_LENGTH_MAX} characters; the image must carry it",
+    "sha256": "the digest of the image file, 64 hex digits",
+    "size": "the length of the image file in bytes; also taken as text",
+}
+_MANIFEST_MEMBERS: Final = {
+    "name": "the software's name",
+    "version": "its version: dotted numbers with an optional pre-release, such as `1.4.0` or `2.0-rc.1`",
+    "device_types": f"the device types that may run it, 1 to {image.DEVICE_TYPES_MAX}",
+    "start": f"the program to run and its arguments, at most {image.ARGUMENTS_MAX}, in the image's own folder",
+    "health": "a command that ends with 0 while the software is healthy; without one, running is healthy",
+}
+
+
+def documents() -> dict[str, Mapping[str, str]]:
+    """The generated blocks of each document, by its name in docs/reference."""
+    return {
+        "execution-states.md": {"statuses": _statuses(), "transitions": _transitions()},
+        "topics.md": {"requests": _requests(), "notifications": _notifications()},
+        "job-documents.md": {
+            "operations": _operations(),
+            "members": _members(),
+            "manifest": _manifest(),
+            "steps": _steps(),
+        },
+    }
+
+
+def _statuses() -> str:
+    rows = [
+        [
+            f"`{status}`",
+            "pending" if status in PENDING else "ended",
+            "yes" if status in DEVICE_MAY_SET else "no",
+            _STATUS_MEANINGS[status],
+        ]
+        for status in Status
+    ]
+    return table(["status", "kind", "a device may set it", "meaning"], rows)
+
+
+def _transitions() -> str:
+    rows = []
+    for current in Status:
+        reach = {actor: TRANSITIONS.get((current, actor), frozenset()) for actor in Actor}
+        if any(reach.values()):
+            rows.append(
+                [f"`{current}`", *(code([one for one in Status if one in reach[actor]]) for actor in Actor)]
+            )
+    return table(["from", *(f"to, by the {actor}" for actor in Actor)], rows)
+
+
+def _requests() -> str:
+    rows = []
+    for verb in Verb:
+        operation, words = _OPERATIONS[verb]
+        _check(verb, words)
+        rows.append([operation, f"`{words}`", code([f"{words}/accepted", f"{words}/rejected"])])
+    return table(["operation", "publish to", "the answer comes on"], rows)
+
+
+def _check(verb: Verb, words: str) -> None:
+    """The written topic is one that the grammar takes for this request."""
+    job = "job-1" if "{jobId}" in words else ""
+    found = topics.parse_request(topics.jobs_prefix("thing-1") + words.replace("{jobId}", job))
+    if found != JobsRequest("thing-1", verb, job):
+        raise ValueError(f"the grammar reads {words} as {found}")
+
+
+def _notifications() -> str:
+    prefix = topics.jobs_prefix("{thing}")
+    rows = [
+        [f"`{topics.notify('{thing}').removeprefix(prefix)}`", "the list of pending executions has changed"],
+        [
+            f"`{topics.notify_next('{thing}').removeprefix(prefix)}`",
+            "the first of them is another one, or there is none",
+        ],
+    ]
+    return table(["topic", "says"], rows)
+
+
+def _operations() -> str:
+    rows = [
+        [f"`{operation}`", "yes" if operation in NEEDS_URL else "no", _OPERATION_MEANINGS[operation]]
+        for operation in Operation
+    ]
+    return table(["operation", "needs `url`", "what the device does"], rows)
+
+
+def _members() -> str:
+    whole = {"operation": "install", "url": "https://example.com/image", "forced": False}
+    _same_names(document.JobDocument, _DOCUMENT_MEMBERS)
+    return _described(_DOCUMENT_MEMBERS, whole, document.parse_document)
+
+
+def _manifest() -> str:
+    whole = {"name": "pump", "version": "1.0.0", "device_types": ["pump"], "start": ["./pump"]}
+    _same_names(image.Manifest, _MANIFEST_MEMBERS)
+    return _described(_MANIFEST_MEMBERS, whole, lambda value: image.parse_manifest(_json(value)))
+
+
+def _described(members: Mapping[str, str], whole: dict[str, Any], parse: Callable[[Any], object]) -> str:
+    rows = [
+        [f"`{name}`", "yes" if _is_required(name, whole, parse) else "no", text]
+        for name, text in members.items()
+    ]
+    return table(["member", "required", "meaning"], rows)
+
+
+def _is_required(name: str, whole: dict[str, Any], parse: Callable[[Any], object]) -> bool:
+    """Whether the parser refuses the value without this member."""
+    try:
+        parse({key: value for key, value in whole.items() if key != name})
+    except ValueError:
+        return True
+    return False
+
+
+def _same_names(kind: Any, members: Mapping[str, str]) -> None:
+    named = {field.name for field in fields(kind)}
+    if named != set(members):
+        raise ValueError(f"{kind.__name__} has the members {named}, described are {set(members)}")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _steps() -> str:
+    return code([step.value for step in details.Step])

@@ -1,0 +1,267 @@
+-- The schema after all migrations. Written by `make schema`; a test refuses it when it is stale.
+
+CREATE TABLE buckets (
+    name TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,
+    policy TEXT,
+    cors TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE certificates (
+    id TEXT NOT NULL PRIMARY KEY,
+    pem TEXT NOT NULL,
+    status TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    issuer_id TEXT,
+    generation_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX certificates_by_creation ON certificates (created_at, id);
+
+CREATE TABLE executions (
+    id INTEGER PRIMARY KEY,
+    thing TEXT NOT NULL,
+    job TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    queued_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    started_at INTEGER,
+    version INTEGER NOT NULL,
+    details TEXT,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    force_canceled INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE INDEX executions_by_job_status ON executions (job, status, updated_at, id);
+
+CREATE UNIQUE INDEX executions_by_thing_job ON executions (thing, job, number);
+
+CREATE INDEX executions_by_thing_status ON executions (thing, status, id);
+
+CREATE TABLE group_members (
+    group_name TEXT NOT NULL,
+    thing TEXT NOT NULL,
+    PRIMARY KEY (group_name, thing)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX group_members_by_thing ON group_members (thing, group_name);
+
+CREATE TABLE group_tree (
+    ancestor TEXT NOT NULL,
+    descendant TEXT NOT NULL,
+    PRIMARY KEY (ancestor, descendant)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX group_tree_by_descendant ON group_tree (descendant, ancestor);
+
+CREATE TABLE job_documents (
+    job TEXT PRIMARY KEY,
+    -- as the caller gave it, and compact without null members as devices get it
+    stored TEXT NOT NULL,
+    delivered TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE job_targets (
+    job TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    -- how far the rollout has come: the group (targets reach child groups) and the last thing in it
+    cursor_group TEXT NOT NULL DEFAULT '',
+    cursor_thing TEXT NOT NULL DEFAULT '',
+    done INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job, position)
+) WITHOUT ROWID;
+
+CREATE INDEX job_targets_by_name ON job_targets (kind, name, job);
+
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    status TEXT NOT NULL,
+    selection TEXT NOT NULL,
+    description TEXT,
+    document_source TEXT,
+    role_arn TEXT,
+    url_expires_seconds INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    completed_at INTEGER,
+    comment TEXT,
+    reason_code TEXT,
+    force_canceled INTEGER NOT NULL DEFAULT 0,
+    -- background work still to be done: ROLLOUT, CANCEL or DELETE
+    work TEXT,
+    queued INTEGER NOT NULL DEFAULT 0,
+    in_progress INTEGER NOT NULL DEFAULT 0,
+    succeeded INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    rejected INTEGER NOT NULL DEFAULT 0,
+    timed_out INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0,
+    canceled INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE INDEX jobs_by_status ON jobs (status, seq);
+
+CREATE INDEX jobs_by_work ON jobs (seq) WHERE work IS NOT NULL;
+
+CREATE TABLE objects (
+    bucket TEXT NOT NULL,
+    key TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified_at INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    checksum TEXT,
+    PRIMARY KEY (bucket, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX objects_by_blob ON objects (blob);
+
+CREATE TABLE package_versions (
+    package TEXT NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT,
+    attributes TEXT NOT NULL,
+    artifact_bucket TEXT,
+    artifact_key TEXT,
+    artifact_version TEXT,
+    recipe TEXT,
+    status TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    client_token TEXT,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL,
+    PRIMARY KEY (package, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX package_versions_by_status ON package_versions (package, status, name);
+
+CREATE TABLE packages (
+    name TEXT NOT NULL PRIMARY KEY,
+    description TEXT,
+    default_version TEXT,
+    tags TEXT NOT NULL,
+    client_token TEXT,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pending_revisions (
+    thing TEXT PRIMARY KEY,
+    pending_revision INTEGER NOT NULL,
+    next_revision INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE policies (
+    name TEXT NOT NULL PRIMARY KEY,
+    generation_id TEXT NOT NULL,
+    default_version INTEGER NOT NULL,
+    last_version INTEGER NOT NULL,
+    tags TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX policies_by_creation ON policies (created_at, name);
+
+CREATE TABLE policy_targets (
+    target TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    PRIMARY KEY (target, policy)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX policy_targets_by_policy ON policy_targets (policy, target);
+
+CREATE TABLE policy_versions (
+    policy TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (policy, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE thing_attributes (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    thing TEXT NOT NULL,
+    PRIMARY KEY (name, value, thing)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE thing_groups (
+    name TEXT NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL,
+    parent TEXT,
+    root TEXT NOT NULL,
+    depth INTEGER NOT NULL,
+    description TEXT,
+    attributes TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX thing_groups_by_parent ON thing_groups (parent, name);
+
+CREATE TABLE thing_principals (
+    thing TEXT NOT NULL,
+    certificate TEXT NOT NULL,
+    exclusive INTEGER NOT NULL,
+    PRIMARY KEY (thing, certificate)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX thing_principals_by_certificate ON thing_principals (certificate, thing);
+
+CREATE TABLE thing_types (
+    name TEXT NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL,
+    description TEXT,
+    searchable_attributes TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    deprecated_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE things (
+    name TEXT NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL,
+    type TEXT,
+    attributes TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX things_by_type ON things (type, name) WHERE type IS NOT NULL;
+
+CREATE TABLE upload_parts (
+    upload TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    blob TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified_at INTEGER NOT NULL,
+    checksum TEXT,
+    PRIMARY KEY (upload, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX upload_parts_by_blob ON upload_parts (blob);
+
+CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    bucket TEXT NOT NULL,
+    key TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    algorithm TEXT,
+    checksum_type TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX uploads_by_key ON uploads (bucket, key, id);
