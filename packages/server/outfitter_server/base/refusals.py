@@ -11,6 +11,7 @@
     ├── TerminalState           410 TerminalStateException
     ├── CertificateState        406 CertificateStateException
     ├── MalformedPolicy         400 MalformedPolicyException
+    ├── VersionsLimitExceeded   409 VersionsLimitExceededException (policies)
     ├── Unauthorized            401 UnauthorizedException
     ├── Forbidden               403 AccessDeniedException
     ├── LimitExceeded           410 LimitExceededException
@@ -104,6 +105,13 @@ class MalformedPolicy(Refusal):
     """The policy document is not a policy."""
 
     code = "MalformedPolicyException"
+
+
+class VersionsLimitExceeded(Refusal):
+    """The policy has as many versions as it may have."""
+
+    code = "VersionsLimitExceededException"
+    status = 409
 
 
 class Unauthorized(Refusal):

@@ -71,12 +71,12 @@ class GroupMembers:
             NotFound: the group does not exist.
             InvalidRequest: the token is not of such a listing.
         """
-        position: tuple[Any, ...]
+        position: Sequence[Any]
         if recursive:
             position = decode_token(token, str, str) or ("", "")
         else:
-            position = (group, *(decode_token(token, str) or ("",)))
-        within, after = position
+            position = [group, *(decode_token(token, str) or ("",))]
+        within, after = str(position[0]), str(position[1])
 
         def ask(tx: Transaction) -> list[tuple[str, str]]:
             group_or_refuse(tx, group)

@@ -110,11 +110,13 @@ CREATE TABLE policy_targets (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX policy_targets_by_policy ON policy_targets (policy, target);
 
+-- client_token is the one of the creation, so that a retry of it finds its own work.
 CREATE TABLE packages (
     name TEXT NOT NULL PRIMARY KEY,
     description TEXT,
     default_version TEXT,
     tags TEXT NOT NULL,
+    client_token TEXT,
     created_at INTEGER NOT NULL,
     modified_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -130,6 +132,7 @@ CREATE TABLE package_versions (
     recipe TEXT,
     status TEXT NOT NULL,
     tags TEXT NOT NULL,
+    client_token TEXT,
     created_at INTEGER NOT NULL,
     modified_at INTEGER NOT NULL,
     PRIMARY KEY (package, name)
