@@ -1,0 +1,110 @@
+"""``outfitterd serve``: open the data folder, listen, wait for a signal, drain."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from outfitter_server.base.refusals import Unavailable
+from outfitter_server.keys.credentials import CredentialsUnusable
+from outfitter_server.main.assembly import Assembly
+from outfitter_server.main.settings import ServeSettings
+
+MAINTAIN_SECONDS: Final = 1.0
+FILES_RESERVED: Final = 256  # for blobs, the store and the log
+_RECURSION_LIMIT: Final = 5_000  # job documents may nest 1,000 levels; a parser takes a few frames for each
+
+_log = logging.getLogger(__name__)
+
+
+def serve(settings: ServeSettings, *, verbose: bool) -> int:
+    """Run until SIGTERM or SIGINT; 0 after a clean end, 1 when the server could not start."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    try:
+        with _locked(settings.data):
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(settings))
+    except (OSError, Unavailable, CredentialsUnusable) as error:
+        sys.stderr.write(f"outfitterd: {error}\n")
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    """Hold the data folder: two servers on one would each believe to be the only writer."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Unavailable(f"another outfitterd serves {data}; stop it, or choose another --data") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def now() -> int:
+    """Milliseconds since the epoch: the one real clock."""
+    return time.time_ns() // 1_000_000
+
+
+def connections_allowed() -> int:
+    """Raise the limit of open files as far as allowed; how many connections fit under it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(FILES_RESERVED, soft - FILES_RESERVED)
+
+
+async def _serve(settings: ServeSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    connections = connections_allowed()
+    assembly = Assembly(settings, now, os.environ, connections_max=connections)
+    keeper = asyncio.create_task(_maintain(assembly))
+    try:
+        bound = await assembly.start()
+        listeners = " ".join(f"{name}={where}" for name, where in bound.items())
+        sys.stdout.write(f"ready {listeners}\n")
+        sys.stdout.flush()
+        _log.info("serving %s from %s, at most %d connections (open files)", listeners, settings.data, connections)
+        await stop.wait()
+        _log.info("draining")
+    finally:
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
+        await assembly.close()
+
+
+async def _maintain(assembly: Assembly) -> None:
+    """Housekeeping of the store, off the loop, now and then."""
+    while True:
+        await asyncio.sleep(MAINTAIN_SECONDS)
+        try:
+            await asyncio.to_thread(assembly.store.maintain)
+        except Exception:  # noqa: BLE001 - the next round may succeed, and the server must go on
+            _log.exception("maintenance of the store failed")

@@ -1,0 +1,106 @@
+"""What ``outfitterd serve`` is told, checked before anything is opened."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PORT_MAX: Final = 65_535
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
+
+
+class WrongUsage(Exception):  # noqa: N818 - the caller's, not the program's
+    """The command line cannot be followed; the message says what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a listener listens; port 0 picks a free one."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def text(self, port: int) -> str:
+        """``host:port`` with the port that was bound."""
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
+
+def parse_address(text: str) -> Address | None:
+    """``HOST:PORT``, ``[V6]:PORT``, ``:PORT`` on loopback, or ``off`` for None.
+
+    Raises:
+        WrongUsage: anything else.
+    """
+    if text == "off":
+        return None
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > PORT_MAX:
+        raise WrongUsage(f"{text!r} is no address: write HOST:PORT, such as 127.0.0.1:4566, or off")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    return Address(host, int(port))
+
+
+def parse_name(text: str) -> str:
+    """A host name or IP address by which devices reach this server.
+
+    Raises:
+        WrongUsage: neither.
+    """
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        if _HOST_NAME.fullmatch(text):
+            return text.lower()
+    raise WrongUsage(f"--advertise {text!r} is no host name or IP address (no scheme, no port)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Everything that ``serve`` needs.
+
+    Attributes:
+        data: the data folder, made when missing.
+        http, https, mqtt, mqtts: listeners, None for off.
+        advertise: names by which devices reach this server, best first.
+        insecure: allow plain listeners off loopback.
+    """
+
+    data: Path
+    http: Address | None
+    https: Address | None
+    mqtt: Address | None
+    mqtts: Address | None
+    advertise: tuple[str, ...]
+    account: str
+    region: str
+    insecure: bool
+
+    def check(self) -> None:
+        """Refuse what would be unsafe or useless.
+
+        Raises:
+            WrongUsage: with what to do instead.
+        """
+        for option, address in (("--http", self.http), ("--mqtt", self.mqtt)):
+            if address is not None and not address.loopback and not self.insecure:
+                raise WrongUsage(
+                    f"{option} {address.host}: plain text off loopback shows credentials and images to the network; "
+                    f"use {option}s, or add --insecure if the network is trusted"
+                )
+        if self.http is None and self.https is None:
+            raise WrongUsage("both --http and --https are off: nothing could manage this server; turn one on")
+        if not re.fullmatch(r"\d{12}", self.account):
+            raise WrongUsage(f"--account {self.account!r}: an account is twelve digits")
+        if not re.fullmatch(r"[a-z]{2}(-[a-z0-9]+)+", self.region):
+            raise WrongUsage(f"--region {self.region!r}: a region looks like us-east-1")
