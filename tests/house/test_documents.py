@@ -47,21 +47,25 @@ def test_links_resolve(tree):
 
 
 def test_every_document_is_reached_from_the_index(tree):
-    index = (tree.root / "docs" / "README.md").read_text("utf-8")
     docs = tree.root / "docs"
+    index = (docs / "README.md").read_text("utf-8")
+    names = [path.relative_to(docs).as_posix() for path in documents(tree) if docs in path.parents]
     lost = [
         name
-        for path in documents(tree)
-        if docs in path.parents
-        and (name := path.relative_to(docs).as_posix()) != "README.md"
-        and f"({name})" not in index
+        for name in names
+        if name != "README.md" and not name.startswith("adr/") and f"({name})" not in index
     ]
     assert not lost, f"docs/README.md does not mention {lost}"
 
 
-def test_decisions_are_numbered_without_a_gap(tree):
-    numbers = [int(path.name[:4]) for path in sorted((tree.root / "docs" / "adr").glob("*.md"))]
-    assert numbers == list(range(1, len(numbers) + 1))
+def test_decisions_have_the_number_of_their_file(tree):
+    records = sorted((tree.root / "docs" / "adr").glob("*.md"))
+    numbers = [path.name[:4] for path in records]
+    assert len(set(numbers)) == len(numbers)
+    wrong = [
+        path.name for path in records if not path.read_text("utf-8").startswith(f"# {int(path.name[:4])}. ")
+    ]
+    assert not wrong
 
 
 def test_every_target_of_the_makefile_says_what_it_does(tree):
