@@ -1,1 +1,1 @@
-"""What touches the world: the broker, downloads, slots, the journal, restarts."""
+"""The adapters that touch the world: network, files, processes, the machine."""

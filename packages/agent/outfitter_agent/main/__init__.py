@@ -1,1 +1,1 @@
-"""Settings, the loop that joins plans to hands, the command."""
+"""Settings, the loop that joins plans to hands, and the command."""

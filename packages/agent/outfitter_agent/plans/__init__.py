@@ -1,1 +1,1 @@
-"""Pure: one module an operation; generators that yield effects and receive their results."""
+"""Pure: what an update does, step by step, as generators that yield effects and receive their results."""

@@ -1,0 +1,159 @@
+"""Reading images: tar.gz files of unknown origin.
+
+Python 3.11.2 has no extraction filters, so every member is judged here: only folders and regular files, only below the
+slot, no name twice, no mode beyond 0755, bounded in number, depth and bytes. Links, devices and the rest are refused.
+Reads are bounded too, because tar headers may claim gigabytes of names.
+"""
+
+import gzip
+import os
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from outfitter_contract.image import (
+    MANIFEST_BYTES_MAX,
+    MANIFEST_NAME,
+    Manifest,
+    ManifestError,
+    parse_manifest,
+)
+
+from outfitter_agent.hands.durable import sync_folder
+from outfitter_agent.plans.troubles import Trouble
+
+MEMBERS_MAX: Final = 50_000
+DEPTH_MAX: Final = 32
+PART_BYTES_MAX: Final = 255
+BLOCK_BYTES: Final = 256 * 1024
+READ_BYTES_MAX: Final = 1024 * 1024
+
+_BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError, ValueError, OverflowError)
+
+
+class _BoundedReader:
+    """A gzip stream that gives up when it is asked for too much at once, or holds too much in all."""
+
+    def __init__(self, stream: gzip.GzipFile, bytes_max: int) -> None:
+        self._stream = stream
+        self._bytes_max = bytes_max
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= READ_BYTES_MAX:
+            raise Trouble(f"the image is not acceptable: a header claims {size} bytes")
+        content = self._stream.read(size)
+        self._check(self._stream.tell())
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence != os.SEEK_SET or offset < self._stream.tell():
+            raise Trouble("the image is not acceptable: its members are out of order")
+        self._check(offset)
+        return self._stream.seek(offset)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def drain(self) -> None:
+        """Read to the end, which checks the stream's own checksum."""
+        while self.read(BLOCK_BYTES):
+            pass
+
+    def _check(self, offset: int) -> None:
+        if offset > self._bytes_max:
+            raise Trouble(f"the image is not acceptable: unpacked it is larger than {self._bytes_max} bytes")
+
+
+def read_manifest(image: Path, bytes_max: int) -> Manifest:
+    """The manifest in an image file; raises Trouble."""
+    with _members(image, bytes_max) as (archive, members, _):
+        for name, member in members:
+            if name == MANIFEST_NAME and member.isreg():
+                if member.size > MANIFEST_BYTES_MAX:
+                    raise Trouble(f"{MANIFEST_NAME} is larger than {MANIFEST_BYTES_MAX} bytes")
+                content = archive.extractfile(member)
+                try:
+                    return parse_manifest(content.read() if content else b"")
+                except ManifestError as error:
+                    raise Trouble(f"the image is not acceptable: {error}") from None
+    raise Trouble(f"the image is not acceptable: it has no {MANIFEST_NAME} at its top")
+
+
+def unpack(image: Path, folder: Path, bytes_max: int) -> None:
+    """Write an image's members below the folder (which must be empty), every one synced; raises Trouble, OSError."""
+    folders = [folder]
+    seen: set[str] = set()
+    with _members(image, bytes_max) as (archive, members, reader):
+        for name, member in members:
+            if name in seen and not member.isdir():
+                raise Trouble(f"the image is not acceptable: '{name}' is in it twice")
+            seen.add(name)
+            path = folder / name
+            if member.isdir():
+                path.mkdir(mode=0o755, parents=True, exist_ok=True)
+                folders.append(path)
+                continue
+            if not path.parent.exists():
+                path.parent.mkdir(mode=0o755, parents=True)
+                folders.append(path.parent)
+            _write(archive, member, path)
+        reader.drain()
+    for path in reversed(folders):
+        sync_folder(path)
+
+
+@contextmanager
+def _members(
+    image: Path, bytes_max: int
+) -> Iterator[tuple[tarfile.TarFile, Iterator[tuple[str, tarfile.TarInfo]], _BoundedReader]]:
+    try:
+        with gzip.open(image, "rb") as stream:
+            reader = _BoundedReader(stream, bytes_max)
+            with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload] # reads, seeks, tells
+                yield archive, _judged(archive), reader
+    except _BROKEN as error:
+        raise Trouble(f"the image is corrupt: it is not a readable tar.gz ({error})") from None
+
+
+def _judged(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    count = 0
+    while (member := archive.next()) is not None:
+        count += 1
+        if count > MEMBERS_MAX:
+            raise Trouble(f"the image is not acceptable: it has more than {MEMBERS_MAX} members")
+        name = _safe_name(member)
+        if name:
+            yield name, member
+        archive.members.clear()  # type: ignore[attr-defined] # else it keeps every member in memory
+
+
+def _safe_name(member: tarfile.TarInfo) -> str:
+    """The member's path without ``./``; "" for the top folder itself. Raises Trouble."""
+    shown = member.name[:200]
+    if not (member.isdir() or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
+        raise Trouble(f"the image is not acceptable: '{shown}' is neither a file nor a folder")
+    if member.name.startswith("/"):
+        raise Trouble(f"the image is not acceptable: '{shown}' is an absolute path")
+    parts = [part for part in member.name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise Trouble(f"the image is not acceptable: '{shown}' leads out of its folder")
+    if len(parts) > DEPTH_MAX or any(len(part.encode()) > PART_BYTES_MAX or "\0" in part for part in parts):
+        raise Trouble(f"the image is not acceptable: the path '{shown}' is too long or too deep")
+    return "/".join(parts)
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    source = archive.extractfile(member)
+    mode = 0o755 if member.mode & 0o111 else 0o644
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        while source and (block := source.read(BLOCK_BYTES)):
+            file.write(block)
+        if file.tell() != member.size:
+            raise Trouble(f"the image is corrupt: '{member.name[:200]}' is shorter than its header says")
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())

@@ -1,0 +1,64 @@
+"""What a reboot is on this device, and how one boot is told from another."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NoReturn, Protocol
+
+from outfitter_agent.plans.troubles import Trouble
+
+KERNEL_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+GOING_DOWN_SECONDS_MAX: Final = 300
+
+
+class Reboot(Protocol):
+    """One way to restart, with the identity of the present boot."""
+
+    boot_id: str
+
+    def restart(self) -> None:
+        """Restart; does not return when it works. Raises Trouble."""
+
+
+class RestartAgent:
+    """The agent itself starts anew, in the same process id; each start is a boot."""
+
+    def __init__(self, arguments: Sequence[str], before: Callable[[], None]) -> None:
+        """``arguments``: of the Python interpreter; ``before``: closes what must not outlive the agent."""
+        self.boot_id = str(uuid.uuid4())
+        self._arguments = [sys.executable, *arguments]
+        self._before = before
+
+    def restart(self) -> NoReturn:
+        """Replace the process by a fresh one."""
+        self._before()
+        os.execv(self._arguments[0], self._arguments)  # noqa: S606 - the agent's own command line
+
+
+class RebootMachine:
+    """A command restarts the machine; the kernel tells boots apart."""
+
+    def __init__(self, command: Sequence[str], stopping: Callable[[float], bool]) -> None:
+        """``stopping(seconds)`` waits for the end of the agent and says whether it has come."""
+        self.boot_id = KERNEL_BOOT_ID.read_text().strip()
+        self._command = list(command)
+        self._stopping = stopping
+
+    def restart(self) -> None:
+        """Run the command and wait to be ended by it."""
+        started = time.monotonic()
+        try:
+            subprocess.run(  # noqa: S603 - the owner's own setting
+                self._command, check=True, timeout=GOING_DOWN_SECONDS_MAX, capture_output=True
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Trouble(f"the reboot command failed: {error}") from error
+        left = GOING_DOWN_SECONDS_MAX - (time.monotonic() - started)
+        if not self._stopping(max(left, 0)):
+            raise Trouble(
+                f"the machine did not go down within {GOING_DOWN_SECONDS_MAX} s of the reboot command"
+            )

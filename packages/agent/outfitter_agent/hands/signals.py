@@ -1,0 +1,92 @@
+"""What the threads of the agent tell its main thread."""
+
+import threading
+
+from outfitter_agent.plans.troubles import Abandoned
+
+
+class Stopping(BaseException):
+    """The agent was told to end; passes through plans untouched, and the journal decides at the next start."""
+
+
+class Signals:
+    """Flags under one condition; the main thread waits for them."""
+
+    def __init__(self) -> None:
+        """Nothing has happened."""
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._abandoned = False
+        self._work = False
+        self._up = False
+
+    def stop(self) -> None:
+        """The agent shall end."""
+        self._set(stopping=True)
+
+    def abandon(self) -> None:
+        """The job under way has ended elsewhere."""
+        self._set(abandoned=True)
+
+    def begin_job(self) -> None:
+        """A job starts: what was said of the one before is forgotten."""
+        self._set(abandoned=False)
+
+    def work(self) -> None:
+        """There may be something to do."""
+        self._set(work=True)
+
+    def link(self, *, up: bool) -> None:
+        """The connection came or went; coming is a reason to look for work."""
+        self._set(up=up, work=up)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the job under way has ended elsewhere."""
+        return self._abandoned
+
+    def check(self, *, abandonable: bool) -> None:
+        """Raise Stopping, or Abandoned if asked to, when it is so."""
+        if self._stopping:
+            raise Stopping
+        if abandonable and self._abandoned:
+            raise Abandoned
+
+    def sleep(self, seconds: float, *, abandonable: bool) -> None:
+        """Wait; raises Stopping or Abandoned as soon as it is so."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or (abandonable and self._abandoned), seconds)
+        self.check(abandonable=abandonable)
+
+    def stopped_within(self, seconds: float) -> bool:
+        """Wait; whether the agent was told to end."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopping, seconds)
+
+    def wait_until_up(self, *, abandonable: bool) -> None:
+        """Wait for a connection; raises Stopping or Abandoned."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._up or self._stopping or (abandonable and self._abandoned))
+        self.check(abandonable=abandonable)
+
+    def wait_for_work(self, seconds: float | None) -> None:
+        """Wait until there may be something to do, or the time is over; raises Stopping."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._work or self._stopping, seconds)
+            self._work = False
+        self.check(abandonable=False)
+
+    def _set(
+        self,
+        *,
+        stopping: bool | None = None,
+        abandoned: bool | None = None,
+        work: bool | None = None,
+        up: bool | None = None,
+    ) -> None:
+        with self._changed:
+            self._stopping = self._stopping if stopping is None else stopping
+            self._abandoned = self._abandoned if abandoned is None else abandoned
+            self._work = self._work if work is None else work
+            self._up = self._up if up is None else up
+            self._changed.notify_all()

@@ -1,0 +1,1 @@
+"""Where installed software lives."""

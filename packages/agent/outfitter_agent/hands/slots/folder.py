@@ -1,0 +1,107 @@
+"""Two slots as folders: ``a`` and ``b`` below a root, and the link ``current`` to the one that runs.
+
+    root/a/…            the image's files        root/a.json   what was unpacked there, written last
+    root/b/…                                     root/b.json
+    root/current -> a   switched by one rename
+
+A slot whose record is missing is rubbish: the record goes first when a slot is cleared, and comes last when it is
+filled. The slot that runs is never written.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Final
+
+from outfitter_agent.hands import archive
+from outfitter_agent.hands.durable import link_durably, sync_folder, write_durably
+from outfitter_agent.hands.journal import installed_from
+from outfitter_agent.plans.transaction import Installed
+from outfitter_agent.plans.troubles import Trouble
+
+SLOTS: Final = ("a", "b")
+LINK: Final = "current"
+ROOM_KEPT_BYTES: Final = 1024 * 1024
+"""Left free on the disk for the journal and logs."""
+
+
+class FolderSlots:
+    """The software of one device."""
+
+    def __init__(self, root: Path, *, unpacked_bytes_max: int) -> None:
+        """Use the root, making it if it is new."""
+        self._root = root
+        self._unpacked_bytes_max = unpacked_bytes_max
+        root.mkdir(parents=True, exist_ok=True)
+
+    def current(self) -> str | None:
+        """The slot that the link names, or None."""
+        try:
+            slot = str((self._root / LINK).readlink())
+        except (FileNotFoundError, OSError):
+            return None
+        return slot if slot in SLOTS else None
+
+    def path(self, slot: str) -> Path:
+        """The folder of a slot."""
+        return self._root / _checked(slot)
+
+    def installed(self, slot: str | None) -> Installed | None:
+        """What a slot holds; None when it is empty or was not filled to the end."""
+        if slot is None:
+            return None
+        try:
+            return installed_from(json.loads(self._record(slot).read_bytes()))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def unpack(self, image: Path, installed: Installed) -> None:
+        """Fill the slot that does not run, durably; raises Trouble."""
+        slot = installed.slot
+        if slot == self.current():
+            raise Trouble(f"slot {slot} is the one that runs; it is not written")
+        self._clear(slot)
+        folder = self.path(slot)
+        folder.mkdir(mode=0o755)
+        free = shutil.disk_usage(self._root).free - ROOM_KEPT_BYTES
+        try:
+            archive.unpack(image, folder, min(self._unpacked_bytes_max, max(free, 0)))
+        except Trouble as trouble:
+            self._clear(slot)
+            if free < self._unpacked_bytes_max and "larger than" in trouble.reason:
+                raise Trouble(
+                    f"the disk is full: {free} bytes are free, which the unpacked image needs"
+                ) from None
+            raise
+        except OSError as error:
+            self._clear(slot)
+            raise Trouble(f"unpacking failed: {error.strerror or error}") from error
+        sync_folder(self._root)
+        write_durably(self._record(slot), json.dumps(dataclasses.asdict(installed)).encode())
+
+    def switch(self, slot: str | None) -> None:
+        """Make the slot current in one step; harmless when it is."""
+        if slot == self.current():
+            return
+        if slot is None:
+            (self._root / LINK).unlink(missing_ok=True)
+            sync_folder(self._root)
+        else:
+            link_durably(self._root / LINK, _checked(slot))
+
+    def _record(self, slot: str) -> Path:
+        return self._root / f"{_checked(slot)}.json"
+
+    def _clear(self, slot: str) -> None:
+        self._record(slot).unlink(missing_ok=True)
+        sync_folder(self._root)
+        folder = self.path(slot)
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _checked(slot: str) -> str:
+    if slot not in SLOTS:
+        raise Trouble(f"'{slot}' is no slot")
+    return slot

@@ -1,0 +1,196 @@
+"""The agent: recovers, then takes one job after the other for as long as it runs."""
+
+import logging
+import random
+import signal
+import threading
+from pathlib import Path
+from typing import Final
+
+from outfitter_contract.details import Step
+
+from outfitter_agent.hands.fetch import Fetcher, FetchLimits
+from outfitter_agent.hands.health import HealthTimes
+from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
+from outfitter_agent.hands.journal import JournalFile, lock_folder
+from outfitter_agent.hands.mqtt import Link, backoff
+from outfitter_agent.hands.processes import end_strays
+from outfitter_agent.hands.reboot import Reboot, RebootMachine, RestartAgent
+from outfitter_agent.hands.signals import Signals, Stopping
+from outfitter_agent.hands.slots.folder import FolderSlots
+from outfitter_agent.hands.supervisor import Supervisor
+from outfitter_agent.hands.trust import write_bundle
+from outfitter_agent.main.performer import Performer
+from outfitter_agent.main.settings import Settings
+from outfitter_agent.plans.details import progress
+from outfitter_agent.plans.facts import Execution, Facts
+from outfitter_agent.plans.install import carry_out
+from outfitter_agent.plans.recover import recover
+from outfitter_agent.plans.transaction import JobRef, Journal
+from outfitter_agent.plans.troubles import Abandoned
+
+RETRY_SECONDS_MAX: Final = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """One device's agent, wired from its settings."""
+
+    def __init__(self, settings: Settings, *, arguments: list[str]) -> None:
+        """Wire the hands; ``arguments`` start this agent again. Raises FolderInUseError."""
+        self._settings = settings
+        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = lock_folder(settings.state)
+        strays = end_strays(settings.state)
+        if strays:
+            log.warning("ended %d processes that a former agent left", strays)
+        self._signals = Signals()
+        self._journal = JournalFile(settings.state)
+        self._slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
+        self._supervisor = Supervisor(
+            thing_name=settings.thing_name,
+            state_folder=settings.state,
+            output_bytes_max=settings.log_bytes_max,
+            stop_timeout_seconds=settings.stop_timeout_seconds,
+        )
+        self._client = JobsClient(
+            _link(settings), self._signals, answer_timeout_seconds=settings.answer_timeout_seconds
+        )
+        self._reboot = _reboot(settings, arguments, self._signals, self._supervisor)
+        self._facts = Facts(
+            device_type=settings.device_type,
+            boot_id=self._reboot.boot_id,
+            trial_boots_max=settings.trial_boots_max,
+            attempts_max=settings.attempts_max,
+        )
+        self._performer = Performer(
+            journal=self._journal,
+            slots=self._slots,
+            supervisor=self._supervisor,
+            fetcher=self._fetcher(),
+            client=self._client,
+            reboot=self._reboot,
+            signals=self._signals,
+            health_times=HealthTimes(
+                settle_seconds=settings.settle_seconds,
+                timeout_seconds=settings.health_timeout_seconds,
+                interval_seconds=settings.health_interval_seconds,
+            ),
+            image_bytes_max=settings.image_bytes_max,
+        )
+
+    def run(self) -> None:
+        """Work until told to end by SIGTERM or SIGINT; the software ends with the agent."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # a handler interrupts the very thread that may hold the condition: leave it to another one
+            signal.signal(number, lambda *_: threading.Thread(target=self._signals.stop).start())
+        log.info("agent of %s, boot %s", self._settings.thing_name, self._facts.boot_id)
+        try:
+            self._client.start()
+            journal = self._journal.load()
+            self._performer.run(recover(journal, self._facts), journal.update.job if journal.update else None)
+            while True:
+                self._work()
+        except Stopping:
+            log.info("ending")
+        finally:
+            self._client.close()
+            self._supervisor.stop()
+
+    def _work(self) -> None:
+        """Everything that is to be done now, then wait for more."""
+        failures = 0
+        while True:
+            try:
+                while self._do_one_job():
+                    failures = 0
+            except NotAnsweredError as error:
+                log.debug("later: %s", error)
+                failures += 1
+                pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load
+                self._signals.wait_for_work(pause)
+            else:
+                self._signals.wait_for_work(None)
+                failures = 0
+
+    def _do_one_job(self) -> bool:
+        """Deliver what is to be reported, then take and do the next job; False when there is none."""
+        journal = self._journal.load()
+        if journal.final is not None:
+            self._client.report_final(journal.final)
+            self._journal.save(Journal())
+            log.info("job %s is %s", journal.final.job.job_id, journal.final.status)
+        self._client.subscribe_once()
+        execution = self._client.start_next(progress(Step.ACCEPTED, boot_id=self._facts.boot_id))
+        if execution is None:
+            if journal.update is not None:
+                self._journal.save(Journal())
+            return False
+        self._carry_out(execution, journal)
+        return True
+
+    def _carry_out(self, execution: Execution, journal: Journal) -> None:
+        job = JobRef(job_id=execution.job_id, execution_number=execution.execution_number)
+        log.info("job %s, execution %d", job.job_id, job.execution_number)
+        self._performer.run(carry_out(execution, self._facts, journal.update), job)
+
+    def _fetcher(self) -> Fetcher:
+        settings = self._settings
+        bundle = write_bundle(settings.state / "ca-bundle.pem", system=settings.system_ca, own=settings.ca)
+        return Fetcher(
+            settings.state / "download",
+            ca_file=bundle,
+            limits=FetchLimits(
+                attempts_max=settings.download_attempts_max,
+                backoff_max_seconds=settings.download_backoff_max_seconds,
+                connect_timeout_seconds=settings.download_connect_timeout_seconds,
+                stall_seconds=settings.download_stall_seconds,
+                stall_bytes=settings.download_stall_bytes,
+                bytes_max=settings.image_bytes_max,
+            ),
+            wait=self._wait_between_attempts,
+        )
+
+    def _wait_between_attempts(self, seconds: float) -> bool:
+        try:
+            self._signals.sleep(seconds, abandonable=True)
+        except Abandoned:
+            return True
+        return False
+
+
+def _link(settings: Settings) -> Link:
+    return Link(
+        host=settings.endpoint,
+        port=settings.port,
+        client_id=settings.thing_name,
+        tls=settings.tls,
+        ca=settings.ca,
+        certificate=settings.certificate,
+        private_key=settings.private_key,
+        version_5=settings.mqtt_version == "5",
+        keep_alive_seconds=settings.keep_alive_seconds,
+        session_expiry_seconds=settings.session_expiry_seconds,
+        reconnect_max_seconds=settings.reconnect_max_seconds,
+    )
+
+
+def _reboot(settings: Settings, arguments: list[str], signals: Signals, supervisor: Supervisor) -> Reboot:
+    if settings.reboot == "restart":
+        return RestartAgent(arguments, before=supervisor.stop)
+    command = ["systemctl", "reboot"] if settings.reboot == "systemd" else list(settings.reboot_command)
+    return RebootMachine(command, stopping=signals.stopped_within)
+
+
+def start_arguments(config: Path, *, verbose: bool) -> list[str]:
+    """What Python is given to start the agent again with the same settings."""
+    return [
+        "-P",
+        "-m",
+        "outfitter_agent",
+        *(["--verbose"] if verbose else []),
+        "run",
+        "--config",
+        str(config),
+    ]

@@ -1,0 +1,121 @@
+"""The command ``outfitter-agent``. Exit codes: 0 done, 1 failed, 2 wrong usage."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from outfitter_agent.hands.journal import FILE_NAME, FolderInUseError, decode, is_locked
+from outfitter_agent.hands.slots.folder import FolderSlots
+from outfitter_agent.main.settings import Settings, SettingsError, load_settings
+from outfitter_agent.plans.transaction import Journal
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+
+LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    chosen = _parser().parse_args(arguments)
+    level = logging.DEBUG if chosen.verbose else logging.INFO
+    logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr)
+    try:
+        settings = load_settings(chosen.config, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"outfitter-agent: {error}\n")
+        return USAGE
+    return _run(settings, chosen) if chosen.command == "run" else _status(settings, as_json=chosen.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="outfitter-agent",
+        description="Installs software on this device, and proves that it runs.",
+        epilog="Example: outfitter-agent run --config /etc/outfitter/agent.toml",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"outfitter-agent {version('outfitter-agent')}"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="run the agent in the foreground until SIGTERM",
+        description="Runs the agent in the foreground until SIGTERM; logs go to the standard error.",
+        epilog="Example: outfitter-agent run --config /etc/outfitter/agent.toml",
+    )
+    status = commands.add_parser(
+        "status",
+        help="show what is installed and what is under way",
+        description="Shows what is installed and what is under way; the agent need not run.",
+        epilog="Example: outfitter-agent status --config /etc/outfitter/agent.toml --json",
+    )
+    status.add_argument("--json", action="store_true", help="print JSON")
+    for command in (run, status):
+        command.add_argument(
+            "--config", type=Path, required=True, metavar="FILE", help="the settings, a TOML file"
+        )
+    return parser
+
+
+def _run(settings: Settings, chosen: argparse.Namespace) -> int:
+    from outfitter_agent.main.agent import Agent, start_arguments
+
+    try:
+        Agent(settings, arguments=start_arguments(chosen.config.absolute(), verbose=chosen.verbose)).run()
+    except FolderInUseError as error:
+        sys.stderr.write(f"outfitter-agent: {error}\n")
+        return FAILED
+    except Exception:
+        logging.getLogger(__name__).exception("the agent failed; its journal decides at the next start")
+        return FAILED
+    return DONE
+
+
+def _status(settings: Settings, *, as_json: bool) -> int:
+    shown = _facts(settings)
+    if as_json:
+        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+    else:
+        width = max(len(name) for name in shown)
+        lines = (
+            f"{name.replace('_', ' '):{width}}  {'-' if value is None else value}\n"
+            for name, value in shown.items()
+        )
+        sys.stdout.write("".join(lines))
+    return DONE
+
+
+def _facts(settings: Settings) -> dict[str, Any]:
+    journal = _journal(settings.state / FILE_NAME)
+    slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
+    installed = slots.installed(slots.current())
+    update, final = journal.update, journal.final
+    return {
+        "thing_name": settings.thing_name,
+        "device_type": settings.device_type,
+        "agent_running": is_locked(settings.state),
+        "slot": installed.slot if installed else None,
+        "name": installed.name if installed else None,
+        "version": installed.version if installed else None,
+        "sha256": installed.sha256 if installed else None,
+        "job": update.job.job_id if update else None,
+        "stage": update.stage.value if update else None,
+        "unreported_job": final.job.job_id if final else None,
+        "unreported_status": final.status.value if final else None,
+    }
+
+
+def _journal(path: Path) -> Journal:
+    try:
+        return decode(path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return Journal()

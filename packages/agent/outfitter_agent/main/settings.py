@@ -1,0 +1,181 @@
+"""The agent's settings: one TOML file, its drop-ins, the environment; docs/reference/agent-settings.md is the table."""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from outfitter_contract.image import WORD
+from outfitter_contract.topics import THING_NAME
+
+ENVIRONMENT_PREFIX: Final = "OUTFITTER_AGENT_"
+REBOOTS: Final = ("restart", "command", "systemd")
+MQTT_VERSIONS: Final = ("5", "3.1.1")
+_TRUTH: Final = {"true": True, "false": False, "1": True, "0": False}
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message says which, where and what to write."""
+
+
+def _number(default: float, least: float, most: float) -> Any:
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one device; paths are absolute."""
+
+    thing_name: str
+    device_type: str
+    endpoint: str
+    port: int = _number(8883, 1, 65535)
+    tls: bool = True
+    ca: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    system_ca: Path = Path("/etc/ssl/certs/ca-certificates.crt")
+    state: Path = Path("state")
+    slots: Path = Path("software")
+    mqtt_version: str = "5"
+    keep_alive_seconds: int = _number(60, 5, 1200)
+    session_expiry_seconds: int = _number(3600, 0, 604_800)
+    reconnect_max_seconds: float = _number(60.0, 0.1, 3600)
+    answer_timeout_seconds: float = _number(15.0, 0.5, 300)
+    settle_seconds: float = _number(10.0, 0, 3600)
+    health_timeout_seconds: float = _number(60.0, 1, 3600)
+    health_interval_seconds: float = _number(1.0, 0.05, 60)
+    stop_timeout_seconds: float = _number(10.0, 0, 300)
+    trial_boots_max: int = _number(3, 1, 20)
+    attempts_max: int = _number(20, 1, 1000)
+    reboot: str = "restart"
+    reboot_command: tuple[str, ...] = ()
+    download_attempts_max: int = _number(8, 1, 100)
+    download_backoff_max_seconds: float = _number(60.0, 0.01, 3600)
+    download_connect_timeout_seconds: int = _number(30, 1, 600)
+    download_stall_seconds: int = _number(30, 1, 3600)
+    download_stall_bytes: int = _number(100, 1, 1_000_000)
+    image_bytes_max: int = _number(4 * 1024**3, 1, 2**50)
+    log_bytes_max: int = _number(256 * 1024, 4096, 1_000_000_000)
+
+
+def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
+    """The settings that the file, its drop-ins and the environment give; raises SettingsError."""
+    path = path.absolute()
+    merged = _read(path)
+    drop_ins = path.with_name(path.name + ".d")
+    if drop_ins.is_dir():
+        for drop_in in sorted(drop_ins.glob("*.toml")):
+            merged |= _read(drop_in)
+    merged |= _from_environment(environment)
+    known = {item.name: item for item in fields(Settings)}
+    unknown = sorted(set(merged) - set(known))
+    if unknown:
+        raise SettingsError(
+            f"{path}: '{unknown[0]}' is no setting of the agent; see docs/reference/agent-settings.md"
+        )
+    values = {name: _checked(name, known[name], value, path.parent) for name, value in merged.items()}
+    for item in known.values():
+        if item.name not in values and isinstance(item.default, Path):
+            values[item.name] = path.parent / item.default
+    missing = [name for name in ("thing_name", "device_type", "endpoint") if name not in values]
+    if missing:
+        raise SettingsError(f"{path}: '{missing[0]}' is missing")
+    settings = Settings(**values)
+    _check_together(settings, path)
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Texts of the environment as the types of the settings; names that are no settings belong to others."""
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        text = environment.get(ENVIRONMENT_PREFIX + item.name.upper())
+        if text is None:
+            continue
+        try:
+            values[item.name] = _parsed(text, item.type)
+        except ValueError:
+            name = ENVIRONMENT_PREFIX + item.name.upper()
+            raise SettingsError(
+                f"{name} in the environment does not hold a value for '{item.name}'"
+            ) from None
+    return values
+
+
+def _parsed(text: str, kind: Any) -> Any:
+    if kind is int:
+        return int(text)
+    if kind is float:
+        return float(text)
+    if kind is bool:
+        if text not in _TRUTH:
+            raise ValueError(text)
+        return _TRUTH[text]
+    return json.loads(text) if kind == tuple[str, ...] else text
+
+
+def _checked(name: str, item: Any, value: Any, folder: Path) -> Any:
+    """The value in its type and within its bounds; raises SettingsError."""
+    kind = item.type
+    if kind in (Path, Path | None):
+        if not isinstance(value, str) or not value:
+            raise SettingsError(f"'{name}' must be a path, not {value!r}")
+        return folder / Path(value).expanduser()
+    if kind == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise SettingsError(f"'{name}' must be a list of texts, not {value!r}")
+        return tuple(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise SettingsError(f"'{name}' must be {_KINDS[kind]}, not {value!r}")
+    least, most = item.metadata.get("least"), item.metadata.get("most")
+    if least is not None and not least <= value <= most:
+        raise SettingsError(f"'{name}' must be {least} to {most}, not {value!r}")
+    return value
+
+
+_KINDS: Final = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _check_together(settings: Settings, path: Path) -> None:
+    if not THING_NAME.fullmatch(settings.thing_name):
+        raise SettingsError(f"{path}: 'thing_name' is no name of a thing: {settings.thing_name!r}")
+    if not WORD.fullmatch(settings.device_type):
+        raise SettingsError(
+            f"{path}: 'device_type' is not 1 to 128 of A-Z a-z 0-9 _ . : -: {settings.device_type!r}"
+        )
+    if settings.reboot not in REBOOTS:
+        raise SettingsError(f"{path}: 'reboot' must be one of {', '.join(REBOOTS)}")
+    if settings.reboot == "command" and not settings.reboot_command:
+        raise SettingsError(f"{path}: reboot = \"command\" needs 'reboot_command'")
+    if settings.mqtt_version not in MQTT_VERSIONS:
+        raise SettingsError(f"{path}: 'mqtt_version' must be one of {', '.join(MQTT_VERSIONS)}")
+    if settings.tls:
+        _check_files(settings, path)
+
+
+def _check_files(settings: Settings, path: Path) -> None:
+    for name in ("ca", "certificate", "private_key"):
+        file: Path | None = getattr(settings, name)
+        if file is None:
+            raise SettingsError(f"{path}: '{name}' is missing, which tls needs")
+        if not os.access(file, os.R_OK):
+            raise SettingsError(f"{path}: {file}, the file of '{name}', cannot be read")
+    if settings.private_key is not None and settings.private_key.stat().st_mode & 0o077:
+        raise SettingsError(
+            f"{settings.private_key} may be read by others; run: chmod 600 {settings.private_key}"
+        )

@@ -1,0 +1,71 @@
+"""Whether an image may be installed on this device: the checks that need no hands."""
+
+from enum import Enum, auto
+
+from outfitter_contract.document import DocumentError, JobDocument, UnknownOperation, parse_document
+from outfitter_contract.image import Manifest
+from outfitter_contract.operations import Operation
+from outfitter_contract.version import InvalidVersion, is_newer, is_same
+
+from outfitter_agent.plans.transaction import Installed
+from outfitter_agent.plans.troubles import Refusal, Trouble
+
+URL_SCHEMES = ("https://", "http://")
+
+
+class Decision(Enum):
+    """What to do with software that a document or an image names."""
+
+    INSTALL = auto()
+    ALREADY_RUNNING = auto()
+    UNCLEAR = auto()
+    """The digest is not known yet: fetch the image, then ask again."""
+
+
+def read_document(value: object) -> JobDocument:
+    """The document as an install job; raises Refusal (another operation) or Trouble (malformed)."""
+    try:
+        document = parse_document(value)
+    except UnknownOperation as error:
+        raise Refusal(str(error)) from None
+    except DocumentError as error:
+        raise Trouble(str(error)) from None
+    if document.operation is not Operation.INSTALL:
+        raise Refusal(f"operation '{document.operation}' is not supported by this agent")
+    if not document.url.startswith(URL_SCHEMES):
+        raise Trouble(f"the URL in the job document is neither https nor http: {document.url[:80]}")
+    return document
+
+
+def decide(
+    running: Installed | None, *, name: str | None, version: str, sha256: str | None, forced: bool
+) -> Decision:
+    """Compare with what runs; raises Trouble when the version is not newer and not forced.
+
+    ``forced`` always installs. Software of another name has no version in common with what runs, so it is installed.
+    """
+    if running is None or forced or (name is not None and name != running.name):
+        return Decision.INSTALL
+    try:
+        if is_newer(version, running.version):
+            return Decision.INSTALL
+        same = is_same(version, running.version)
+    except InvalidVersion as error:
+        raise Trouble(str(error)) from None
+    if same and sha256 is None:
+        return Decision.UNCLEAR
+    if same and sha256 == running.sha256:
+        return Decision.ALREADY_RUNNING
+    what = "another image of the same version as" if same else "not newer than"
+    raise Trouble(f"version {version} is {what} {running.version}, which runs here; use forced to install it")
+
+
+def check_manifest(manifest: Manifest, document: JobDocument, device_type: str) -> None:
+    """Compare the image with what the document promised and with the device; raises Trouble."""
+    if device_type not in manifest.device_types:
+        listed = ", ".join(manifest.device_types)
+        raise Trouble(f"the image is for device types {listed}; this device is a {device_type}")
+    if document.name is not None and document.name != manifest.name:
+        raise Trouble(f"the image holds '{manifest.name}'; the job says '{document.name}'")
+    if document.version is not None and document.version != manifest.version:
+        raise Trouble(f"the image holds version {manifest.version}; the job says {document.version}")

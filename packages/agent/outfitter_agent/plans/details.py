@@ -1,0 +1,66 @@
+"""The status details of each step: one flat map, whole in every report."""
+
+from typing import Final
+
+from outfitter_contract.details import VALUE_LENGTH_MAX, Step, clean_details, clean_value
+
+from outfitter_agent.plans.transaction import Update
+
+LOG_PAIRS: Final = 3
+LOG_LENGTH_MAX: Final = LOG_PAIRS * VALUE_LENGTH_MAX
+
+
+def progress(
+    step: Step, *, boot_id: str, version: str | None = None, slot: str | None = None
+) -> dict[str, str]:
+    """What is reported while the job is IN_PROGRESS."""
+    return clean_details({"step": step, "boot_id": boot_id, "version": version, "slot": slot})
+
+
+def downloading(base: dict[str, str], received: int, total: int | None) -> dict[str, str]:
+    """The base with how much has arrived, in bytes, and of how much when that is known."""
+    percent = None if not total else min(100, received * 100 // total)
+    return clean_details({**base, "percent": percent, "bytes": received, "size": total})
+
+
+def refused(step: Step, reason: str, *, boot_id: str, version: str | None = None) -> dict[str, str]:
+    """What a job ends with that changed nothing on the device."""
+    return clean_details({"step": step, "reason": reason, "boot_id": boot_id, "version": version})
+
+
+def proven(update: Update, *, boot_id: str, health: str) -> dict[str, str]:
+    """What a job ends with that succeeded; ``update.target`` is what runs."""
+    target = update.target
+    return clean_details(
+        {
+            "step": Step.DONE,
+            "boot_id": boot_id,
+            "slot": target.slot if target else None,
+            "sha256": target.sha256 if target else None,
+            "version": target.version if target else None,
+            "health": health,
+        }
+    )
+
+
+def rolled_back(update: Update, *, boot_id: str, health: str) -> dict[str, str]:
+    """What a job ends with whose software was taken back; version, slot and digest are those that run now."""
+    previous = update.previous
+    pairs: dict[str, str | int | None] = {
+        "step": Step.ROLLED_BACK,
+        "reason": update.reason,
+        "boot_id": boot_id,
+        "slot": previous.slot if previous else None,
+        "sha256": previous.sha256 if previous else None,
+        "version": previous.version if previous else None,
+        "health": health,
+    }
+    for number, part in enumerate(log_parts(update.log), start=1):
+        pairs[f"log_{number}"] = part
+    return clean_details(pairs)
+
+
+def log_parts(log: str) -> list[str]:
+    """The end of a log as at most three values, oldest first."""
+    text = clean_value(log, len(log) * len(" | ") + 1)[-LOG_LENGTH_MAX:]
+    return [text[start : start + VALUE_LENGTH_MAX] for start in range(0, len(text), VALUE_LENGTH_MAX)]

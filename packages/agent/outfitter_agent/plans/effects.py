@@ -1,0 +1,142 @@
+"""What plans ask of the world: frozen values, each with the type of its answer.
+
+A plan is a generator: it yields an effect and receives its result, or has Trouble or Abandoned thrown into it.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from outfitter_contract.image import Manifest
+
+from outfitter_agent.plans.transaction import Installed, Journal
+
+T = TypeVar("T")
+Result = TypeVar("Result")
+
+
+class Effect(Generic[T]):
+    """Something to be done; T is its result."""
+
+    __slots__ = ()
+
+
+Plan = Generator[Effect[Any], Any, T]
+
+
+def perform(effect: Effect[Result]) -> Plan[Result]:
+    """Yield one effect and return its result, typed."""
+    result: Result = yield effect
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """The image file is complete and passed its checks."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UrlExpired:
+    """The store refuses the URL; what was fetched is kept for another URL of the same object."""
+
+    reason: str
+    bytes_gained: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether software is healthy."""
+
+    healthy: bool
+    reason: str
+    """What was seen, for people."""
+    log: str = ""
+    """The end of the software's output, when it is not healthy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save(Effect[None]):
+    """Write the journal, durably, before the next effect."""
+
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Effect[None]):
+    """Tell the service how far the job is, if it can be reached; raises Abandoned when the job has ended elsewhere."""
+
+    details: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download(Effect[Downloaded | UrlExpired]):
+    """Fetch the image, resuming; digest and size are checked when given. Raises Trouble, Abandoned."""
+
+    url: str
+    sha256: str | None
+    size: int | None
+    details: Mapping[str, str]
+    """What every progress report carries beside percent and bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshDocument(Effect[object]):
+    """Ask for the job's document again (new URLs); its decoded JSON. Raises Abandoned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadManifest(Effect[Manifest]):
+    """The manifest in the downloaded image; raises Trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRunning(Effect[Installed | None]):
+    """What the current slot holds; None on a device without software."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpack(Effect[None]):
+    """Unpack the downloaded image into the slot that ``installed`` names, durably; raises Trouble."""
+
+    installed: Installed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch(Effect[None]):
+    """Make the slot the current one, atomically; None: there is no current one. Harmless when it is so already."""
+
+    slot: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSoftware(Effect[None]):
+    """Run the software of the current slot, if there is one; on probation it is not restarted when it ends."""
+
+    probation: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopSoftware(Effect[None]):
+    """End the software and everything that it started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchHealth(Effect[Verdict]):
+    """Watch the running software until the verdict is clear; raises Abandoned if ``abandonable``."""
+
+    settle: bool
+    """Whether health must hold for the settle time, or one good look suffices."""
+    abandonable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart(Effect[None]):
+    """Reboot, as the settings define it. Does not return when it works; raises Trouble when it does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discard(Effect[None]):
+    """Remove the downloaded image and what remains of a download."""

@@ -1,0 +1,25 @@
+"""What a plan knows of its device."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The device's own circumstances, constant while the agent runs."""
+
+    device_type: str
+    boot_id: str
+    trial_boots_max: int
+    attempts_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """A job execution as the service handed it over."""
+
+    job_id: str
+    execution_number: int
+    version_number: int
+    status: str
+    document: object
+    """The decoded JSON of the job document."""

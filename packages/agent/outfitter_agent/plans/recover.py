@@ -1,0 +1,152 @@
+"""What the agent does with its journal at its start, and the second half of every update.
+
+``recover`` is the first plan of each start. ``prove`` and ``roll_back`` are entered from it after a restart, planned or
+not, and from ``install`` when the new software is ready. A hand that fails after the switch leads back to the software
+before it, never to a device without any.
+"""
+
+from dataclasses import replace
+
+from outfitter_contract.details import Step
+from outfitter_contract.execution import Status
+
+from outfitter_agent.plans import details
+from outfitter_agent.plans.effects import (
+    Discard,
+    Plan,
+    ReadRunning,
+    Report,
+    Restart,
+    Save,
+    StartSoftware,
+    StopSoftware,
+    Switch,
+    Verdict,
+    WatchHealth,
+    perform,
+)
+from outfitter_agent.plans.facts import Facts
+from outfitter_agent.plans.transaction import (
+    AFTER_POWER_LOSS,
+    RESTARTS_MAX,
+    FinalReport,
+    Journal,
+    PowerLoss,
+    Stage,
+    Update,
+)
+from outfitter_agent.plans.troubles import Abandoned, Trouble
+
+
+def recover(journal: Journal, facts: Facts) -> Plan[None]:
+    """Bring the device back to where the journal says it is; the first plan of each start."""
+    update = journal.update
+    rule = PowerLoss.START_OVER if update is None else AFTER_POWER_LOSS[update.stage]
+    if update is not None and rule is PowerLoss.PROVE:
+        yield from prove(update, facts)
+    elif update is not None and rule is PowerLoss.FINISH_ROLLBACK:
+        yield from roll_back(update, facts)
+    else:
+        yield from perform(StartSoftware(probation=False))
+
+
+def prove(update: Update, facts: Facts) -> Plan[None]:
+    """Boot into the new software and see it healthy, or roll back. ``update`` is in TRIAL."""
+    try:
+        verdict = yield from _trial(update, facts)
+    except Abandoned:
+        told = replace(
+            update, abandoned=True, reason="the job has ended elsewhere before the new software was proven"
+        )
+        yield from _enter_rollback(told, facts)
+        return
+    except Trouble as trouble:
+        verdict = Verdict(healthy=False, reason=trouble.reason)
+    if not verdict.healthy:
+        yield from _enter_rollback(replace(update, reason=verdict.reason, log=verdict.log), facts)
+        return
+    told_details = details.proven(update, boot_id=facts.boot_id, health=verdict.reason)
+    final = FinalReport(job=update.job, version_number=None, status=Status.SUCCEEDED, details=told_details)
+    yield from perform(Save(journal=Journal(final=final)))
+    yield from perform(StartSoftware(probation=False))
+    yield from perform(Discard())
+
+
+def roll_back(update: Update, facts: Facts) -> Plan[None]:
+    """Return to the software before, and say why. ``update`` is in ROLLBACK."""
+    previous = update.previous.slot if update.previous else None
+    if facts.boot_id == update.boot_before and update.restarts < RESTARTS_MAX:
+        yield from _report_quietly(update, facts, Step.ROLLING_BACK, previous)
+        yield from perform(StopSoftware())
+        yield from perform(Switch(slot=previous))
+        update = replace(update, restarts=update.restarts + 1)
+        yield from perform(Save(journal=Journal(update=update)))
+        try:
+            yield from perform(Restart())
+        except Trouble as trouble:
+            update = replace(
+                update, reason=f"{update.reason}; rolled back without a restart: {trouble.reason}"
+            )
+    yield from perform(Switch(slot=previous))
+    yield from perform(StartSoftware(probation=False))
+    health = yield from _health_of_previous(update)
+    told = details.rolled_back(update, boot_id=facts.boot_id, health=health)
+    final = FinalReport(job=update.job, version_number=None, status=Status.FAILED, details=told)
+    yield from perform(Save(journal=Journal() if update.abandoned else Journal(final=final)))
+    yield from perform(Discard())
+
+
+def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
+    target = update.target
+    if target is None:
+        raise Trouble("the journal does not say what is on trial")
+    if facts.boot_id == update.boot_before:
+        yield from _restart_into(update, target.slot)
+        raise Trouble("the restart into the new software did not take place")
+    if update.boots >= facts.trial_boots_max:
+        return Verdict(healthy=False, reason=f"the new software was not proven within {update.boots} boots")
+    yield from perform(Save(journal=Journal(update=replace(update, boots=update.boots + 1))))
+    yield from perform(Switch(slot=target.slot))
+    yield from perform(StartSoftware(probation=True))
+    told = details.progress(Step.VERIFYING, boot_id=facts.boot_id, version=target.version, slot=target.slot)
+    yield from perform(Report(details=told))
+    verdict = yield from perform(WatchHealth(settle=True, abandonable=True))
+    running = yield from perform(ReadRunning())
+    if verdict.healthy and running != target:
+        seen = f"slot {running.slot} with digest {running.sha256[:16]}" if running else "no slot"
+        return Verdict(healthy=False, reason=f"the wrong software runs: {seen} instead of slot {target.slot}")
+    return verdict
+
+
+def _restart_into(update: Update, slot: str) -> Plan[None]:
+    if update.restarts >= RESTARTS_MAX:
+        raise Trouble(f"the device was told to restart {update.restarts} times and did not")
+    yield from perform(Save(journal=Journal(update=replace(update, restarts=update.restarts + 1))))
+    yield from perform(StopSoftware())
+    yield from perform(Switch(slot=slot))
+    yield from perform(Restart())
+
+
+def _enter_rollback(update: Update, facts: Facts) -> Plan[None]:
+    entered = replace(update, stage=Stage.ROLLBACK, boot_before=facts.boot_id, restarts=0)
+    yield from perform(Save(journal=Journal(update=entered)))
+    yield from roll_back(entered, facts)
+
+
+def _report_quietly(update: Update, facts: Facts, step: Step, slot: str | None) -> Plan[None]:
+    told = details.refused(step, update.reason, boot_id=facts.boot_id)
+    try:
+        yield from perform(Report(details={**told, **({"slot": slot} if slot else {})}))
+    except Abandoned:
+        return
+
+
+def _health_of_previous(update: Update) -> Plan[str]:
+    if update.previous is None:
+        return "no software before this one"
+    verdict = yield from perform(WatchHealth(settle=False, abandonable=False))
+    return (
+        verdict.reason
+        if verdict.healthy
+        else f"the previous software is not healthy either: {verdict.reason}"
+    )
