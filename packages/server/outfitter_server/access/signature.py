@@ -39,6 +39,7 @@ __all__ = [
     "UNSIGNED_PAYLOAD",
     "Claim",
     "Credentials",
+    "Headers",
     "SignatureRefused",
     "SignedRequest",
     "SigningContext",

@@ -1,0 +1,254 @@
+"""One port, all services: who signed decides which of them answers.
+
+In order: the server's own pages (``/_outfitter/…``); the service in the SigV4 credential scope, from the headers or the
+query; a client certificate, which makes an unsigned request one of the jobs data plane; else S3, which serves unsigned
+requests where a bucket's policy lets it. ``iot`` and ``iot-jobs-data`` share paths, and only the scope tells them apart.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from hashlib import sha256
+from typing import Final
+
+from aiohttp import web
+
+from outfitter_server.access.signature import (
+    Claim,
+    SignatureRefused,
+    SignedRequest,
+    SigningContext,
+    declared_payload_hash,
+    read_claim,
+    verify,
+)
+from outfitter_server.aws.dispatch import Dispatcher, Origin, Permit
+from outfitter_server.aws.errors import InternalFailure
+from outfitter_server.aws.wire import WireRequest
+from outfitter_server.base.installation import Installation
+from outfitter_server.base.refusals import NotFound, Refusal
+from outfitter_server.https import answers, limits
+from outfitter_server.https.device_calls import JOBS_DATA, DeviceCalls, client_certificate
+from outfitter_server.https.listener import DoorRequest, HttpServer
+from outfitter_server.https.reading import (
+    RequestHead,
+    allow_body,
+    body_is_pending,
+    called_host,
+    named_service,
+    read_body,
+    read_head,
+    redacted,
+)
+from outfitter_server.services.callers import Caller, Callers
+from outfitter_server.services.devices import Devices
+
+OWN_PREFIX: Final = "/_outfitter/"
+HEALTH_PATH: Final = "/_outfitter/health"
+
+S3Handler = Callable[
+    [web.BaseRequest, Claim | None, Caller | None, SigningContext | None], Awaitable[web.StreamResponse]
+]
+
+_log = logging.getLogger(__name__)
+
+
+class HttpsDoor:
+    """The door for people, functions and SDKs, and for devices without MQTT.
+
+    Args:
+        dispatcher: the APIs.
+        callers: the access keys.
+        devices: the certificate registry.
+        s3: serves object requests; the signature over the headers is verified before, the body is its own matter.
+        clock: milliseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        callers: Callers,
+        devices: Devices,
+        s3: S3Handler,
+        clock: Callable[[], int],
+        installation: Installation,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._callers = callers
+        self._devices = DeviceCalls(devices, installation)
+        self._s3 = s3
+        self._clock = clock
+        self._server: HttpServer | None = None
+        self._listeners: list[asyncio.Server] = []
+        self._busy = 0
+        self._idle = asyncio.Event()
+
+    async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
+        """Listen; call again for a further port. With a context it speaks TLS, certificates of clients optional.
+
+        Returns:
+            The port, which the system chose when ``port`` is 0.
+        """
+        if self._server is None:
+            self._server = HttpServer(self._serve)
+        listener = await asyncio.get_running_loop().create_server(
+            self._server.protocol,
+            host,
+            port,
+            ssl=ssl_context,
+            ssl_handshake_timeout=None if ssl_context is None else limits.TLS_HANDSHAKE_SECONDS,
+            backlog=limits.BACKLOG,
+        )
+        self._listeners.append(listener)
+        bound: int = listener.sockets[0].getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Take no more connections, let requests under way end (DRAIN_SECONDS at most), then close."""
+        for listener in self._listeners:
+            listener.close()
+        if self._server is None:
+            return
+        self._server.pre_shutdown()
+        if self._busy:
+            self._idle.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), limits.DRAIN_SECONDS)
+        await self._server.shutdown(timeout=1)
+        for listener in self._listeners:
+            await listener.wait_closed()
+        self._listeners.clear()
+        self._server = None
+
+    async def _serve(self, request: DoorRequest) -> web.StreamResponse:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        request_id = request.request_id
+        self._busy += 1
+        try:
+            response = await self._answer(request, request_id)
+            if not response.prepared and body_is_pending(request):
+                # Bytes of this body must not be taken for the next request.
+                response.force_close()
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._idle.set()
+        if _log.isEnabledFor(logging.DEBUG):
+            spent_ms = (loop.time() - started) * 1000
+            target = redacted(request.raw_path)
+            _log.debug("%s %s %s %d %.1f ms", request_id, request.method, target, response.status, spent_ms)
+        return response
+
+    async def _answer(self, request: DoorRequest, request_id: str) -> web.StreamResponse:
+        head: RequestHead | None = None
+        try:
+            head = read_head(request)
+            return await self._route(request, head)
+        except SignatureRefused as refusal:
+            assert head is not None  # noqa: S101 - reading the head raises no signature refusals
+            return self._refuse(named_service(head), refusal, request.raw_path, request_id)
+        except Refusal as refusal:
+            return answers.s3_error(refusal, request.path, request_id)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise
+        except Exception as error:
+            _log.exception("request %s failed", request_id)
+            if request.writer.output_size:
+                # The answer has begun; all that is left to tell the client is that it is not whole.
+                raise ConnectionResetError("the answer broke off") from error
+            fault = InternalFailure("The server failed at this request; its log tells more")
+            return answers.s3_error(fault, "", request_id)
+
+    async def _route(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
+        if head.raw_path.startswith(OWN_PREFIX):
+            if head.raw_path == HEALTH_PATH and head.method in {"GET", "HEAD"}:
+                return answers.health()
+            raise NotFound(f"there is no page {head.raw_path}")
+        if head.method == "OPTIONS":
+            return await self._s3(request, None, None, None)
+        claim = read_claim(head.method, head.raw_path, head.raw_query, head.headers)
+        if claim is None:
+            return await self._route_unsigned(request, head)
+        if claim.service != "s3":
+            return await self._serve_signed(request, head, claim)
+        context = self._verify(head, claim, declared_payload_hash(claim, dict(head.headers)))
+        await allow_body(request)
+        return await self._s3(request, claim, self._callers.caller(claim.access_key_id), context)
+
+    async def _route_unsigned(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
+        certificate = client_certificate(request)
+        if certificate is None or not self._dispatcher.knows(JOBS_DATA, head.method, head.raw_path):
+            await allow_body(request)
+            return await self._s3(request, None, None, None)
+        try:
+            identity = self._devices.identify(certificate)
+            body = await read_body(request)
+        except Refusal as refusal:
+            return self._refuse(JOBS_DATA, refusal, head.raw_path, request.request_id)
+        caller = self._devices.caller(identity)
+        return await self._call(request, head, JOBS_DATA, caller, body, self._devices.permit(identity))
+
+    async def _serve_signed(
+        self, request: DoorRequest, head: RequestHead, claim: Claim
+    ) -> web.StreamResponse:
+        try:
+            # Before the body is read, so that strangers cannot make the server hold one.
+            caller = self._callers.caller(claim.access_key_id)
+            if caller is None:
+                raise _unknown_key(claim)
+            body = await read_body(request)
+            self._verify(head, claim, sha256(body).hexdigest())
+        except Refusal as refusal:
+            return self._refuse(claim.service, refusal, head.raw_path, request.request_id)
+        return await self._call(request, head, claim.service, caller, body)
+
+    async def _call(
+        self,
+        request: DoorRequest,
+        head: RequestHead,
+        service: str,
+        caller: Caller,
+        body: bytes,
+        permit: Permit | None = None,
+    ) -> web.StreamResponse:
+        wire = WireRequest(
+            method=head.method,
+            raw_path=head.raw_path,
+            raw_query=head.raw_query,
+            headers=dict(head.headers),
+            body=body,
+        )
+        origin = Origin(
+            caller=caller, host=called_host(request), secure=request.secure, request_id=request.request_id
+        )
+        return answers.http_answer(await self._dispatcher.answer(service, wire, origin, permit))
+
+    def _verify(self, head: RequestHead, claim: Claim, payload_hash: str) -> SigningContext:
+        credentials = self._callers.credentials(claim.access_key_id)
+        if credentials is None:
+            raise _unknown_key(claim)
+        signed = SignedRequest(
+            method=head.method,
+            raw_path=head.raw_path,
+            raw_query=head.raw_query,
+            headers=head.headers,
+            payload_hash=payload_hash,
+        )
+        return verify(signed, claim, credentials, self._clock())
+
+    def _refuse(self, service: str, refusal: Refusal, resource: str, request_id: str) -> web.Response:
+        if service == "s3":
+            return answers.s3_error(refusal, resource.partition("?")[0], request_id)
+        return answers.http_answer(self._dispatcher.refuse(service, refusal, request_id))
+
+
+def _unknown_key(claim: Claim) -> SignatureRefused:
+    if claim.service == "s3":
+        message = "The AWS Access Key Id you provided does not exist in our records."
+    else:
+        message = "The security token included in the request is invalid."
+    return SignatureRefused("InvalidAccessKeyId", message)

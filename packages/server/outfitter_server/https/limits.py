@@ -1,0 +1,16 @@
+"""What one client may take of the door."""
+
+from typing import Final
+
+API_BODY_BYTES_MAX: Final = 1 << 20
+API_BODY_SECONDS_MAX: Final = 60
+LINE_BYTES_MAX: Final = (
+    16_384  # a request line: a key of 1,024 bytes, encoded, and a session token in the query
+)
+FIELD_BYTES_MAX: Final = 8_192  # one header; S3 allows 8 KiB of headers in all
+FIELDS_MAX: Final = 128
+KEEPALIVE_SECONDS: Final = 75  # also the time that a client has to send all of a request's headers
+TLS_HANDSHAKE_SECONDS: Final = 10
+DRAIN_SECONDS: Final = 20
+CONNECTIONS_MAX: Final = 4_000
+BACKLOG: Final = 1_024

@@ -1,0 +1,123 @@
+"""What the door reads of a request before anybody serves it."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from outfitter_server.access.signature import Headers
+from outfitter_server.aws.errors import BodyTooLarge
+from outfitter_server.base.refusals import InvalidRequest, Refusal
+from outfitter_server.https import limits
+from outfitter_server.https.listener import DoorRequest
+
+_SECRET_MEMBERS: Final = re.compile(
+    r"((?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential)=)[^&\s]*", re.IGNORECASE
+)
+_SCOPE: Final = re.compile(r"(?:/|%2F)([a-z0-9-]+)(?:/|%2F)aws4_request", re.IGNORECASE)
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,255})(?::\d{1,5})?\Z")
+
+
+class BodyTooSlow(Refusal):
+    """The client did not send its body in time."""
+
+    code = "RequestTimeoutException"
+    status = 408
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHead:
+    """A request's line and headers, as they stood on the wire."""
+
+    method: str
+    raw_path: str
+    raw_query: str
+    headers: Headers
+
+
+def read_head(request: DoorRequest) -> RequestHead:
+    """The head of a request; header names in lower case.
+
+    Raises:
+        InvalidRequest: the target is no path.
+    """
+    target = request.raw_path
+    if target.startswith(("http://", "https://")):
+        # Proxies are asked in absolute form, and servers must understand it.
+        target = "/" + target.split("://", 1)[1].partition("/")[2]
+    raw_path, _, raw_query = target.partition("?")
+    if not raw_path.startswith("/") and not (raw_path == "*" and request.method == "OPTIONS"):
+        raise InvalidRequest("the request target must be a path")
+    headers = tuple(
+        [
+            (name.decode("ascii", "replace").lower(), value.decode("utf-8", "surrogateescape"))
+            for name, value in request.raw_headers
+        ]
+    )
+    return RequestHead(
+        method=request.method, raw_path=raw_path, raw_query=raw_query.partition("#")[0], headers=headers
+    )
+
+
+async def read_body(request: DoorRequest) -> bytes:
+    """The body of an API call.
+
+    Raises:
+        BodyTooLarge: it is longer than API_BODY_BYTES_MAX.
+        BodyTooSlow: it did not come within API_BODY_SECONDS_MAX.
+    """
+    if not request.body_exists:
+        return b""
+    if (request.content_length or 0) > limits.API_BODY_BYTES_MAX:
+        raise _too_large()
+    await allow_body(request)
+    if request.content.is_eof():
+        return request.content.read_nowait()
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.API_BODY_SECONDS_MAX):
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > limits.API_BODY_BYTES_MAX:
+                    raise _too_large()
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise BodyTooSlow(f"the body did not arrive within {limits.API_BODY_SECONDS_MAX} seconds") from error
+    return b"".join(chunks)
+
+
+async def allow_body(request: DoorRequest) -> None:
+    """Answer ``Expect: 100-continue``: the client may send its body now."""
+    if request.headers.get("Expect", "").lower() == "100-continue" and not request.continued:
+        request.continued = True
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # aiohttp takes written bytes for a begun answer; this was none.
+        request.writer.output_size = 0
+
+
+def body_is_pending(request: DoorRequest) -> bool:
+    """Whether bytes of the body may still come, or the client still waits to be allowed to send them."""
+    return not request.content.is_eof() or ("Expect" in request.headers and not request.continued)
+
+
+def called_host(request: DoorRequest) -> str:
+    """The name in the Host header, without a port; empty when it is none."""
+    match = _HOST.match(request.headers.get("Host", ""))
+    return "" if match is None else match[1]
+
+
+def named_service(head: RequestHead) -> str:
+    """The service in a claim too malformed to read, to answer in its format; S3 when none is named."""
+    authorization = next((value for name, value in head.headers if name == "authorization"), "")
+    match = _SCOPE.search(authorization) or _SCOPE.search(head.raw_query)
+    return "s3" if match is None else match[1]
+
+
+def redacted(target: str) -> str:
+    """A request target for logs: without what would let a reader repeat the request."""
+    return _SECRET_MEMBERS.sub(r"\1...", target)
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"the body of an API call may have at most {limits.API_BODY_BYTES_MAX} bytes")
