@@ -30,7 +30,7 @@ def device() -> None:
 )
 @click.argument("name")
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="Group to put it in; repeatable.")
-@click.option("--type", "device_type", metavar="TYPE", help="Device type, made when missing.")
+@click.option("--type", "device_type", metavar="TYPE", help="Device type, made when missing.  [generic]")
 @click.option(
     "--mqtt", metavar="HOST:PORT", help="Broker as the device reaches it.  [what the server tells, 8883]"
 )

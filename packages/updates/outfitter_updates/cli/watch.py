@@ -1,7 +1,8 @@
 """Follows a job to its end: a bar and the devices' states for people, a line for each change for logs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from outfitter_contract.execution import Status
@@ -36,8 +37,8 @@ LISTED_MAX = 250
 class Display(Protocol):
     """Shows how far a job is."""
 
-    def show(self, job: Job, executions: list[Execution]) -> None:
-        """Shows how far it is now."""
+    def show(self, job: Job, executions: Callable[[], list[Execution]]) -> None:
+        """Shows how far it is now; asks for the executions only if it has lines for them."""
 
 
 def watch_job(application: Application, job_id: str, timeout_seconds: float | None, *, as_json: bool) -> None:
@@ -62,7 +63,7 @@ def _follow(application: Application, job_id: str, deadline: int | None, display
     pause = POLL_SECONDS
     while True:
         job = application.cloud.jobs.need(job_id)
-        display.show(job, _shown(application, job))
+        display.show(job, partial(_shown, application, job))
         if job.is_settled:
             return job
         if deadline is not None and application.clock() >= deadline:
@@ -121,7 +122,7 @@ class Lines:
     def __init__(self) -> None:
         self._last = ""
 
-    def show(self, job: Job, executions: list[Execution]) -> None:  # noqa: ARG002 - a log has the counts only
+    def show(self, job: Job, executions: Callable[[], list[Execution]]) -> None:  # noqa: ARG002 - a log has counts only
         """Tells what is new."""
         text = f"{job.job_id}: {summary(job)}"
         if text != self._last:
@@ -135,9 +136,9 @@ class LiveView:
     def __init__(self, live: Any) -> None:
         self._live = live
 
-    def show(self, job: Job, executions: list[Execution]) -> None:
+    def show(self, job: Job, executions: Callable[[], list[Execution]]) -> None:
         """Draws afresh."""
-        self._live.update(_drawing(job, executions), refresh=True)
+        self._live.update(_drawing(job, executions()), refresh=True)
 
 
 def _drawing(job: Job, executions: list[Execution]) -> "RenderableType":

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from outfitter_updates.catalogue.problems import NoCredentials, NotFound
+from outfitter_updates.catalogue.problems import NoCredentials, NotFound, WrongUsage
 from outfitter_updates.cloud.refusals import SIGN_IN, translated
 
 SELF_HOSTED_REGION: Final = "us-east-1"
@@ -116,9 +116,12 @@ class Connection:
             **settings,
         )
         with translated("Opening the session", self._endpoint_url or ""):
-            client = self._session.client(
-                name, region_name=region, endpoint_url=self._endpoint_url, config=config
-            )
+            try:
+                client = self._session.client(
+                    name, region_name=region, endpoint_url=self._endpoint_url, config=config
+                )
+            except ValueError as error:
+                raise WrongUsage(f"{error}. An endpoint is written like http://127.0.0.1:4566.") from error
         service = Service(client)
         if service.is_aws and self._session.region_name is None:
             raise NoCredentials("No AWS region is set. Set AWS_REGION, or give --region.")

@@ -74,6 +74,8 @@ class Devices:
         """A group of that name; the same again is no error."""
         if parent is not None:
             self.need_group(parent)
+        if parent is None and description is None and (existing := self.find_group(name)):
+            return existing
         told = self._connection.iot.call(
             "create_thing_group",
             thingGroupName=name,

@@ -62,12 +62,12 @@ class Identities:
             raise
 
     def _make(self, order: DeviceOrder, undo: Undo, host: str, port: int) -> Identity:
+        ca_pem = self._authority()
         device, notes = self._thing(order, undo)
         policy_note = self._policy(order.policy_name, device)
         made = self._certificate(undo)
         self._attach(order, made, undo)
         self._join(order, undo)
-        ca_pem = self._authority()
         if ca_pem is None:
             notes.append(
                 "AWS shows a certificate of Amazon Root CA 1, which the system's bundle of authorities has."

@@ -29,9 +29,10 @@ ADVICE: Final = {
     "AccessDenied": "The credentials may not do this: ask for the permission of that name.",
     "AccessDeniedException": "The credentials may not do this: ask for the permission of that name.",
 }
+MESSAGE_LENGTH_MAX: Final = 1_000
 SIGN_IN: Final = (
-    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; the credentials of a self-hosted server lie in"
-    " the file credentials of its data folder (AWS_SHARED_CREDENTIALS_FILE=DIR/credentials)."
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; a server of your own writes them to the file"
+    " credentials of its data folder (AWS_SHARED_CREDENTIALS_FILE=DIR/credentials)."
 )
 
 
@@ -43,7 +44,7 @@ def translated(action: str, endpoint: str) -> Iterator[None]:
     except Problem:
         raise
     except boto3.exceptions.Boto3Error as error:
-        raise _of_transfer(error, action) from error
+        raise _of_transfer(error, action, endpoint) from error
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise problem_of(error, action, endpoint) from error
 
@@ -65,7 +66,7 @@ def problem_of(error: Exception, action: str, endpoint: str) -> Problem:
             f"{endpoint} shows a certificate that is not trusted. For a self-hosted server set AWS_CA_BUNDLE to the"
             f" file that `outfitterd ca` prints. ({error})"
         )
-    if isinstance(error, exceptions.HTTPClientError):
+    if isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError):
         return EndpointUnreachable(
             f"{action}: no answer from {endpoint}. Is the server running there, and is AWS_ENDPOINT_URL right?"
             f" ({_first_line(error)})"
@@ -77,16 +78,25 @@ def problem_of(error: Exception, action: str, endpoint: str) -> Problem:
 
 def _of_answer(error: exceptions.ClientError, action: str) -> Problem:
     told = error.response.get("Error", {})
-    code, message = str(told.get("Code", "Unknown")), str(told.get("Message", "")).strip()
+    code, message = str(told.get("Code", "Unknown")), _shortened(str(told.get("Message", "")))
     if code in NOT_FOUND:
         return NotFound(f"{action}: {message or 'not found'} ({code})")
     advice = ADVICE.get(code, "")
     return CloudRefused(f"{action}: {code}: {message} {advice}".rstrip(), code=code)
 
 
-def _of_transfer(error: Exception, action: str) -> Problem:
-    """A transfer wraps the error that stopped it in a text of its own."""
+def _of_transfer(error: Exception, action: str, endpoint: str) -> Problem:
+    """A transfer wraps the error that stopped it in a text of its own: the inner one says more."""
+    inner = error.__context__
+    if isinstance(inner, exceptions.BotoCoreError | exceptions.ClientError):
+        return problem_of(inner, action, endpoint)
     return CloudRefused(f"{action}: {error}", code=type(error).__name__)
+
+
+def _shortened(message: str) -> str:
+    """The message, or its beginning when something that is no AWS service answered with a whole page."""
+    line = " ".join(message.split())
+    return line if len(line) <= MESSAGE_LENGTH_MAX else f"{line[:MESSAGE_LENGTH_MAX]}…"
 
 
 def _first_line(error: Exception, skip: int = 0) -> str:
