@@ -3,22 +3,20 @@
 import socket
 import ssl
 import uuid
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from outfitter_server.aws.dispatch import Dispatcher, Handler
 from outfitter_server.aws.operations.certificates import CertificateOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
-from outfitter_server.aws.operations.groups import GroupOperations
+from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.identity import IdentityOperations
 from outfitter_server.aws.operations.job_executions import ExecutionOperations, JobsDataOperations
 from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.aws.operations.packages import PackageOperations
-from outfitter_server.aws.operations.policies import PolicyOperations
-from outfitter_server.aws.operations.principals import PrincipalOperations
+from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
-from outfitter_server.aws.operations.things import ThingOperations
+from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
 from outfitter_server.base.installation import Installation
 from outfitter_server.blobs.files import FileBlobs
 from outfitter_server.gateway.server import Gateway
@@ -36,7 +34,7 @@ from outfitter_server.services.delivery import Delivery, ObjectsEndpoint
 from outfitter_server.services.device_plane import DevicePlane
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.executions import Executions
-from outfitter_server.services.group_members import Memberships
+from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
 from outfitter_server.services.heads import Heads
 from outfitter_server.services.jobs import Jobs
@@ -44,6 +42,7 @@ from outfitter_server.services.objects import Objects
 from outfitter_server.services.pacer import Pacer
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
+from outfitter_server.services.principals import Principals
 from outfitter_server.services.rollout import Steps
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
@@ -51,3 +50,131 @@ from outfitter_server.services.workspace import Watched
 from outfitter_server.stores.sqlite.store import SqliteStore
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+
+
+class Assembly:
+    """One server: everything made and connected. ``start`` it, ``close`` it."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        clock: Callable[[], int],
+        environment: Mapping[str, str],
+        *,
+        connections_max: int,
+    ) -> None:
+        """Open the data folder. Call inside a running loop.
+
+        Raises:
+            Unavailable, CredentialsUnusable, OSError: the folder cannot be used; the message says why.
+        """
+        self._settings = settings
+        installation = Installation(account=settings.account, region=settings.region)
+        credentials = root_credentials(settings.data, environment)
+        self._authority = FileAuthority(settings.data / "ca", clock)
+        self.store = SqliteStore(settings.data)
+        self._committer = Committer(self.store, clock)
+        self._objects = Objects(self._committer, FileBlobs(settings.data / "blobs"))
+        heads, watched = Heads(), Watched()
+        steps = Steps(heads, watched)
+        self._pacer = Pacer(self._committer, steps)
+        self._delivery = Delivery(installation, credentials, clock)
+        self._devices = Devices(self._committer, self._authority)
+        plane = DevicePlane(self._committer, heads, watched)
+        callers = Callers(credentials, installation)
+        jobs = Jobs(self._committer, installation, heads, steps, self._objects.read_text)
+        executions = Executions(self._committer, heads, watched)
+        dispatcher = Dispatcher(
+            {
+                "iot": {
+                    **self._registry(installation, ContinuousJobs(heads, watched), clock),
+                    **JobOperations(jobs, installation).handlers(),
+                    **ExecutionOperations(executions, installation).handlers(),
+                },
+                "iot-jobs-data": JobsDataOperations(plane, self._delivery).handlers(),
+                "sts": IdentityOperations().handlers(),
+            }
+        )
+        self._gateway = Gateway(
+            devices=self._devices,
+            plane=plane,
+            committer=self._committer,
+            delivery=self._delivery,
+            clock=clock,
+            installation=installation,
+            connections_max=connections_max,
+        )
+        self._door = HttpsDoor(
+            dispatcher=dispatcher,
+            callers=callers,
+            devices=self._devices,
+            s3=S3Door(self._objects).handle,
+            clock=clock,
+            installation=installation,
+        )
+
+    async def start(self) -> dict[str, str]:
+        """Listen; the bound addresses by listener name."""
+        settings = self._settings
+        bound: dict[str, str] = {}
+        self._pacer.start()
+        if settings.http is not None:
+            port = await self._door.start(settings.http.host, settings.http.port)
+            bound["http"] = settings.http.text(port)
+            self._delivery.endpoint = ObjectsEndpoint(scheme="http", port=port, advertised=settings.advertise)
+        if settings.https is not None:
+            context = self._tls(ssl.CERT_OPTIONAL, ("http/1.1",))
+            port = await self._door.start(settings.https.host, settings.https.port, context)
+            bound["https"] = settings.https.text(port)
+            self._delivery.endpoint = ObjectsEndpoint(scheme="https", port=port, advertised=settings.advertise)
+        if settings.mqtt is not None:
+            bound["mqtt"] = settings.mqtt.text(await self._gateway.start(settings.mqtt.host, settings.mqtt.port))
+        if settings.mqtts is not None:
+            context = self._tls(ssl.CERT_REQUIRED, ("x-amzn-mqtt-ca", "mqtt"))
+            port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
+            bound["mqtts"] = settings.mqtts.text(port)
+        return bound
+
+    async def close(self) -> None:
+        """Stop listening, let what is under way end, close the store."""
+        await self._door.close()
+        await self._gateway.close()
+        await self._pacer.close()
+        await self._committer.drain()
+        self.store.close()
+
+    def _registry(
+        self, installation: Installation, continuous: ContinuousJobs, clock: Callable[[], int]
+    ) -> dict[str, Handler]:
+        committer = self._committer
+        policies = Policies(committer, new_id)
+        advertised = self._settings.advertise
+        groups = (
+            EndpointOperations(advertised[0] if advertised else None),
+            ThingTypeOperations(ThingTypes(committer, installation, new_id), installation),
+            ThingOperations(Things(committer, installation, continuous, new_id), installation),
+            PrincipalOperations(Principals(committer), installation),
+            GroupOperations(Groups(committer, installation, continuous, new_id), installation),
+            GroupMemberOperations(GroupMembers(committer, continuous), installation),
+            CertificateOperations(Certificates(committer, self._authority, clock, new_id), installation),
+            PolicyOperations(policies, installation),
+            PolicyTargetOperations(policies, installation),
+            PackageOperations(Packages(committer, self._objects.exists), installation),
+        )
+        return {name: handler for group in groups for name, handler in group.handlers().items()}
+
+    def _tls(self, clients: ssl.VerifyMode, protocols: Sequence[str]) -> ssl.SSLContext:
+        certificate, key = self._authority.server_certificate(self._names())
+        tls = DeviceTls(self._devices.trust_pem, certificate, key, clients=clients, protocols=protocols)
+        self._committer.listen(tls.hear)
+        return tls.context
+
+    def _names(self) -> list[str]:
+        listeners = [a.host for a in (self._settings.https, self._settings.mqtts) if isinstance(a, Address)]
+        bound = [host for host in listeners if host not in {"0.0.0.0", "::"}]  # noqa: S104 - told apart, not bound
+        return list(dict.fromkeys([*self._settings.advertise, *LOCAL_NAMES, socket.gethostname().lower(), *bound]))
+
+
+def new_id() -> str:
+    """A fresh UUID: the one source of chance for the registry."""
+    return str(uuid.uuid4())

@@ -37,9 +37,8 @@ def serve(settings: ServeSettings, *, verbose: bool) -> int:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     sys.setrecursionlimit(_RECURSION_LIMIT)
     try:
-        with _locked(settings.data):
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(settings))
+        with _locked(settings.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
     except (OSError, Unavailable, CredentialsUnusable) as error:
         sys.stderr.write(f"outfitterd: {error}\n")
         return 1

@@ -1,0 +1,87 @@
+"""TLS for devices: certificates are demanded, and the trust store follows the registry.
+
+Python's TLS has no verify callback. The store therefore holds the installation's CA, the registered CAs and each foreign
+certificate that was registered alone (``VERIFY_X509_PARTIAL_CHAIN`` lets a leaf be its own anchor); which certificate may
+connect is decided afterwards, by its fingerprint in the registry.
+"""
+
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from outfitter_server.services.effects import Effect, PrincipalChanged
+
+SERVER_NAME: Final = (
+    "outfitter_server_name"  # the attribute of the TLS object that keeps what the client asked for
+)
+# OpenSSL's X509_V_FLAG_PARTIAL_CHAIN; typeshed and Python 3.11 know it by this name.
+_PARTIAL_CHAIN: Final = ssl.VERIFY_X509_PARTIAL_CHAIN
+
+_log = logging.getLogger(__name__)
+
+
+class DeviceTls:
+    """The TLS context of the device listener, renewed when the registry's trust changes.
+
+    Attributes:
+        context: what the listener is started with; each handshake is moved to the newest one.
+    """
+
+    def __init__(
+        self,
+        trust_pem: Callable[[], str],
+        certificate: Path,
+        key: Path,
+        *,
+        clients: ssl.VerifyMode = ssl.CERT_REQUIRED,
+        protocols: Sequence[str] = ("x-amzn-mqtt-ca", "mqtt"),
+    ) -> None:
+        """``trust_pem`` gives the CA certificates; ``certificate`` and ``key`` are the server's PEM files.
+
+        The https listener asks for certificates (``clients``) without demanding them, and names its own ``protocols``.
+        """
+        self._clients = clients
+        self._protocols = tuple(protocols)
+        self._trust_pem = trust_pem
+        self._certificate = certificate
+        self._key = key
+        self._pem = trust_pem()
+        self._stale = False
+        self.context = self._current = self._build()
+
+    def hear(self, effects: Sequence[Effect]) -> None:
+        """Look at the trust again, at the next handshake, after a change of the registry. For ``committer.listen``."""
+        self._stale = self._stale or any(isinstance(effect, PrincipalChanged) for effect in effects)
+
+    def renew(self) -> None:
+        """Read trust and server certificate anew for the handshakes to come."""
+        self._pem = self._trust_pem()
+        self._current = self._build()
+
+    def _build(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = self._clients
+        context.verify_flags |= _PARTIAL_CHAIN
+        context.load_cert_chain(self._certificate, self._key)
+        context.load_verify_locations(cadata=self._pem)
+        context.set_alpn_protocols(self._protocols)
+        context.sni_callback = self._on_hello
+        return context
+
+    def _on_hello(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext
+    ) -> None:
+        if name:
+            setattr(connection, SERVER_NAME, name)
+        if self._stale:
+            self._stale = False
+            try:
+                if self._trust_pem() != self._pem:
+                    self.renew()
+            except (ssl.SSLError, OSError):
+                _log.exception("the trust of the device listener could not be renewed; the old one stays")
+        if self._current is not self.context:
+            connection.context = self._current
