@@ -1,6 +1,7 @@
+import os
+import select
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from outfitter_fleet.stage.processes import ProcessEnded, Processes
@@ -24,22 +25,36 @@ def python(code):
     return [sys.executable, "-c", code]
 
 
-def alive(pid):
-    """Whether a process runs; one that ended and was not waited for by its new parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+class Watched:
+    """A process by its handle: its end can be waited for though it is nobody's child here."""
+
+    def __init__(self, pid):
+        self.handle = os.pidfd_open(int(pid))
+
+    def ended(self, timeout_seconds=0.0):
+        readable, _, _ = select.select([self.handle], [], [], timeout_seconds)
+        return bool(readable)
 
 
-def test_what_a_process_started_ends_with_it(tmp_path):
+@pytest.fixture
+def watch():
+    watched = []
+
+    def add(pid):
+        watched.append(Watched(pid))
+        return watched[-1]
+
+    yield add
+    for one in watched:
+        os.close(one.handle)
+
+
+def test_what_a_process_started_ends_with_it(tmp_path, watch):
     with Processes(tmp_path) as processes:
         process = processes.start("parent", python(PARENT))
-        grandchild = int(process.line("ready ", 10).split()[1])
-        assert alive(process.pid)
-        assert alive(grandchild)
-    assert not alive(process.pid)
-    assert not alive(grandchild)
+        both = [watch(process.pid), watch(process.line("ready ", 10).split()[1])]
+        assert not any(one.ended() for one in both)
+    assert all(one.ended(5) for one in both)
 
 
 def test_who_does_not_listen_is_killed(tmp_path):
@@ -54,7 +69,7 @@ def test_an_early_end_is_told_with_the_log(tmp_path):
     with Processes(tmp_path) as processes:
         process = processes.start("brief", python("import sys; print('oh'); sys.exit(3)"))
         with pytest.raises(ProcessEnded, match=r"brief ended \(3\).*brief\.log"):
-            process.line("ready", 10)
+            process.line("ready", 60)
     assert (tmp_path / "brief.log").read_text() == "oh\n"
 
 
@@ -75,7 +90,7 @@ def test_released_processes_stay(tmp_path):
     process.wait(5)
 
 
-def test_an_interrupted_run_leaves_nothing_behind(tmp_path):
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path, watch):
     code = f"""
 import signal, sys
 from pathlib import Path
@@ -88,8 +103,8 @@ with Processes(Path({str(tmp_path)!r})) as processes:
 """
     run = subprocess.Popen(python(code), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     with run.stdout:
-        pids = [int(pid) for pid in run.stdout.readline().split()]
-        assert all(alive(pid) for pid in pids)
+        both = [watch(pid) for pid in run.stdout.readline().split()]
+        assert not any(one.ended() for one in both)
         run.terminate()
         run.wait(20)
-    assert not any(alive(pid) for pid in pids)
+    assert all(one.ended(5) for one in both)

@@ -39,6 +39,7 @@ class Process:
         self.log = log
         self._lines = threading.Condition()
         self._seen: list[str] = []
+        self._silent = False
         self._file = log.open("ab", buffering=0)
         self._child = subprocess.Popen(
             arguments,
@@ -71,7 +72,7 @@ class Process:
             found = self._lines.wait_for(lambda: self._find(beginning), timeout_seconds)
         if isinstance(found, str):
             return found
-        what = "printed no" if self.running else f"ended ({self._child.poll()}) without"
+        what = f"ended ({self.wait()}) without" if found else "printed no"
         raise ProcessEnded(
             f"{self.name} {what} line '{beginning}…' within {timeout_seconds:g} s: see {self.log}"
         )
@@ -110,7 +111,7 @@ class Process:
         for line in self._seen:
             if line.startswith(beginning):
                 return line
-        return self._child.poll() is not None and not self._reader.is_alive()
+        return self._silent
 
     def _read(self) -> None:
         output = self._child.stdout
@@ -124,6 +125,7 @@ class Process:
                     self._seen.append(raw.decode(errors="replace").rstrip("\n"))
                     self._lines.notify_all()
         with self._lines:
+            self._silent = True
             self._lines.notify_all()
 
 
