@@ -26,6 +26,7 @@ from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.keys.credentials import root_credentials
 from outfitter_server.main.settings import Address, ServeSettings
 from outfitter_server.s3.door import S3Door
+from outfitter_server.services.buckets import Buckets
 from outfitter_server.services.callers import Callers
 from outfitter_server.services.certificates import Certificates
 from outfitter_server.services.committer import Committer
@@ -46,6 +47,7 @@ from outfitter_server.services.principals import Principals
 from outfitter_server.services.rollout import Steps
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
+from outfitter_server.services.uploads import Uploads
 from outfitter_server.services.workspace import Watched
 from outfitter_server.stores.sqlite.store import SqliteStore
 
@@ -74,7 +76,8 @@ class Assembly:
         self._authority = FileAuthority(settings.data / "ca", clock)
         self.store = SqliteStore(settings.data)
         self._committer = Committer(self.store, clock)
-        self._objects = Objects(self._committer, FileBlobs(settings.data / "blobs"))
+        blobs = FileBlobs(settings.data / "blobs")
+        self.objects = Objects(self._committer, blobs)
         heads, watched = Heads(), Watched()
         steps = Steps(heads, watched)
         self._pacer = Pacer(self._committer, steps)
@@ -82,7 +85,7 @@ class Assembly:
         self._devices = Devices(self._committer, self._authority)
         plane = DevicePlane(self._committer, heads, watched)
         callers = Callers(credentials, installation)
-        jobs = Jobs(self._committer, installation, heads, steps, self._objects.read_text)
+        jobs = Jobs(self._committer, installation, heads, steps, self.objects.read_text)
         executions = Executions(self._committer, heads, watched)
         dispatcher = Dispatcher(
             {
@@ -108,7 +111,14 @@ class Assembly:
             dispatcher=dispatcher,
             callers=callers,
             devices=self._devices,
-            s3=S3Door(self._objects).handle,
+            s3=S3Door(
+                buckets=Buckets(self._committer),
+                objects=self.objects,
+                uploads=Uploads(self._committer, blobs, new_id),
+                installation=installation,
+                new_request_id=new_id,
+                hosts=(*settings.advertise, *LOCAL_NAMES),
+            ).handle,
             clock=clock,
             installation=installation,
         )
@@ -126,9 +136,13 @@ class Assembly:
             context = self._tls(ssl.CERT_OPTIONAL, ("http/1.1",))
             port = await self._door.start(settings.https.host, settings.https.port, context)
             bound["https"] = settings.https.text(port)
-            self._delivery.endpoint = ObjectsEndpoint(scheme="https", port=port, advertised=settings.advertise)
+            self._delivery.endpoint = ObjectsEndpoint(
+                scheme="https", port=port, advertised=settings.advertise
+            )
         if settings.mqtt is not None:
-            bound["mqtt"] = settings.mqtt.text(await self._gateway.start(settings.mqtt.host, settings.mqtt.port))
+            bound["mqtt"] = settings.mqtt.text(
+                await self._gateway.start(settings.mqtt.host, settings.mqtt.port)
+            )
         if settings.mqtts is not None:
             context = self._tls(ssl.CERT_REQUIRED, ("x-amzn-mqtt-ca", "mqtt"))
             port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
@@ -159,7 +173,7 @@ class Assembly:
             CertificateOperations(Certificates(committer, self._authority, clock, new_id), installation),
             PolicyOperations(policies, installation),
             PolicyTargetOperations(policies, installation),
-            PackageOperations(Packages(committer, self._objects.exists), installation),
+            PackageOperations(Packages(committer, self.objects.exists), installation),
         )
         return {name: handler for group in groups for name, handler in group.handlers().items()}
 
@@ -172,7 +186,9 @@ class Assembly:
     def _names(self) -> list[str]:
         listeners = [a.host for a in (self._settings.https, self._settings.mqtts) if isinstance(a, Address)]
         bound = [host for host in listeners if host not in {"0.0.0.0", "::"}]  # noqa: S104 - told apart, not bound
-        return list(dict.fromkeys([*self._settings.advertise, *LOCAL_NAMES, socket.gethostname().lower(), *bound]))
+        return list(
+            dict.fromkeys([*self._settings.advertise, *LOCAL_NAMES, socket.gethostname().lower(), *bound])
+        )
 
 
 def new_id() -> str:

@@ -62,11 +62,32 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add = serve.add_argument
     add("--data", type=Path, required=True, metavar="DIR", help="the data folder, made when missing")
-    add("--http", default="127.0.0.1:4566", metavar="HOST:PORT", help="AWS APIs and objects, plain (%(default)s; off)")
+    add(
+        "--http",
+        default="127.0.0.1:4566",
+        metavar="HOST:PORT",
+        help="AWS APIs and objects, plain (%(default)s; off)",
+    )
     add("--https", default="off", metavar="HOST:PORT", help="the same over TLS (%(default)s)")
-    add("--mqtt", default="off", metavar="HOST:PORT", help="plain MQTT for trials: client id = thing (%(default)s)")
-    add("--mqtts", default="127.0.0.1:8883", metavar="HOST:PORT", help="MQTT over TLS for devices (%(default)s; off)")
-    add("--advertise", action="append", default=[], metavar="HOST", help="a name or address of this server; repeatable")
+    add(
+        "--mqtt",
+        default="off",
+        metavar="HOST:PORT",
+        help="plain MQTT for trials: client id = thing (%(default)s)",
+    )
+    add(
+        "--mqtts",
+        default="127.0.0.1:8883",
+        metavar="HOST:PORT",
+        help="MQTT over TLS for devices (%(default)s; off)",
+    )
+    add(
+        "--advertise",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="a name or address of this server; repeatable",
+    )
     add("--account", default="000000000000", metavar="ID", help="the account in ARNs (%(default)s)")
     add("--region", default="us-east-1", metavar="NAME", help="the region in ARNs (%(default)s)")
     add("--insecure", action="store_true", help="allow --http and --mqtt off loopback")
@@ -99,7 +120,9 @@ def _ca(given: argparse.Namespace) -> int:
     try:
         pem = path.read_text("ascii")
     except OSError as error:
-        sys.stderr.write(f"outfitterd: {path}: {error.strerror}; has `outfitterd serve --data {given.data}` run?\n")
+        sys.stderr.write(
+            f"outfitterd: {path}: {error.strerror}; has `outfitterd serve --data {given.data}` run?\n"
+        )
         return 1
     sys.stdout.write(json.dumps({"certificatePem": pem}) + "\n" if given.json else pem)
     return 0

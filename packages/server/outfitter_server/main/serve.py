@@ -21,6 +21,7 @@ from outfitter_server.main.assembly import Assembly
 from outfitter_server.main.settings import ServeSettings
 
 MAINTAIN_SECONDS: Final = 1.0
+SWEEP_SECONDS: Final = 3600.0
 FILES_RESERVED: Final = 256  # for blobs, the store and the log
 _RECURSION_LIMIT: Final = 5_000  # job documents may nest 1,000 levels; a parser takes a few frames for each
 
@@ -89,7 +90,9 @@ async def _serve(settings: ServeSettings) -> None:
         listeners = " ".join(f"{name}={where}" for name, where in bound.items())
         sys.stdout.write(f"ready {listeners}\n")
         sys.stdout.flush()
-        _log.info("serving %s from %s, at most %d connections (open files)", listeners, settings.data, connections)
+        _log.info(
+            "serving %s from %s, at most %d connections (open files)", listeners, settings.data, connections
+        )
         await stop.wait()
         _log.info("draining")
     finally:
@@ -100,10 +103,17 @@ async def _serve(settings: ServeSettings) -> None:
 
 
 async def _maintain(assembly: Assembly) -> None:
-    """Housekeeping of the store, off the loop, now and then."""
+    """Housekeeping, off the loop: the store's log every second, blobs that nothing names every hour."""
+    loop = asyncio.get_running_loop()
+    next_sweep = loop.time() + MAINTAIN_SECONDS
     while True:
         await asyncio.sleep(MAINTAIN_SECONDS)
         try:
             await asyncio.to_thread(assembly.store.maintain)
+            if loop.time() >= next_sweep:
+                next_sweep = loop.time() + SWEEP_SECONDS
+                swept = await assembly.objects.sweep()
+                if swept:
+                    _log.info("removed %d blobs that no object names", swept)
         except Exception:  # noqa: BLE001 - the next round may succeed, and the server must go on
             _log.exception("maintenance of the store failed")
