@@ -1,1 +1,1 @@
-"""Cellar: object bytes behind the Blobs port."""
+"""The bytes of objects: adapters of the Blobs port."""

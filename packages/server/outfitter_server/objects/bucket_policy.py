@@ -62,7 +62,9 @@ def parse_bucket_policy(text: str, bucket: str) -> tuple[Statement, ...]:
     return tuple(_statement(statement, bucket) for statement in statements)
 
 
-def decide(statements: Sequence[Statement], principals: Sequence[str], action: str, resource: str) -> Decision:
+def decide(
+    statements: Sequence[Statement], principals: Sequence[str], action: str, resource: str
+) -> Decision:
     """What the policy says: an explicit Deny outranks every Allow.
 
     ``principals`` are the names that the caller goes by, none for an anonymous one; ``*`` in a policy means anybody.
@@ -121,13 +123,19 @@ def _resources(value: Any, bucket: str) -> tuple[str, ...]:
     arn = f"arn:aws:s3:::{bucket}"
     for resource in resources:
         if resource != arn and not resource.startswith(f"{arn}/"):
-            raise MalformedBucketPolicy(f"the policy has an invalid resource {resource!r}: it is not of bucket {bucket}")
+            raise MalformedBucketPolicy(
+                f"the policy has an invalid resource {resource!r}: it is not of bucket {bucket}"
+            )
     return resources
 
 
 def _strings(value: Any, what: str) -> tuple[str, ...]:
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not values or not all(isinstance(entry, str) and entry for entry in values):
+    if (
+        not isinstance(values, list)
+        or not values
+        or not all(isinstance(entry, str) and entry for entry in values)
+    ):
         raise MalformedBucketPolicy(f"{what} in the policy is neither a string nor a list of strings")
     return tuple(values)
 

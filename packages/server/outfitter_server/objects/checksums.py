@@ -29,7 +29,7 @@ class Algorithm(Enum):
 
     @property
     def header(self) -> str:
-        """``x-amz-checksum-crc32``, …"""
+        """The header that carries it: ``x-amz-checksum-crc32``, and so on."""
         return f"x-amz-checksum-{self.value.lower()}"
 
 
@@ -167,7 +167,9 @@ def checksum_type(algorithm: Algorithm, asked: str | None) -> ChecksumType:
     try:
         chosen = ChecksumType(asked.upper())
     except ValueError as error:
-        raise InvalidArgument(f"x-amz-checksum-type {asked!r} is neither COMPOSITE nor FULL_OBJECT") from error
+        raise InvalidArgument(
+            f"x-amz-checksum-type {asked!r} is neither COMPOSITE nor FULL_OBJECT"
+        ) from error
     possible = chosen is default or (chosen is ChecksumType.FULL_OBJECT and algorithm in _CRC_MODELS)
     if not possible:
         raise InvalidArgument(f"checksum type {chosen.value} cannot be used with {algorithm.value}")

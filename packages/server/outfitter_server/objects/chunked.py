@@ -1,6 +1,6 @@
-"""The ``aws-chunked`` content encoding, decoded without I/O.
+r"""The ``aws-chunked`` content encoding, decoded without I/O.
 
-A body is a run of chunks ``HEX-SIZE[;chunk-signature=HEX]\\r\\n DATA \\r\\n``, ended by one of size 0 and, when the
+A body is a run of chunks ``HEX-SIZE[;chunk-signature=HEX]\r\n DATA \r\n``, ended by one of size 0 and, when the
 request says so, trailing headers. Pieces are given out as they come, before their chunk is verified: whoever stores
 them must throw them away when ``feed`` or ``finish`` raises.
 """
@@ -8,6 +8,7 @@ them must throw them away when ``feed`` or ``finish`` raises.
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Protocol
@@ -29,8 +30,8 @@ class ChunkSigner(Protocol):
     def chunk(self, previous: str, sha256: str) -> str:
         """The signature of a chunk of this SHA-256 (hex)."""
 
-    def trailer(self, previous: str, sha256: str) -> str:
-        """The signature of the trailing headers, each as ``name:value\\n``."""
+    def trailer(self, previous: str, trailers: Iterable[tuple[str, str]]) -> str:
+        """The signature of the trailing headers."""
 
 
 class _State(Enum):
@@ -62,7 +63,6 @@ class ChunkedDecoder:
         self._chunk = _Chunk(0, "", None)
         self._received = 0
         self._trailer_bytes = 0
-        self._trailer_text = ""
         self._trailer_signature = ""
         self.trailers: dict[str, str] = {}
 
@@ -130,7 +130,9 @@ class ChunkedDecoder:
             raise IncompleteBody("the head of a chunk of the aws-chunked body cannot be read")
         size = int(match[1], 16)
         if self._received + size > self._length:
-            raise IncompleteBody(f"the aws-chunked body has more than the {self._length} bytes that were declared")
+            raise IncompleteBody(
+                f"the aws-chunked body has more than the {self._length} bytes that were declared"
+            )
         signature = (match[2] or b"").decode()
         self._chunk = _Chunk(size, signature, hashlib.sha256() if self._signer else None)
         if size:
@@ -157,7 +159,9 @@ class ChunkedDecoder:
             return
         expected = self._signer.chunk(self._previous, self._chunk.sha256.hexdigest())
         if not hmac.compare_digest(expected, self._chunk.signature):
-            raise ChunkSignatureMismatch("the signature of a chunk of the body does not match; nothing was stored")
+            raise ChunkSignatureMismatch(
+                "the signature of a chunk of the body does not match; nothing was stored"
+            )
         self._previous = expected
 
     def _take_trailer(self, line: bytes) -> None:
@@ -182,11 +186,12 @@ class ChunkedDecoder:
             self._trailer_signature = value
         else:
             self.trailers[name] = value
-            self._trailer_text += f"{name}:{value}\n"
 
     def _verify_trailer(self) -> None:
         if self._signer is None or not self._trailing:
             return
-        expected = self._signer.trailer(self._previous, hashlib.sha256(self._trailer_text.encode("latin-1")).hexdigest())
+        expected = self._signer.trailer(self._previous, self.trailers.items())
         if not hmac.compare_digest(expected.encode(), self._trailer_signature.encode("latin-1")):
-            raise ChunkSignatureMismatch("the signature of the trailing headers does not match; nothing was stored")
+            raise ChunkSignatureMismatch(
+                "the signature of the trailing headers does not match; nothing was stored"
+            )

@@ -52,14 +52,18 @@ def check_rules(rules: Sequence[CorsRule]) -> tuple[CorsRule, ...]:
             raise MalformedXml("a CORS rule has at least one AllowedOrigin and one AllowedMethod")
         for method in rule.methods:
             if method not in METHODS:
-                raise ObjectRefusal(f"found unsupported HTTP method in CORS config; unsupported method is {method}")
+                raise ObjectRefusal(
+                    f"found unsupported HTTP method in CORS config; unsupported method is {method}"
+                )
         for value in rule.origins + rule.headers:
             if value.count("*") > 1:
                 raise ObjectRefusal(f"{value!r} in a CORS rule has more than one wildcard")
     return tuple(rules)
 
 
-def match_rules(rules: Sequence[CorsRule], origin: str, method: str, headers: Sequence[str] = ()) -> CorsGrant | None:
+def match_rules(
+    rules: Sequence[CorsRule], origin: str, method: str, headers: Sequence[str] = ()
+) -> CorsGrant | None:
     """The first rule that allows this; ``headers`` are the names a preflight asks for."""
     for rule in rules:
         allowed = next((pattern for pattern in rule.origins if _matches(pattern, origin)), None)

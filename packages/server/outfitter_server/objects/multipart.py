@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from outfitter_server.objects.checksums import Checksum, ChecksumType, combine
@@ -60,7 +61,7 @@ def choose_parts(named: Sequence[NamedPart], uploaded: Mapping[int, UploadedPart
     """
     if not named:
         raise ObjectRefusal("a completion names at least one part")
-    if any(before.number >= after.number for before, after in zip(named, named[1:], strict=False)):
+    if any(before.number >= after.number for before, after in pairwise(named)):
         raise InvalidPartOrder("the parts of a completion are listed in ascending order of number")
     chosen = [_choose(part, uploaded.get(part.number)) for part in named]
     for part in chosen[:-1]:
@@ -77,7 +78,9 @@ def choose_parts(named: Sequence[NamedPart], uploaded: Mapping[int, UploadedPart
     return chosen
 
 
-def whole_checksum(upload: MultipartUpload, parts: Sequence[UploadedPart], promised: str | None) -> Checksum | None:
+def whole_checksum(
+    upload: MultipartUpload, parts: Sequence[UploadedPart], promised: str | None
+) -> Checksum | None:
     """The object's checksum, when the upload has one and every part carries it.
 
     Raises:
@@ -102,5 +105,7 @@ def _choose(named: NamedPart, found: UploadedPart | None) -> UploadedPart:
             ETag=named.etag,
         )
     if named.checksum is not None and found.checksum is not None and named.checksum != found.checksum.value:
-        raise InvalidPart(f"part {named.number} has another checksum than {named.checksum}", PartNumber=named.number)
+        raise InvalidPart(
+            f"part {named.number} has another checksum than {named.checksum}", PartNumber=named.number
+        )
     return found

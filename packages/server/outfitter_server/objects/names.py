@@ -54,5 +54,9 @@ def check_key(key: str) -> str:
     except UnicodeEncodeError as error:
         raise InvalidUri("an object key is UTF-8") from error
     if size > KEY_BYTES_MAX:
-        raise KeyTooLong(f"the key has {size} bytes, at most {KEY_BYTES_MAX} are allowed", Size=size, MaxSizeAllowed=KEY_BYTES_MAX)
+        raise KeyTooLong(
+            f"the key has {size} bytes, at most {KEY_BYTES_MAX} are allowed",
+            Size=size,
+            MaxSizeAllowed=KEY_BYTES_MAX,
+        )
     return key

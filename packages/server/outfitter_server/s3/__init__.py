@@ -1,1 +1,1 @@
-"""The door for objects: S3's REST-XML on the https port."""
+"""The door of the file store: S3's REST-XML on the shared port."""
