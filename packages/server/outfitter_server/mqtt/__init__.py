@@ -1,1 +1,1 @@
-"""MQTT as values: packets, topics, sessions; no I/O."""
+"""MQTT 3.1.1 and 5 without I/O: packets, topics, sessions."""

@@ -1,0 +1,163 @@
+"""CONNECT and DISCONNECT: who may come in, with which session, and how it leaves."""
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from outfitter_server.gateway.jobs_wire import Filler
+from outfitter_server.gateway.limits import (
+    CLIENT_ID_BYTES_MAX,
+    IN_FLIGHT_MAX,
+    KEEP_ALIVE_SECONDS_MAX,
+    KEEP_ALIVE_SECONDS_MIN,
+    PACKET_BYTES_MAX,
+    PAYLOAD_BYTES_MAX,
+    SESSION_EXPIRY_SECONDS_311,
+    SESSION_EXPIRY_SECONDS_MAX,
+)
+from outfitter_server.gateway.permits import CONNECT, PUBLISH, PolicyPermit, TrialPermit
+from outfitter_server.gateway.tls import SERVER_NAME
+from outfitter_server.mqtt.encode import encode
+from outfitter_server.mqtt.packets import MQTT_5, MQTT_311, ConnAck, Connect, Disconnect, Properties, Will
+from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.mqtt.topics import valid_topic
+
+if TYPE_CHECKING:
+    from outfitter_server.gateway.connection import Connection
+    from outfitter_server.gateway.server import Gateway
+
+# Return codes of a CONNACK of MQTT 3.1.1
+_VERSION_REFUSED, _IDENTIFIER_REFUSED, _NOT_AUTHORIZED = 1, 2, 5
+_RETURN_CODES: Final = {
+    Reason.UNSUPPORTED_PROTOCOL: _VERSION_REFUSED,
+    Reason.CLIENT_IDENTIFIER_NOT_VALID: _IDENTIFIER_REFUSED,
+}
+
+_log = logging.getLogger(__name__)
+
+
+def admit(gateway: "Gateway", connection: "Connection", packet: Connect) -> None:
+    """Answer a CONNECT: CONNACK and a session, or a refusal and the end."""
+    client_id, assigned = packet.client_id, False
+    if not client_id and (packet.version == MQTT_5 or packet.clean_start):
+        client_id, assigned = secrets.token_hex(16), True
+    if not client_id or len(client_id.encode()) > CLIENT_ID_BYTES_MAX:
+        _refuse(connection, Reason.CLIENT_IDENTIFIER_NOT_VALID, "its client id is empty or too long")
+        return
+    if packet.properties.authentication_method is not None:
+        _refuse(connection, Reason.BAD_AUTHENTICATION_METHOD, "it asks for enhanced authentication")
+        return
+    if not _identify(gateway, connection, client_id):
+        return
+    if not connection.permit.allows(CONNECT, client_id):
+        _refuse(connection, Reason.NOT_AUTHORIZED, f"its policies do not allow client/{client_id}")
+        return
+    problem = None if packet.will is None else _will_problem(connection, packet.will)
+    if problem is not None:
+        _refuse(connection, problem, "its will is not one that it may publish here")
+        return
+    _open(gateway, connection, packet, client_id, assigned=assigned)
+
+
+def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> bool:
+    transport = connection.transport
+    local = transport.get_extra_info("sockname")
+    tls = transport.get_extra_info("ssl_object")
+    connection.fill = Filler(
+        gateway.delivery, getattr(tls, SERVER_NAME, None), local[0] if isinstance(local, tuple) else None
+    )
+    if connection.plain:
+        connection.permit = TrialPermit(client_id)
+        return True
+    identity = gateway.devices.identify(tls.getpeercert(binary_form=True) or b"")
+    if identity is None or not identity.active:
+        why = (
+            "its certificate is not registered"
+            if identity is None
+            else f"its certificate is {identity.status}"
+        )
+        _refuse(connection, Reason.NOT_AUTHORIZED, why, return_code=_NOT_AUTHORIZED)
+        return False
+    connection.certificate_id = identity.certificate_id
+    connection.permit = PolicyPermit(gateway.devices, identity, client_id, gateway.installation)
+    return True
+
+
+def _will_problem(connection: "Connection", will: Will) -> Reason | None:
+    if will.retain:
+        return Reason.RETAIN_NOT_SUPPORTED
+    if will.qos > 1:
+        return Reason.QOS_NOT_SUPPORTED
+    if not valid_topic(will.topic) or will.topic.startswith("$"):
+        return Reason.TOPIC_NAME_INVALID
+    if len(will.payload) > PAYLOAD_BYTES_MAX:
+        return Reason.PACKET_TOO_LARGE
+    return None if connection.permit.allows(PUBLISH, will.topic) else Reason.NOT_AUTHORIZED
+
+
+def _open(
+    gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str, *, assigned: bool
+) -> None:
+    asked = packet.properties.session_expiry_seconds or 0
+    if packet.version == MQTT_311:
+        asked = 0 if packet.clean_start else SESSION_EXPIRY_SECONDS_311
+    expiry = min(asked, SESSION_EXPIRY_SECONDS_MAX)
+    keep_alive = min(
+        max(packet.keep_alive_seconds or KEEP_ALIVE_SECONDS_MAX, KEEP_ALIVE_SECONDS_MIN),
+        KEEP_ALIVE_SECONDS_MAX,
+    )
+    connection.keep_alive_seconds = keep_alive * 3 // 2
+    session, present = gateway.open_session(connection, client_id, clean=packet.clean_start)
+    session.attach(packet.properties.receive_maximum or IN_FLIGHT_MAX, expiry)
+    connection.accepted(session, packet)
+    properties = Properties()
+    if packet.version == MQTT_5:
+        properties = Properties(
+            session_expiry_seconds=expiry if expiry != asked else None,
+            assigned_client_id=client_id if assigned else None,
+            server_keep_alive_seconds=keep_alive if keep_alive != packet.keep_alive_seconds else None,
+            receive_maximum=IN_FLIGHT_MAX,
+            maximum_qos=1,
+            retain_available=0,
+            maximum_packet_bytes=PACKET_BYTES_MAX,
+            shared_available=0,
+        )
+    connection.send(ConnAck(session_present=present, properties=properties))
+    if present:
+        connection.resumed()
+
+
+def _refuse(connection: "Connection", reason: Reason, why: str, return_code: int | None = None) -> None:
+    """Refuse a CONNECT. MQTT 3.1.1 gets a CONNACK only where AWS sends one."""
+    _log.info("connection from %s refused: %s", connection.transport.get_extra_info("peername"), why)
+    if connection.version == MQTT_5:
+        connection.send(ConnAck(code=reason))
+    else:
+        code = return_code or _RETURN_CODES.get(reason)
+        if code:
+            connection.send(ConnAck(code=code))
+    connection.close()
+
+
+def refuse_stream(connection: "Connection", reason: Reason) -> None:
+    """The bytes broke the protocol: say why where the protocol has a way to, and close."""
+    if connection.session is not None:
+        connection.close(reason)
+        return
+    if connection.version == MQTT_5:
+        connection.send(ConnAck(code=reason))
+    elif reason is Reason.UNSUPPORTED_PROTOCOL:
+        connection.write(encode(ConnAck(code=_VERSION_REFUSED), MQTT_311))
+    connection.close()
+
+
+def farewell(connection: "Connection", packet: Disconnect) -> None:
+    """The client says goodbye; an MQTT 5 client may change its session's expiry, and ask for its will."""
+    session = connection.session
+    expiry = packet.properties.session_expiry_seconds
+    if session is not None and expiry is not None:
+        if expiry and not session.expiry_seconds:
+            connection.close(Reason.PROTOCOL_ERROR)
+            return
+        session.expiry_seconds = min(expiry, SESSION_EXPIRY_SECONDS_MAX)
+    connection.close(with_will=packet.code == Reason.DISCONNECT_WITH_WILL)

@@ -1,0 +1,144 @@
+"""Sessions and the messages between them: an ordinary broker of QoS 0 and 1 for everything outside ``$aws/``.
+
+Sessions live in memory and are bounded: beyond ``OFFLINE_SESSIONS_MAX`` the one that went offline first gives way.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from outfitter_server.gateway.limits import (
+    IN_FLIGHT_MAX,
+    MESSAGE_EXPIRY_SECONDS_MAX,
+    OFFLINE_SESSIONS_MAX,
+    QUEUE_BYTES_MAX,
+    QUEUE_MESSAGES_MAX,
+    QUEUES_BYTES_MAX,
+)
+from outfitter_server.gateway.routes import Interest
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.mqtt.properties import text, without_connection_properties
+from outfitter_server.mqtt.sessions import EXPIRY_NEVER, Bounds, Budget, Message, Session, Subscription
+from outfitter_server.mqtt.topics import SubscriptionTrie
+
+_BOUNDS = Bounds(
+    window_messages=IN_FLIGHT_MAX, queue_messages=QUEUE_MESSAGES_MAX, queue_bytes=QUEUE_BYTES_MAX
+)
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """A message on its way to subscribers: ``qos`` as published, ``head`` its topic with two bytes of length."""
+
+    topic: str
+    head: bytes
+    payload: bytes
+    qos: int
+    properties: Properties = NO_PROPERTIES
+    expires_at: int | None = None
+
+    def queued(self, properties: Properties) -> Message:
+        """The message as a session of QoS 1 keeps it."""
+        return Message(self.head, self.payload, properties=properties, expires_at=self.expires_at)
+
+
+class Receiver(Protocol):
+    """The live connection of a session."""
+
+    def deliver(self, message: Delivered, qos: int, properties: Properties) -> None:
+        """Send, queue or drop a message; the connection's policies and bounds decide."""
+
+
+class Broker:
+    """Who is subscribed to what, online or not."""
+
+    def __init__(self) -> None:
+        """No sessions: they do not survive a restart."""
+        self.sessions: dict[str, Session] = {}
+        self._budget = Budget(QUEUES_BYTES_MAX)
+        self.online: dict[str, Receiver] = {}
+        self._offline: dict[str, int] = {}  # client id to the second of its expiry, first gone first
+        self._subscriptions: SubscriptionTrie[Session, Subscription] = SubscriptionTrie()
+
+    def open(self, client_id: str) -> Session:
+        """A new session in place of any other of this client id."""
+        session = self.sessions[client_id] = Session(client_id, _BOUNDS, self._budget)
+        return session
+
+    def resume(self, client_id: str, now: int) -> Session | None:
+        """The session that waits for this client id, unless it has expired."""
+        expires_at = self._offline.pop(client_id, now + 1)
+        return self.sessions.get(client_id) if expires_at > now else None
+
+    def subscribe(
+        self, session: Session, topic_filter: str, wish: Interest, subscription: Subscription
+    ) -> None:
+        """Route what the filter matches to the session. Topics that the service answers on need no routing."""
+        session.subscriptions[topic_filter] = subscription
+        if wish in {Interest.FREE, Interest.NOTICES}:
+            self._subscriptions.add(topic_filter, session, subscription)
+
+    def unsubscribe(self, session: Session, topic_filter: str) -> bool:
+        """Take a subscription back; whether there was one."""
+        self._subscriptions.remove(topic_filter, session)
+        return session.subscriptions.pop(topic_filter, None) is not None
+
+    def leave(self, session: Session, now: int) -> None:
+        """The session goes offline; it waits for its client for ``session.expiry_seconds``."""
+        expiry = session.expiry_seconds
+        self._offline.pop(session.client_id, None)
+        self._offline[session.client_id] = now + expiry if expiry != EXPIRY_NEVER else EXPIRY_NEVER
+
+    def expired(self, now: int) -> list[Session]:
+        """The sessions that nobody waits for any more, and those that are too many."""
+        names = [client_id for client_id, expires_at in self._offline.items() if expires_at <= now]
+        surplus = len(self._offline) - len(names) - OFFLINE_SESSIONS_MAX
+        if surplus > 0:
+            gone = set(names)
+            names += [client_id for client_id in self._offline if client_id not in gone][:surplus]
+        return [self.sessions[client_id] for client_id in names]
+
+    def discard(self, session: Session) -> None:
+        """The session ends: nothing of it stays."""
+        for topic_filter in session.subscriptions:
+            self._subscriptions.remove(topic_filter, session)
+        session.subscriptions.clear()
+        session.clear_queue()
+        if self.sessions.get(session.client_id) is session:
+            del self.sessions[session.client_id]
+            self._offline.pop(session.client_id, None)
+
+    def publish(self, topic: str, payload: bytes, qos: int, properties: Properties, now: int) -> int:
+        """Route a message of a client; the number of sessions that it reached."""
+        expiry, expires_at = properties.message_expiry_seconds, None
+        if expiry is not None:
+            expires_at = now + min(expiry, MESSAGE_EXPIRY_SECONDS_MAX)
+        return self.route(
+            Delivered(topic, text(topic), payload, qos, without_connection_properties(properties), expires_at)
+        )
+
+    def has_subscribers(self, topic: str) -> bool:
+        """Whether a message to this topic would be routed to anybody."""
+        return any(True for _ in self._subscriptions.match(topic))
+
+    def route(self, message: Delivered) -> int:
+        """Hand a message to every session with a matching filter, once each, at the best QoS granted."""
+        receivers: dict[Session, tuple[int, tuple[int, ...]]] = {}
+        for session, subscription in self._subscriptions.match(message.topic):
+            qos, identifiers = receivers.get(session, (0, ()))
+            if subscription.identifier:
+                identifiers = (*identifiers, subscription.identifier)
+            receivers[session] = (max(qos, subscription.qos), identifiers)
+        for session, (granted, identifiers) in receivers.items():
+            if message.topic not in session.notices:
+                self._hand(session, message, min(granted, message.qos), identifiers)
+        return len(receivers)
+
+    def _hand(self, session: Session, message: Delivered, qos: int, identifiers: tuple[int, ...]) -> None:
+        properties = message.properties
+        if identifiers:
+            properties = msgspec.structs.replace(properties, subscription_ids=identifiers)
+        receiver = self.online.get(session.client_id)
+        if receiver is not None:
+            receiver.deliver(message, qos, properties)
+        elif qos:
+            session.enqueue(message.queued(properties))

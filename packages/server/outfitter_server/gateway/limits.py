@@ -1,0 +1,35 @@
+"""The bounds of the gateway. Where AWS publishes a limit of its message broker, it is AWS's (limits page of AWS IoT Core)."""
+
+from typing import Final
+
+# AWS's
+PAYLOAD_BYTES_MAX: Final = 128 * 1024
+PACKET_BYTES_MAX: Final = 146 * 1024  # payload, topic, properties and headers; told to MQTT 5 clients
+CLIENT_ID_BYTES_MAX: Final = 128
+FILTERS_PER_SUBSCRIBE_MAX: Final = 8
+SUBSCRIPTIONS_MAX: Final = 50
+IN_FLIGHT_MAX: Final = 100  # QoS 1 messages without their PUBACK, each way
+KEEP_ALIVE_SECONDS_MIN: Final = 30
+KEEP_ALIVE_SECONDS_MAX: Final = 1_200
+RESEND_SECONDS: Final = 30
+MESSAGE_EXPIRY_SECONDS_MAX: Final = 604_800
+SESSION_EXPIRY_SECONDS_311: Final = 3_600  # of a persistent session of MQTT 3.1.1
+
+# Ours
+SESSION_EXPIRY_SECONDS_MAX: Final = 604_800
+DELAYED_WILLS_MAX: Final = 1_000  # beyond that a will is published without its delay
+CONNECTIONS_MAX: Final = 20_000
+OFFLINE_SESSIONS_MAX: Final = 100_000
+CONNECT_SECONDS: Final = 10  # from the connection to its CONNECT
+HANDSHAKE_SECONDS: Final = 20
+CHECK_SECONDS: Final = 5  # how late a missing keep-alive or a due repetition may be seen
+QUEUE_MESSAGES_MAX: Final = 1_000  # of one session
+QUEUE_BYTES_MAX: Final = 1024 * 1024
+QUEUES_BYTES_MAX: Final = 256 * 1024 * 1024  # of all sessions together
+WRITE_BUFFER_BYTES: Final = 64 * 1024  # above this the transport asks for a pause, and the client is not read
+HELD_BYTES_MAX: Final = 1024 * 1024  # what a paused connection may hold back before it is closed
+VERDICTS_MAX: Final = 512  # remembered policy decisions of one connection
+ROUTES_MAX: Final = 256  # remembered topics of one connection
+REJUDGED_PER_TURN: Final = 200  # connections judged anew before others get their turn
+CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
+BACKLOG: Final = 1_024

@@ -1,0 +1,113 @@
+"""The transport's side of a connection: one write a turn of the loop, and pauses in both directions, bounded."""
+
+import asyncio
+import logging
+from typing import Final, Protocol, cast
+
+from outfitter_server.gateway.limits import HELD_BYTES_MAX, WRITE_BUFFER_BYTES
+
+# Why a connection is not read
+WRITING: Final = 1  # its client does not read
+ANSWERING: Final = 2  # too many of its requests wait for their answers
+COMMITTING: Final = 4  # the committer's queue is full
+STOPPING: Final = 8  # the server is
+
+_log = logging.getLogger(__name__)
+
+
+class Writes(Protocol):
+    """Who gathers the connections that have something to write."""
+
+    def flush_soon(self, link: "Link") -> None:
+        """Call ``link.flush`` at the end of this turn of the loop."""
+
+
+class Link(asyncio.Protocol):
+    """Bytes out; bytes in are the subclass's.
+
+    Attributes:
+        closing: nothing that comes in counts any more.
+    """
+
+    __slots__ = ("_held_bytes", "_out", "_pauses", "_transport", "_writes", "closing")
+
+    _transport: asyncio.Transport
+
+    def __init__(self, writes: Writes) -> None:
+        """Not connected yet."""
+        self.closing = False
+        self._writes = writes
+        self._out: list[bytes] = []
+        self._held_bytes = 0
+        self._pauses = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The transport, for what it knows of the peer."""
+        return self._transport
+
+    @property
+    def name(self) -> str:
+        """Who the client is, for the log."""
+        return str(self._transport.get_extra_info("peername"))
+
+    def pause_writing(self) -> None:
+        """The client does not read: neither do we."""
+        self.pause(WRITING)
+        self._held_bytes = 0
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self.resume(WRITING)
+        self.flush()
+
+    def pause(self, why: int) -> None:
+        """Stop reading for one more reason."""
+        if not self._pauses and not self.closing:
+            self._transport.pause_reading()
+        self._pauses |= why
+
+    def resume(self, why: int) -> None:
+        """One reason less not to read."""
+        was = self._pauses
+        self._pauses &= ~why
+        if was and not self._pauses and not self.closing:
+            self._transport.resume_reading()
+
+    def write(self, frame: bytes) -> None:
+        """Send bytes with this turn's; a client that reads too slowly is cut off."""
+        if not self._out:
+            self._writes.flush_soon(self)
+        self._out.append(frame)
+        if self._pauses & WRITING:
+            self._held_bytes += len(frame)
+            if self._held_bytes > HELD_BYTES_MAX:
+                _log.info("connection of %s closed: it does not read what it is sent", self.name)
+                self.abort()
+
+    def flush(self) -> None:
+        """Hand this turn's bytes to the transport."""
+        out = self._out
+        if out and not self._pauses & WRITING:
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    def shut(self) -> None:
+        """Close once what was written is out; at once when the client does not read."""
+        self.flush()
+        self.closing = True
+        if self._pauses & WRITING:
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close without another byte."""
+        self.closing = True
+        self._out.clear()
+        self._transport.abort()

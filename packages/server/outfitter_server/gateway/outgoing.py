@@ -1,0 +1,175 @@
+"""What a connection is sent that it did not ask for: messages of other clients, notices, repetitions."""
+
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from outfitter_server.gateway.broker import Delivered
+from outfitter_server.gateway.jobs_wire import Filler
+from outfitter_server.gateway.limits import PACKET_BYTES_MAX, RESEND_SECONDS
+from outfitter_server.gateway.link import WRITING, Link, Writes
+from outfitter_server.gateway.notices import Listener
+from outfitter_server.gateway.permits import RECEIVE, Permit
+from outfitter_server.mqtt.encode import encode, encode_publish
+from outfitter_server.mqtt.packets import MQTT_5, NO_PROPERTIES, Packet, Properties
+from outfitter_server.mqtt.properties import text, write_properties
+from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session
+from outfitter_server.mqtt.stream import Decoder
+
+OVERHEAD_BYTES: Final = 16  # of a PUBLISH besides topic, properties and payload
+
+_log = logging.getLogger(__name__)
+
+
+class CatchesUp(Protocol):
+    """Who computes the notices that a session is due."""
+
+    def catch_up(self, listener: Listener) -> None:
+        """Tell what is due, from the state as it is now."""
+
+
+class Station(Writes, Protocol):
+    """What sending needs of the gateway."""
+
+    second: int
+
+    @property
+    def notices(self) -> CatchesUp:
+        """The notifications of the job service."""
+
+
+class Outgoing(Link):
+    """The sending half of a connection.
+
+    Attributes:
+        session: None before CONNECT and after the end.
+        permit: what the client may do.
+        fill: makes documents for this client.
+    """
+
+    __slots__ = (
+        "_block",
+        "_decoder",
+        "_notices_due",
+        "_packet_bytes_max",
+        "_station",
+        "fill",
+        "permit",
+        "session",
+    )
+
+    permit: Permit
+    fill: Filler
+
+    def __init__(self, station: Station) -> None:
+        """No session yet."""
+        super().__init__(station)
+        self.session: Session | None = None
+        self._station = station
+        self._decoder = Decoder(PACKET_BYTES_MAX)
+        self._block = b""  # the property block of a message without properties
+        self._packet_bytes_max = PACKET_BYTES_MAX * 2
+        self._notices_due = False
+
+    @property
+    def version(self) -> int:
+        """4, 5, or 0 before CONNECT."""
+        return self._decoder.version
+
+    @property
+    def name(self) -> str:
+        """Who the client is, for the log."""
+        return self.session.client_id if self.session is not None else super().name
+
+    def send(self, packet: Packet) -> None:
+        """Encode and write a packet."""
+        self.write(encode(packet, self._decoder.version))
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        if self._notices_due:
+            self._catch_up()
+
+    def deliver(self, message: Delivered, qos: int, properties: Properties) -> None:
+        """Send, queue or drop another client's message."""
+        session = self.session
+        if session is None or not self.permit.allows(RECEIVE, message.topic):
+            return
+        kept = message.queued(properties)
+        if not qos:
+            if not self._pauses & WRITING:
+                self._send(0, kept)
+            return
+        packet_id = session.offer(kept, self._station.second)
+        if packet_id:
+            self._send(packet_id, kept)
+
+    def notify(self, name: str, notice: Notice, revision: int, payload: Callable[[], bytes]) -> None:
+        """Send a notice, or mark it due when there is no room for it."""
+        session = self.session
+        if session is None or not self.permit.allows(RECEIVE, name):
+            return
+        if self._pauses & WRITING if not notice.qos else session.queued or not session.has_room:
+            notice.due = self._notices_due = True
+            return
+        head, body, packet_id = text(name), payload(), 0
+        notice.sent, notice.due = revision, False
+        if notice.qos:
+            packet_id = session.offer(Message(head, body, Kind.NOTICE, notice=name), self._station.second)
+            notice.in_flight = packet_id
+        else:
+            notice.acknowledged = revision
+        self._write_publish(packet_id, head, body, self._block)
+
+    def acknowledged(self, packet_id: int) -> None:
+        """A PUBACK came: what waited for room goes out."""
+        session = self.session
+        if session is not None and session.acknowledge(packet_id):
+            if session.queued:
+                self.send_queued()
+            if self._notices_due and not session.queued:
+                self._catch_up()
+
+    def send_queued(self) -> None:
+        """Send what waits, as far as the window lets it."""
+        session = self.session
+        if session is None:
+            return
+        for packet_id, message in session.next_queued(self._station.second):
+            # Asked again: the message may have waited for a client that has other rights now.
+            if message.kind is Kind.ORDINARY and not self.permit.allows(RECEIVE, message.topic[2:].decode()):
+                session.acknowledge(packet_id)
+            else:
+                self._send(packet_id, message)
+
+    def send_again(self, second: int) -> None:
+        """Repeat what was not acknowledged for RESEND_SECONDS: same packet identifier, no duplicate flag, as AWS does."""
+        if self.session is not None and self.session.under_way and not self._pauses & WRITING:
+            for packet_id, message in self.session.unacknowledged(second, RESEND_SECONDS):
+                self._send(packet_id, message)
+
+    def _catch_up(self) -> None:
+        self._notices_due = False
+        self._station.notices.catch_up(self)
+
+    def _send(self, packet_id: int, message: Message) -> None:
+        block = self._block
+        if self.version == MQTT_5 and (
+            message.properties is not NO_PROPERTIES or message.expires_at is not None
+        ):
+            properties = message.properties
+            if message.expires_at is not None:
+                left = max(1, message.expires_at - self._station.second)
+                properties = msgspec.structs.replace(properties, message_expiry_seconds=left)
+            block = write_properties(properties)
+        self._write_publish(packet_id, message.topic, message.payload, block)
+
+    def _write_publish(self, packet_id: int, topic: bytes, payload: bytes, block: bytes) -> None:
+        if len(topic) + len(payload) + len(block) + OVERHEAD_BYTES <= self._packet_bytes_max:
+            self.write(encode_publish(topic, payload, packet_id, block))
+        elif packet_id and self.session is not None:
+            # Larger than the client takes: MQTT 5 has it that the message counts as sent.
+            self.session.acknowledge(packet_id)

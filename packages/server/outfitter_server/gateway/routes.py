@@ -1,0 +1,111 @@
+"""Where a published topic leads and what a topic filter asks for, told by its name alone."""
+
+from enum import Enum
+from typing import Final
+
+from outfitter_contract import topics as jobs_topics
+from outfitter_contract.topics import JobsRequest
+
+from outfitter_server.mqtt import topics
+from outfitter_server.mqtt.properties import text
+
+_NOTICES: Final = ("notify", "notify-next")
+_THINGS_LEVELS: Final = 5  # $aws/things/{thing}/jobs/{word}
+ANY_THING: Final = "+"
+
+
+class Destination(Enum):
+    """What the gateway does with a published message."""
+
+    FREE = "to the subscribers"
+    NOWHERE = "acknowledged: no topic rule takes it"
+    JOBS = "a request to the job service"
+    UNKNOWN_JOBS = "in a thing's jobs namespace, and no request"
+    RESERVED = "written by the service, or unknown to it"
+    INVALID = "no topic that can be published to"
+
+
+class Route:
+    """Where one topic leads, with what answering it needs, made once for each connection.
+
+    Attributes:
+        topic: the topic itself.
+        destination: where it leads.
+        thing: whose namespace it lies in, "" for none.
+        request: the parsed request of a JOBS route.
+        allowed: set by the connection: its policies' verdict.
+    """
+
+    __slots__ = ("_answers", "allowed", "destination", "request", "thing", "topic")
+
+    def __init__(self, topic: str) -> None:
+        """Classify a topic."""
+        self.topic = topic
+        self.request: JobsRequest | None = None
+        self.thing = ""
+        self.allowed = False
+        self._answers: dict[str, bytes] = {}
+        self.destination = self._classify(topic)
+
+    def answer_topic(self, suffix: str) -> bytes:
+        """The topic of an answer (``suffix`` begins with a slash) with its two-byte length."""
+        answer = self._answers.get(suffix)
+        if answer is None:
+            answer = self._answers[suffix] = text(self.topic + suffix)
+        return answer
+
+    def _classify(self, topic: str) -> Destination:
+        if not topics.valid_topic(topic):
+            return Destination.INVALID
+        if not topic.startswith("$"):
+            return Destination.FREE
+        if topic.startswith(topics.BASIC_INGEST_PREFIX) and topic.count("/") > 1:
+            return Destination.NOWHERE
+        self.request = jobs_topics.parse_request(topic)
+        if self.request is not None:
+            self.thing = self.request.thing
+            return Destination.JOBS
+        if not jobs_topics.is_jobs_topic(topic):
+            return Destination.RESERVED
+        *_, thing, _jobs, rest = topic.split("/", _THINGS_LEVELS - 1)
+        last = rest.rpartition("/")[2]
+        if rest in _NOTICES or last in {"accepted", "rejected"}:
+            return Destination.RESERVED
+        self.thing = thing
+        return Destination.UNKNOWN_JOBS
+
+
+class Interest(Enum):
+    """What a topic filter asks for."""
+
+    FREE = "messages of other clients"
+    NOTICE = "exactly one thing's notify or notify-next"
+    NOTICES = "notifications among others, by wildcard"
+    SILENT = "a topic that the service answers on directly or not at all"
+    SHARED = "a shared subscription"
+    RESERVED = "a topic that nobody may subscribe to"
+    INVALID = "no topic filter"
+
+
+def interest(topic_filter: str) -> tuple[Interest, str]:
+    """What a filter asks for, and of which thing (``+`` for all of them, "" for none)."""
+    if topic_filter.startswith(topics.SHARE_PREFIX):
+        return Interest.SHARED, ""
+    if not topics.valid_filter(topic_filter):
+        return Interest.INVALID, ""
+    if not topic_filter.startswith("$"):
+        return Interest.FREE, ""
+    if topic_filter.startswith("$aws/events/"):
+        return Interest.SILENT, ""
+    if not topic_filter.startswith(jobs_topics.PREFIX):
+        return Interest.RESERVED, ""
+    thing = topic_filter.split("/")[2]
+    if thing in {"+", "#"}:
+        thing = ANY_THING
+    sample = "x" if thing == ANY_THING else thing
+    names = (jobs_topics.notify(sample), jobs_topics.notify_next(sample))
+    if topic_filter in names:
+        return Interest.NOTICE, thing
+    if topics.has_wildcard(topic_filter) and any(topics.matches(topic_filter, name) for name in names):
+        return Interest.NOTICES, thing
+    return Interest.SILENT, ""

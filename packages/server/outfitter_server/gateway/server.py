@@ -1,0 +1,282 @@
+"""The device gateway: listeners, who is connected, time, and what changed elsewhere."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from outfitter_server.base.installation import Installation
+from outfitter_server.gateway import subscribing
+from outfitter_server.gateway.broker import Broker
+from outfitter_server.gateway.connection import Connection
+from outfitter_server.gateway.jobs_wire import Filler
+from outfitter_server.gateway.limits import (
+    BACKLOG,
+    CHECK_SECONDS,
+    CLOSE_SECONDS,
+    CONNECTIONS_MAX,
+    DELAYED_WILLS_MAX,
+    HANDSHAKE_SECONDS,
+    REJUDGED_PER_TURN,
+)
+from outfitter_server.gateway.link import STOPPING, Link
+from outfitter_server.gateway.notices import Notices
+from outfitter_server.gateway.notices import Plane as NoticePlane
+from outfitter_server.gateway.permits import PolicyPermit
+from outfitter_server.jobs.values import DeviceAnswer, DeviceRequest
+from outfitter_server.mqtt.packets import Publish, Will
+from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.mqtt.sessions import Session
+from outfitter_server.services.committer import Committer
+from outfitter_server.services.delivery import Delivery
+from outfitter_server.services.devices import Devices
+from outfitter_server.services.effects import Effect, PrincipalChanged
+
+_log = logging.getLogger(__name__)
+
+
+class Plane(NoticePlane, Protocol):
+    """What the gateway needs of the device plane."""
+
+    def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
+        """Queue a request; ``reply`` is called once its outcome is durable."""
+
+
+class Gateway:
+    """All device connections of this process.
+
+    Attributes:
+        second: the loop's time in whole seconds, renewed once a second.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: Devices,
+        plane: Plane,
+        committer: Committer,
+        delivery: Delivery,
+        clock: Callable[[], int],
+        installation: Installation,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
+        """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open."""
+        self.devices = devices
+        self.plane = plane
+        self.committer = committer
+        self.delivery = delivery
+        self.clock = clock
+        self.installation = installation
+        self.broker = Broker()
+        self.notices = Notices(plane, self.broker, Filler(delivery, None, None))
+        self.second = 0
+        self._connections: dict[str, Connection] = {}
+        self._by_certificate: dict[str, set[Connection]] = {}
+        self._open: set[Connection] = set()
+        self._connections_max = connections_max
+        self._servers: list[asyncio.Server] = []
+        self._wheel: list[set[Connection]] = [set() for _ in range(CHECK_SECONDS)]
+        self._unwritten: list[Link] = []
+        self._without_room: list[Connection] = []
+        self._wills: dict[str, tuple[int, Will]] = {}
+        self._stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._all_gone: asyncio.Event | None = None
+        committer.listen(self._hear)
+
+    async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
+        """Listen; the bound port. Without a context, plain MQTT for trials."""
+        loop = asyncio.get_running_loop()
+        plain = ssl_context is None
+        server = await loop.create_server(
+            lambda: Connection(self, plain=plain),
+            host,
+            port,
+            ssl=ssl_context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=None if plain else HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=None if plain else CLOSE_SECONDS,
+        )
+        self._servers.append(server)
+        if self._timer is None:
+            self._tick()
+        bound: int = server.sockets[0].getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Stop listening, let answers that are under way go out, and say goodbye."""
+        self._stopping = True
+        for server in self._servers:
+            server.close()
+        self._all_gone = asyncio.Event()
+        deadline = self.second + CLOSE_SECONDS
+        for connection in list(self._open):
+            connection.pause(STOPPING)
+        while (
+            any(  # noqa: ASYNC110 - a bounded poll at the very end; an event would cost every answer
+                connection.waiting for connection in self._open
+            )
+            and self.second < deadline
+        ):
+            await asyncio.sleep(0.01)
+        self._flush()
+        for connection in list(self._open):
+            connection.close(Reason.SERVER_SHUTTING_DOWN, with_will=False)
+        if self._open:
+            try:
+                await asyncio.wait_for(self._all_gone.wait(), CLOSE_SECONDS)
+            except TimeoutError:
+                for connection in list(self._open):
+                    connection.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def connected(self) -> int:
+        """How many clients have a session open."""
+        return len(self._connections)
+
+    # Connections
+
+    def opened(self, connection: Connection) -> bool:
+        """A transport is there; False when there is no room for it."""
+        if self._stopping or len(self._open) >= self._connections_max:
+            return False
+        self._open.add(connection)
+        self._wheel[self.second % CHECK_SECONDS].add(connection)
+        return True
+
+    def closed(self, connection: Connection) -> None:
+        """A transport is gone."""
+        self._open.discard(connection)
+        for spoke in self._wheel:
+            spoke.discard(connection)
+        if self._all_gone is not None and not self._open:
+            self._all_gone.set()
+
+    def open_session(self, connection: Connection, client_id: str, *, clean: bool) -> tuple[Session, bool]:
+        """The session of a client that comes in, and whether it was there; another connection of its id must go."""
+        other = self._connections.get(client_id)
+        if other is not None:
+            other.close(Reason.SESSION_TAKEN_OVER)
+        session = self.broker.resume(client_id, self.second)
+        if session is None or clean:
+            old = self.broker.sessions.get(client_id)
+            if old is not None:
+                self._discard(old)
+            session, present = self.broker.open(client_id), False
+        else:
+            present = True
+            self._wills.pop(client_id, None)  # the client is back before its will was due
+            subscribing.judge_again(self, connection, session)
+        self._connections[client_id] = connection
+        self.broker.online[client_id] = connection
+        if connection.certificate_id:
+            self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)
+        return session, present
+
+    def left(self, connection: Connection, session: Session, will: Will | None) -> None:
+        """A connection leaves its session."""
+        if self._connections.get(session.client_id) is connection:
+            del self._connections[session.client_id]
+            del self.broker.online[session.client_id]
+        same = self._by_certificate.get(connection.certificate_id)
+        if same is not None:
+            same.discard(connection)
+            if not same:
+                del self._by_certificate[connection.certificate_id]
+        self.notices.offline(session)
+        session.detach()
+        self.broker.leave(session, self.second)
+        if will is not None:
+            delay = min(will.properties.will_delay_seconds or 0, session.expiry_seconds)
+            self._wills[session.client_id] = (self.second + delay, will)
+            if not delay or len(self._wills) > DELAYED_WILLS_MAX:
+                self._publish_will(session.client_id)
+        if not session.expiry_seconds:
+            self._discard(session)
+
+    def _discard(self, session: Session) -> None:
+        if session.client_id in self._wills:
+            self._publish_will(session.client_id)
+        self.notices.ended(session)
+        self.broker.discard(session)
+
+    def publish(self, packet: Publish) -> int:
+        """Route a client's message; how many sessions it reached."""
+        return self.broker.publish(packet.topic, packet.payload, packet.qos, packet.properties, self.second)
+
+    # Writing and reading
+
+    def flush_soon(self, link: Link) -> None:
+        """Write this link's bytes at the end of the turn."""
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten.append(link)
+
+    def _flush(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for link in unwritten:
+            link.flush()
+
+    def wait_for_room(self, connection: Connection) -> None:
+        """Let the connection read again when the committer's queue has room."""
+        if not self._without_room:
+            self.committer.when_room(self._room)
+        self._without_room.append(connection)
+
+    def _room(self) -> None:
+        waiting, self._without_room = self._without_room, []
+        for connection in waiting:
+            connection.has_room()
+
+    # Time
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(1, self._tick)
+        self.pass_to(int(loop.time()))
+
+    def pass_to(self, second: int) -> None:
+        """Let time pass: look after a share of the connections, wills that are due, sessions that expire."""
+        self.second = second
+        for connection in list(self._wheel[second % CHECK_SECONDS]):
+            connection.check(second)
+        for client_id in [name for name, (due_at, _) in self._wills.items() if due_at <= second]:
+            self._publish_will(client_id)
+        if second % CHECK_SECONDS == 0:
+            for session in self.broker.expired(second):
+                self._discard(session)
+
+    def _publish_will(self, client_id: str) -> None:
+        _, will = self._wills.pop(client_id)
+        self.broker.publish(will.topic, will.payload, will.qos, will.properties, self.second)
+
+    # What changed elsewhere
+
+    def _hear(self, effects: Sequence[Effect]) -> None:
+        self.notices.hear(effects)
+        changed = [effect.certificate_id for effect in effects if isinstance(effect, PrincipalChanged)]
+        if changed:
+            everyone = None in changed
+            self._judge(list(self._by_certificate if everyone else dict.fromkeys(filter(None, changed))))
+
+    def _judge(self, certificates: list[str]) -> None:
+        """Judge the connections of these certificates anew, so many a turn."""
+        for certificate_id in certificates[:REJUDGED_PER_TURN]:
+            connections = self._by_certificate.get(certificate_id)
+            if not connections:
+                continue
+            identity = self.devices.identify_id(certificate_id)
+            for connection in list(connections):
+                if identity is None or not identity.active:
+                    _log.info("connection of %s closed: its certificate is not active", connection.name)
+                    connection.close(Reason.NOT_AUTHORIZED)
+                elif isinstance(connection.permit, PolicyPermit):
+                    connection.permit.renew(identity)
+                    connection.judged_anew()
+        rest = certificates[REJUDGED_PER_TURN:]
+        if rest:
+            asyncio.get_running_loop().call_soon(self._judge, rest)

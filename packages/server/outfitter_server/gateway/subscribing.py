@@ -1,0 +1,94 @@
+"""SUBSCRIBE and UNSUBSCRIBE."""
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from outfitter_server.gateway.limits import FILTERS_PER_SUBSCRIBE_MAX, SUBSCRIPTIONS_MAX
+from outfitter_server.gateway.permits import SUBSCRIBE
+from outfitter_server.gateway.routes import Interest, interest
+from outfitter_server.mqtt.packets import (
+    MQTT_5,
+    FilterRequest,
+    SubAck,
+    Subscribe,
+    UnsubAck,
+    Unsubscribe,
+)
+from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.mqtt.sessions import Session, Subscription
+
+if TYPE_CHECKING:
+    from outfitter_server.gateway.connection import Connection
+    from outfitter_server.gateway.server import Gateway
+
+_FAILURE_311: Final = 0x80
+# These close a connection of MQTT 3.1.1, as AWS does; the others are a failure code in its SUBACK.
+_CLOSING_311: Final = frozenset({Reason.TOPIC_FILTER_INVALID, Reason.NOT_AUTHORIZED})
+_BY_NAME: Final = {
+    Interest.INVALID: Reason.TOPIC_FILTER_INVALID,
+    Interest.RESERVED: Reason.TOPIC_FILTER_INVALID,
+    Interest.SHARED: Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
+}
+
+_log = logging.getLogger(__name__)
+
+
+def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -> None:
+    """Grant each filter the QoS asked for, at most 1, or refuse it."""
+    session = connection.session
+    if session is None:
+        return
+    codes = []
+    room = SUBSCRIPTIONS_MAX - len(session.subscriptions)
+    for request in packet.filters:
+        refused = _refusal(connection, packet, request)
+        if refused is None and request.filter not in session.subscriptions:
+            room -= 1
+            refused = Reason.QUOTA_EXCEEDED if room < 0 else None
+        codes.append(min(request.qos, 1) if refused is None else refused)
+        if refused in _CLOSING_311 and connection.version != MQTT_5:
+            _log.info(
+                "connection of %s closed: it may not subscribe to %s", session.client_id, request.filter
+            )
+            connection.close()
+            return
+    identifier = (packet.properties.subscription_ids or (0,))[0]
+    for request, code in zip(packet.filters, codes, strict=True):
+        if code <= 1:
+            wish, thing = interest(request.filter)
+            gateway.notices.subscribed(connection, request.filter, wish, thing, code)
+            gateway.broker.subscribe(session, request.filter, wish, Subscription(code, identifier))
+    if connection.version != MQTT_5:
+        codes = [code if code <= 1 else _FAILURE_311 for code in codes]
+    connection.send(SubAck(packet.packet_id, tuple(codes)))
+
+
+def _refusal(connection: "Connection", packet: Subscribe, request: FilterRequest) -> Reason | None:
+    if len(packet.filters) > FILTERS_PER_SUBSCRIBE_MAX:
+        return Reason.QUOTA_EXCEEDED
+    wish, _thing = interest(request.filter)
+    if wish in _BY_NAME:
+        return _BY_NAME[wish]
+    return None if connection.permit.allows(SUBSCRIBE, request.filter) else Reason.NOT_AUTHORIZED
+
+
+def unsubscribe(gateway: "Gateway", connection: "Connection", packet: Unsubscribe) -> None:
+    """Take filters back."""
+    session = connection.session
+    if session is None:
+        return
+    codes = [_drop(gateway, session, topic_filter) for topic_filter in packet.filters]
+    connection.send(UnsubAck(packet.packet_id, tuple(codes)))
+
+
+def _drop(gateway: "Gateway", session: Session, topic_filter: str) -> Reason:
+    gateway.notices.unsubscribed(session, topic_filter)
+    existed = gateway.broker.unsubscribe(session, topic_filter)
+    return Reason.SUCCESS if existed else Reason.NO_SUBSCRIPTION_EXISTED
+
+
+def judge_again(gateway: "Gateway", connection: "Connection", session: Session) -> None:
+    """A session is resumed, perhaps with another certificate: filters that it may not have any more are dropped."""
+    for topic_filter in list(session.subscriptions):
+        if not connection.permit.allows(SUBSCRIBE, topic_filter):
+            _drop(gateway, session, topic_filter)

@@ -1,0 +1,249 @@
+"""The state of one session: subscriptions, the QoS 1 messages under way, the queue behind them, computed notices.
+
+Pure: ``now`` is in whole seconds, and what is to be sent is returned. A session outlives its connection when its expiry
+is not 0. Three kinds of messages differ in what a lost connection does to them: ordinary ones stay, answers go (they
+belong to the connection that asked), notices go and are computed afresh.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+
+PACKET_ID_MAX: Final = 0xFFFF
+EXPIRY_NEVER: Final = 0xFFFF_FFFF
+
+
+class Kind(IntEnum):
+    """What becomes of a message when the connection is lost."""
+
+    ORDINARY = 0
+    ANSWER = 1
+    NOTICE = 2
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """An outgoing QoS 1 message.
+
+    Attributes:
+        topic: with its two-byte length, as it goes out.
+        expires_at: the second after which it is not worth sending; None for never.
+        notice: the name of the notice it tells, "" for others.
+    """
+
+    topic: bytes
+    payload: bytes
+    kind: Kind = Kind.ORDINARY
+    properties: Properties = NO_PROPERTIES
+    expires_at: int | None = None
+    notice: str = ""
+
+    def size(self) -> int:
+        """The bytes that count against a session's bounds."""
+        return len(self.topic) + len(self.payload)
+
+
+class Flight(msgspec.Struct):
+    """A message that waits for its PUBACK, and the second in which it was last sent."""
+
+    message: Message
+    sent_at: int
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """A granted topic filter; ``identifier`` is MQTT 5's subscription identifier, 0 without one."""
+
+    qos: int
+    identifier: int = 0
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a session may hold."""
+
+    window_messages: int
+    queue_messages: int
+    queue_bytes: int
+
+
+class Budget:
+    """The bytes that the queues of all sessions hold together, and may hold."""
+
+    __slots__ = ("bytes_max", "held")
+
+    def __init__(self, bytes_max: int) -> None:
+        """Nothing is held yet."""
+        self.bytes_max = bytes_max
+        self.held = 0
+
+
+class Notice:
+    """What a session has been told of one computed topic.
+
+    The server keeps a revision for each such topic; the session needs a message only when the revision is newer than
+    ``sent``. ``acknowledged`` is where it falls back to when the connection is lost; ``due`` says that a newer revision
+    could not be sent yet.
+    """
+
+    __slots__ = ("acknowledged", "due", "in_flight", "qos", "sent")
+
+    def __init__(self, qos: int, revision: int) -> None:
+        """Nothing up to ``revision`` is of interest."""
+        self.qos = qos
+        self.acknowledged = revision
+        self.sent = revision
+        self.in_flight = 0  # the packet identifier of the last one sent
+        self.due = False
+
+
+class Session:
+    """The state of one client identifier.
+
+    Attributes:
+        window: how many QoS 1 messages may be under way, at most the client's receive maximum.
+        expiry_seconds: how long it outlives its connection.
+    """
+
+    __slots__ = (
+        "_bounds",
+        "_budget",
+        "_flight_bytes",
+        "_flights",
+        "_last_id",
+        "_queue",
+        "_queue_bytes",
+        "client_id",
+        "dropped",
+        "expiry_seconds",
+        "notices",
+        "subscriptions",
+        "window",
+    )
+
+    def __init__(self, client_id: str, bounds: Bounds, budget: Budget) -> None:
+        """An empty session that ends with its connection."""
+        self.client_id = client_id
+        self.subscriptions: dict[str, Subscription] = {}
+        self.notices: dict[str, Notice] = {}
+        self.expiry_seconds = 0
+        self.window = bounds.window_messages
+        self.dropped = 0
+        self._bounds = bounds
+        self._budget = budget
+        self._flights: dict[int, Flight] = {}
+        self._flight_bytes = 0
+        self._queue: deque[Message] = deque()
+        self._queue_bytes = 0
+        self._last_id = 0
+
+    def attach(self, receive_maximum: int, expiry_seconds: int) -> None:
+        """A connection took the session over."""
+        self.window = min(receive_maximum, self._bounds.window_messages)
+        self.expiry_seconds = expiry_seconds
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a QoS 1 message may be sent now."""
+        flights = len(self._flights)
+        return not flights or (flights < self.window and self._flight_bytes < self._bounds.queue_bytes)
+
+    @property
+    def under_way(self) -> int:
+        """How many messages wait for their PUBACK."""
+        return len(self._flights)
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait for the window."""
+        return len(self._queue)
+
+    def offer(self, message: Message, now: int) -> int:
+        """Send or queue a message: the packet identifier to send it with, 0 when it was queued."""
+        if self.has_room and not self._queue:
+            return self._launch(message, now)
+        self.enqueue(message)
+        return 0
+
+    def enqueue(self, message: Message) -> None:
+        """Queue a message; the oldest give way when this queue, or all queues together, hold too much."""
+        self._queue.append(message)
+        self._count(message.size())
+        bounds, budget = self._bounds, self._budget
+        while len(self._queue) > 1 and (
+            len(self._queue) > bounds.queue_messages
+            or self._queue_bytes > bounds.queue_bytes
+            or budget.held > budget.bytes_max
+        ):
+            self._count(-self._queue.popleft().size())
+            self.dropped += 1
+
+    def clear_queue(self) -> None:
+        """Nothing waits any more."""
+        self._queue.clear()
+        self._count(-self._queue_bytes)
+
+    def _count(self, size: int) -> None:
+        self._queue_bytes += size
+        self._budget.held += size
+
+    def acknowledge(self, packet_id: int) -> bool:
+        """A PUBACK came; whether it was for anything."""
+        flight = self._flights.pop(packet_id, None)
+        if flight is None:
+            return False
+        message = flight.message
+        self._flight_bytes -= len(message.topic) + len(message.payload)
+        if message.notice:
+            notice = self.notices.get(message.notice)
+            if notice is not None and notice.in_flight == packet_id:
+                notice.acknowledged, notice.in_flight = notice.sent, 0
+        return True
+
+    def next_queued(self, now: int) -> Iterator[tuple[int, Message]]:
+        """The queued messages that the window lets out, with their packet identifiers."""
+        while self._queue and self.has_room:
+            message = self._queue.popleft()
+            self._count(-message.size())
+            if message.expires_at is None or message.expires_at > now:
+                yield self._launch(message, now), message
+
+    def notices_due(self) -> list[str]:
+        """The computed topics with a revision that the session has not been sent."""
+        return [name for name, notice in self.notices.items() if notice.due]
+
+    def unacknowledged(self, now: int, interval_seconds: int) -> Iterator[tuple[int, Message]]:
+        """What was sent this long ago and is to be sent again, with its old packet identifier."""
+        for packet_id, flight in self._flights.items():
+            if now - flight.sent_at >= interval_seconds:
+                flight.sent_at = now
+                yield packet_id, flight.message
+
+    def detach(self) -> None:
+        """The connection is lost: answers go, notices fall back to what was acknowledged, the rest waits."""
+        gone = [
+            packet_id
+            for packet_id, flight in self._flights.items()
+            if flight.message.kind is not Kind.ORDINARY
+        ]
+        for packet_id in gone:
+            self._flight_bytes -= self._flights.pop(packet_id).message.size()
+        kept = [message for message in self._queue if message.kind is Kind.ORDINARY]
+        self._queue = deque(kept)
+        self._count(sum(message.size() for message in kept) - self._queue_bytes)
+        for notice in self.notices.values():
+            notice.sent, notice.in_flight = notice.acknowledged, 0
+            notice.due = bool(notice.qos)
+
+    def _launch(self, message: Message, now: int) -> int:
+        packet_id = self._last_id
+        while True:
+            packet_id = packet_id + 1 if packet_id < PACKET_ID_MAX else 1
+            if packet_id not in self._flights:
+                break
+        self._last_id = packet_id
+        self._flights[packet_id] = Flight(message, now)
+        self._flight_bytes += len(message.topic) + len(message.payload)
+        return packet_id
