@@ -20,7 +20,7 @@ from outfitter_server.gateway.limits import (
     HANDSHAKE_SECONDS,
     REJUDGED_PER_TURN,
 )
-from outfitter_server.gateway.link import STOPPING, Link
+from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
 from outfitter_server.gateway.notices import Notices
 from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
@@ -113,12 +113,7 @@ class Gateway:
         deadline = self.second + CLOSE_SECONDS
         for connection in list(self._open):
             connection.pause(STOPPING)
-        while (
-            any(  # noqa: ASYNC110 - a bounded poll at the very end; an event would cost every answer
-                connection.waiting for connection in self._open
-            )
-            and self.second < deadline
-        ):
+        while self._waiting() and self.second < deadline:  # noqa: ASYNC110 - bounded; an event would cost every answer
             await asyncio.sleep(0.01)
         self._flush()
         for connection in list(self._open):
@@ -132,6 +127,9 @@ class Gateway:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _waiting(self) -> bool:
+        return any(connection.waiting for connection in self._open)
 
     @property
     def connected(self) -> int:
@@ -230,7 +228,7 @@ class Gateway:
     def _room(self) -> None:
         waiting, self._without_room = self._without_room, []
         for connection in waiting:
-            connection.has_room()
+            connection.resume(COMMITTING)
 
     # Time
 
