@@ -186,8 +186,9 @@ class _Transfer:
         limits = self._limits
         curl = pycurl.Curl()
         curl.setopt(pycurl.URL, url)
-        curl.setopt(pycurl.PROTOCOLS_STR, "https,http")
-        curl.setopt(pycurl.REDIR_PROTOCOLS_STR, "https,http" if url.startswith("http://") else "https")
+        web = pycurl.PROTO_HTTPS | pycurl.PROTO_HTTP
+        curl.setopt(pycurl.PROTOCOLS, web)
+        curl.setopt(pycurl.REDIR_PROTOCOLS, web if url.startswith("http://") else pycurl.PROTO_HTTPS)
         curl.setopt(pycurl.FOLLOWLOCATION, 1)
         curl.setopt(pycurl.MAXREDIRS, REDIRECTS_MAX)
         curl.setopt(pycurl.NOSIGNAL, 1)

@@ -54,7 +54,7 @@ class JobsClient:
         self._prefix = jobs_prefix(link.client_id)
         self._signals = signals
         self._timeout = answer_timeout_seconds
-        self._guard = threading.RLock()
+        self._guard = threading.Condition()
         self._waiting: dict[str, Callable[[Answer | None], None]] = {}
         self._subscribed = False
         self._watched: JobRef | None = None
@@ -175,12 +175,13 @@ class JobsClient:
         job = self._watched
         if job is None:
             return
-        request = {
+        request: dict[str, object] = {
             "status": Status.IN_PROGRESS,
-            "statusDetails": dict(self._progress),
             "executionNumber": job.execution_number,
             "includeJobExecutionState": True,
         }
+        if self._progress:  # an empty map would wipe what was reported before the restart
+            request["statusDetails"] = dict(self._progress)
         self._send(f"{job.job_id}/update", request, lambda answer: self._progress_answered(job, answer))
 
     def _progress_answered(self, job: JobRef, answer: Answer | None) -> None:
@@ -209,6 +210,7 @@ class JobsClient:
     def _down(self) -> None:
         with self._guard:
             waiting, self._waiting = self._waiting, {}
+            self._guard.notify_all()
         for take in waiting.values():
             take(None)
         self._signals.link(up=False)
@@ -224,12 +226,14 @@ class JobsClient:
         if topic == notify_next(self._thing):
             self._next_changed(body)
         elif topic == notify(self._thing):
-            self._signals.work()
+            if body.get("jobs"):
+                self._signals.work()
         elif topic.endswith(("/accepted", "/rejected")):
             with self._guard:
                 take = self._waiting.pop(str(body.get("clientToken")), None)
                 if take is not None:
                     take(Answer(accepted=topic.endswith("/accepted"), body=body))
+                self._guard.notify_all()
 
     def _next_changed(self, body: Mapping[str, Any]) -> None:
         execution = body.get("execution")
@@ -241,7 +245,8 @@ class JobsClient:
                 job.execution_number,
             ):
                 self._send_progress()
-        self._signals.work()
+        if named:
+            self._signals.work()
 
     def _execution(self, body: Mapping[str, Any]) -> Execution | None:
         named = body.get("execution")

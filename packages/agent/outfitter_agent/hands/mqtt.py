@@ -10,11 +10,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -23,6 +24,7 @@ BACKOFF_SECONDS: Final = 1.0
 STEADY_SECONDS: Final = 30.0
 """A connection that lasted this long was a good one: the backoff begins anew after it."""
 CONNECT_TIMEOUT_SECONDS: Final = 20.0
+FLUSH_SECONDS: Final = 2.0
 PAYLOAD_BYTES_MAX: Final = 128 * 1024
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Connection:
         self._closed = threading.Event()
         self._lost = threading.Event()
         self._client: Client | None = None
+        self._last: MQTTMessageInfo | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -69,7 +72,11 @@ class Connection:
         self._thread.start()
 
     def close(self) -> None:
-        """Send what is queued, disconnect and stay so."""
+        """Send what was published, disconnect and stay so."""
+        info = self._last
+        if info is not None and self._client is not None:
+            with suppress(RuntimeError, ValueError):  # the connection went meanwhile
+                info.wait_for_publish(FLUSH_SECONDS)
         self._closed.set()
         self._lost.set()
         if self._thread.is_alive():

@@ -36,6 +36,10 @@ class Signals:
         """There may be something to do."""
         self._set(work=True)
 
+    def look(self) -> None:
+        """The main thread looks for work now: what called for that before is served."""
+        self._set(work=False)
+
     def link(self, *, up: bool) -> None:
         """The connection came or went; coming is a reason to look for work."""
         self._set(up=up, work=up)

@@ -116,6 +116,7 @@ class Agent:
 
     def _do_one_job(self) -> bool:
         """Deliver what is to be reported, then take and do the next job; False when there is none."""
+        self._signals.look()
         journal = self._journal.load()
         if journal.final is not None:
             self._client.report_final(journal.final)
@@ -188,7 +189,7 @@ def start_arguments(config: Path, *, verbose: bool) -> list[str]:
     return [
         "-P",
         "-m",
-        "outfitter_agent",
+        "outfitter_agent.main",
         *(["--verbose"] if verbose else []),
         "run",
         "--config",

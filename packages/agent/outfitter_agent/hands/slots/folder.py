@@ -39,7 +39,7 @@ class FolderSlots:
         """The slot that the link names, or None."""
         try:
             slot = str((self._root / LINK).readlink())
-        except (FileNotFoundError, OSError):
+        except OSError:
             return None
         return slot if slot in SLOTS else None
 

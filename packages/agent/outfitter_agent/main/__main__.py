@@ -1,4 +1,4 @@
-"""``python -m outfitter_agent``: how the agent starts itself anew."""
+"""``python -m outfitter_agent.main``: how the agent starts itself anew."""
 
 import sys
 
