@@ -26,6 +26,7 @@ _VERSIONS: Final = ("2012-10-17", "2008-10-17")
 _MEMBERS: Final = frozenset({"Version", "Id", "Statement"})
 _STATEMENT_MEMBERS: Final = frozenset({"Sid", "Effect", "Action", "Resource", "Condition"})
 _ACTION: Final = re.compile(r"\*|[a-zA-Z0-9_-]+:[a-zA-Z0-9*?]+")
+_WILD: Final = re.compile(r"(\$\{[^}]*\})|[*?]")
 _OPERATORS: Final = frozenset({"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "Bool"})
 
 
@@ -192,13 +193,15 @@ def _conditions(block: Any, *, with_variables: bool) -> Iterable[Condition]:
             raise MalformedPolicy(f"{operator} must be a JSON object of keys and values")
         for key in tests:
             texts = _texts(tests, key, boolean=operator == "Bool")
-            patterns = tuple(
-                _template(text, with_variables=with_variables)
-                if operator.endswith("Like")
-                else Template.literal(text)
-                for text in texts
-            )
+            if not operator.endswith("Like"):
+                texts = [_WILD.sub(_plain, text) for text in texts]
+            patterns = tuple(_template(text, with_variables=with_variables) for text in texts)
             yield Condition(key, patterns, negated="Not" in operator)
+
+
+def _plain(found: re.Match[str]) -> str:
+    """A wildcard as the plain character that it is in StringEquals; variables stay."""
+    return found.group() if found.group(1) else f"${{{found.group()}}}"
 
 
 def _template(text: str, *, with_variables: bool) -> Template:
