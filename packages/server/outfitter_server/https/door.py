@@ -15,6 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
+from outfitter_server.access.query_v2 import QueryClaim, read_query_claim, verify_query
 from outfitter_server.access.signature import (
     Claim,
     SignatureRefused,
@@ -51,6 +52,8 @@ HEALTH_PATH: Final = "/_outfitter/health"
 S3Handler = Callable[
     [web.BaseRequest, Claim | None, Caller | None, SigningContext | None], Awaitable[web.StreamResponse]
 ]
+
+_UNKNOWN_S3_KEY: Final = "The AWS Access Key Id you provided does not exist in our records."
 
 _log = logging.getLogger(__name__)
 
@@ -180,6 +183,9 @@ class HttpsDoor:
         return await self._s3(request, claim, self._callers.caller(claim.access_key_id), context)
 
     async def _route_unsigned(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
+        older = read_query_claim(head.raw_query)
+        if older is not None:
+            return await self._serve_query_signed(request, head, older)
         certificate = client_certificate(request)
         if certificate is None or not self._dispatcher.knows(JOBS_DATA, head.method, head.raw_path):
             await allow_body(request)
@@ -191,6 +197,24 @@ class HttpsDoor:
             return self._refuse(JOBS_DATA, refusal, head.raw_path, request.request_id)
         caller = self._devices.caller(identity)
         return await self._call(request, head, JOBS_DATA, caller, body, self._devices.permit(identity))
+
+    async def _serve_query_signed(
+        self, request: DoorRequest, head: RequestHead, claim: QueryClaim
+    ) -> web.StreamResponse:
+        credentials = self._callers.credentials(claim.access_key_id)
+        if credentials is None:
+            raise SignatureRefused("InvalidAccessKeyId", _UNKNOWN_S3_KEY)
+        verify_query(
+            head.method,
+            head.raw_path,
+            head.raw_query,
+            head.headers,
+            claim=claim,
+            credentials=credentials,
+            now=self._clock(),
+        )
+        await allow_body(request)
+        return await self._s3(request, None, self._callers.caller(claim.access_key_id), None)
 
     async def _serve_signed(
         self, request: DoorRequest, head: RequestHead, claim: Claim
@@ -248,7 +272,7 @@ class HttpsDoor:
 
 def _unknown_key(claim: Claim) -> SignatureRefused:
     if claim.service == "s3":
-        message = "The AWS Access Key Id you provided does not exist in our records."
+        message = _UNKNOWN_S3_KEY
     else:
         message = "The security token included in the request is invalid."
     return SignatureRefused("InvalidAccessKeyId", message)

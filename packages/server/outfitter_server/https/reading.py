@@ -12,7 +12,7 @@ from outfitter_server.https import limits
 from outfitter_server.https.listener import DoorRequest
 
 _SECRET_MEMBERS: Final = re.compile(
-    r"((?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential)=)[^&\s]*", re.IGNORECASE
+    r"((?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|Signature|AWSAccessKeyId)=)[^&\s]*", re.IGNORECASE
 )
 _SCOPE: Final = re.compile(r"(?:/|%2F)([a-z0-9-]+)(?:/|%2F)aws4_request", re.IGNORECASE)
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,255})(?::\d{1,5})?\Z")
