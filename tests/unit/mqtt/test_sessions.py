@@ -1,0 +1,142 @@
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from outfitter_server.mqtt.sessions import Bounds, Budget, Kind, Message, Notice, Session
+
+BOUNDS = Bounds(window_messages=3, queue_messages=4, queue_bytes=1_000)
+
+
+def new_session(budget_bytes: int = 10_000) -> Session:
+    session = Session("c", BOUNDS, Budget(budget_bytes))
+    session.attach(65_535, 60)
+    return session
+
+
+def message(number: int, kind: Kind = Kind.ORDINARY, **more) -> Message:
+    return Message(b"\0\1t", str(number).encode(), kind, **more)
+
+
+def test_window_then_queue_then_the_oldest_goes():
+    session = new_session()
+    ids = [session.offer(message(n), 0) for n in range(9)]
+    assert ids == [1, 2, 3, 0, 0, 0, 0, 0, 0]
+    assert session.dropped == 2
+    assert session.acknowledge(2)
+    assert not session.acknowledge(2)
+    assert [(i, m.payload) for i, m in session.next_queued(0)] == [(4, b"5")]
+
+
+def test_receive_maximum_of_the_client_narrows_the_window():
+    session = new_session()
+    session.attach(1, 0)
+    assert [session.offer(message(n), 0) for n in range(3)] == [1, 0, 0]
+
+
+def test_expired_messages_are_not_sent():
+    session = new_session()
+    for number in range(3):
+        session.offer(message(number), 0)
+    session.offer(message(3, expires_at=5), 0)
+    session.offer(message(4, expires_at=50), 0)
+    session.acknowledge(1)
+    assert [m.payload for _, m in session.next_queued(10)] == [b"4"]
+
+
+def test_packet_ids_wrap_and_skip_those_under_way():
+    session = new_session()
+    session.offer(message(0), 0)
+    session._last_id = 0xFFFF
+    assert session.offer(message(1), 0) == 2
+
+
+def test_a_lost_connection_keeps_ordinary_messages_with_their_ids_and_drops_answers():
+    session = new_session()
+    session.offer(message(0, Kind.ANSWER), 0)
+    session.offer(message(1), 0)
+    session.offer(message(2, Kind.ANSWER), 0)
+    session.offer(message(3, Kind.ANSWER), 0)
+    session.offer(message(4), 0)
+    session.detach()
+    assert (session.under_way, session.queued) == (1, 1)
+    assert list(session.unacknowledged(29, 30)) == []
+    assert [(i, m.payload) for i, m in session.unacknowledged(30, 30)] == [(2, b"1")]
+    assert list(session.unacknowledged(31, 30)) == []
+
+
+def test_a_notice_falls_back_to_what_was_acknowledged():
+    session = new_session()
+    notice = session.notices["n"] = Notice(1, revision=4)
+    for revision in (5, 6):
+        notice.in_flight = session.offer(message(revision, Kind.NOTICE, notice="n"), 0)
+        notice.sent = revision
+    session.acknowledge(1)
+    assert notice.acknowledged == 4
+    session.acknowledge(2)
+    assert notice.acknowledged == 6
+    notice.in_flight = session.offer(message(7, Kind.NOTICE, notice="n"), 0)
+    notice.sent = 7
+    session.detach()
+    assert (notice.sent, notice.due, session.under_way) == (6, True, 0)
+    assert session.notices_due() == ["n"]
+
+
+def test_a_shared_budget_bounds_all_queues():
+    budget = Budget(10)
+    sessions = [Session(str(n), BOUNDS, budget) for n in range(4)]
+    for session in sessions:
+        for number in range(6):
+            session.enqueue(message(number))
+    assert budget.held <= 10 + 3 * len(sessions) + len(sessions)
+    for session in sessions:
+        session.clear_queue()
+    assert budget.held == 0
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """Against a plain model: nothing ordinary is lost but by overflow, nothing is sent twice without reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.budget = Budget(10_000)
+        self.session = Session("c", BOUNDS, self.budget)
+        self.session.attach(3, 60)
+        self.waiting: list[bytes] = []
+        self.sent: dict[int, bytes] = {}
+        self.number = 0
+
+    @rule()
+    def offer(self) -> None:
+        self.number += 1
+        packet_id = self.session.offer(message(self.number), 0)
+        body = str(self.number).encode()
+        if packet_id:
+            assert packet_id not in self.sent
+            assert not self.waiting
+            self.sent[packet_id] = body
+        else:
+            self.waiting = [*self.waiting, body][-4:]
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def acknowledge(self, data) -> None:
+        packet_id = data.draw(st.sampled_from(sorted(self.sent)))
+        assert self.session.acknowledge(packet_id)
+        del self.sent[packet_id]
+        for new_id, found in self.session.next_queued(0):
+            assert found.payload == self.waiting.pop(0)
+            self.sent[new_id] = found.payload
+
+    @rule()
+    def reconnect(self) -> None:
+        self.session.detach()
+        self.session.attach(3, 60)
+
+    @invariant()
+    def bounded(self) -> None:
+        assert self.session.under_way == len(self.sent) <= 3
+        assert self.session.queued == len(self.waiting) <= 4
+        assert self.budget.held == sum(len(body) + 3 for body in self.waiting)
+
+
+TestSessionMachine = SessionMachine.TestCase
+TestSessionMachine.settings = settings(max_examples=60, deadline=None)
