@@ -25,7 +25,7 @@ from outfitter_agent.main.settings import Settings
 from outfitter_agent.plans.details import progress
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.install import carry_out
-from outfitter_agent.plans.recover import recover
+from outfitter_agent.plans.recover import forget, recover
 from outfitter_agent.plans.transaction import JobRef, Journal
 from outfitter_agent.plans.troubles import Abandoned
 
@@ -126,7 +126,7 @@ class Agent:
         execution = self._client.start_next(progress(Step.ACCEPTED, boot_id=self._facts.boot_id))
         if execution is None:
             if journal.update is not None:
-                self._journal.save(Journal())
+                self._performer.run(forget(), None)
             return False
         self._carry_out(execution, journal)
         return True

@@ -50,6 +50,12 @@ def recover(journal: Journal, facts: Facts) -> Plan[None]:
         yield from perform(StartSoftware(probation=False))
 
 
+def forget() -> Plan[None]:
+    """The service has nothing more to do with the transaction in the journal, which never left the running software."""
+    yield from perform(Save(journal=Journal()))
+    yield from perform(Discard())
+
+
 def prove(update: Update, facts: Facts) -> Plan[None]:
     """Boot into the new software and see it healthy, or roll back. ``update`` is in TRIAL."""
     try:

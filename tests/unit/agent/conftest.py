@@ -1,0 +1,192 @@
+"""A device in memory that performs what plans yield, and loses its power where a test says."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from outfitter_agent.plans import effects
+from outfitter_agent.plans.effects import Downloaded, UrlExpired, Verdict
+from outfitter_agent.plans.facts import Execution, Facts
+from outfitter_agent.plans.install import carry_out
+from outfitter_agent.plans.recover import forget, recover
+from outfitter_agent.plans.transaction import Installed, Journal
+from outfitter_agent.plans.troubles import Abandoned, Trouble
+from outfitter_contract.image import Manifest
+
+OLD_DIGEST, NEW_DIGEST = "0" * 64, "1" * 64
+LIVES_MAX = 60
+
+
+class PowerCut(Exception):  # noqa: N818 - it is the world that fails, not the program
+    """The device is dead until it boots again."""
+
+
+@dataclass
+class World:
+    """What survives a power cut is in the first block, what does not in the second."""
+
+    journal: Journal = field(default_factory=Journal)
+    slots: dict = field(default_factory=dict)
+    link: str | None = None
+    part: bool = False
+
+    boot: int = 1
+    running: Installed | None = None
+
+    manifest: Manifest = field(
+        default_factory=lambda: Manifest(
+            name="pump", version="2.0.0", device_types=("p1",), start=("./run",), health=None
+        )
+    )
+    digest: str = NEW_DIGEST
+    sick: set = field(default_factory=set)
+    faults: dict = field(default_factory=dict)
+    urls: list = field(default_factory=list)
+    document: object = None
+    reboots_work: bool = True
+    abandon_at: type | None = None
+
+    seen: list = field(default_factory=list)
+    details: list = field(default_factory=list)
+    finals: list = field(default_factory=list)
+    cut_at: int | None = None
+    cut_after: bool = False
+    steps: int = 0
+    power_cut: type[Exception] = PowerCut
+    abandoned: bool = False
+
+    def current(self):
+        return self.slots.get(self.link)
+
+    def facts(self):
+        return Facts(device_type="p1", boot_id=f"boot-{self.boot}", trial_boots_max=3, attempts_max=5)
+
+    def boots(self):
+        self.boot += 1
+        self.running = None
+
+    def perform(self, effect):
+        self.steps += 1
+        cut = self.cut_at is not None and self.steps == self.cut_at
+        if cut and not self.cut_after:
+            raise PowerCut
+        self.seen.append(type(effect))
+        if self.abandon_at is type(effect) and not self.abandoned:
+            self.abandoned = True
+        fault = self.faults.get(type(effect))
+        if fault is not None:
+            raise fault
+        result = self._act(effect)
+        if cut:
+            raise PowerCut
+        return result
+
+    def _act(self, effect):
+        match effect:
+            case effects.Save():
+                self.journal = effect.journal
+            case effects.Report():
+                if self.abandoned:
+                    raise Abandoned
+                self.details.append(dict(effect.details))
+            case effects.Download():
+                return self._download(effect)
+            case effects.FreshDocument():
+                return self.document
+            case effects.ReadManifest():
+                assert self.part
+                return self.manifest
+            case effects.ReadRunning():
+                return self.current()
+            case effects.Unpack():
+                assert effect.installed.slot != self.link, "the slot that runs is never written"
+                self.slots[effect.installed.slot] = effect.installed
+            case effects.Switch():
+                self.link = effect.slot
+            case effects.StartSoftware():
+                self.running = self.current()
+            case effects.StopSoftware():
+                self.running = None
+            case effects.WatchHealth():
+                return self._health(effect)
+            case effects.Restart():
+                if self.reboots_work:
+                    raise PowerCut
+                raise Trouble("no reboot here")
+            case effects.Discard():
+                self.part = False
+        return None
+
+    def _download(self, effect):
+        if self.abandoned:
+            raise Abandoned
+        if self.urls:
+            outcome = self.urls.pop(0)
+            if isinstance(outcome, UrlExpired):
+                return outcome
+        self.part = True
+        return Downloaded(sha256=self.digest, size=7)
+
+    def _health(self, effect):
+        if effect.abandonable and self.abandoned:
+            raise Abandoned
+        if self.running is None:
+            return Verdict(healthy=False, reason="no software is installed")
+        healthy = self.running.version not in self.sick
+        return Verdict(
+            healthy=healthy, reason="passed" if healthy else "it ended with exit code 1", log="a\nb\x07c"
+        )
+
+    def live(self, plan):
+        """One plan to its end, or to a power cut, in which case False."""
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    result = self.perform(effect)
+                except (Trouble, Abandoned) as stop:
+                    effect = plan.throw(stop)
+                else:
+                    effect = plan.send(result)
+        except StopIteration:
+            return True
+        except PowerCut:
+            plan.close()
+            return False
+
+    def run(self, document, number=1):
+        """From the job's arrival until the device is at rest, through every restart."""
+        self.document = document
+        execution = Execution(
+            job_id="job", execution_number=number, version_number=2, status="IN_PROGRESS", document=document
+        )
+        plan = carry_out(execution, self.facts(), self.journal.update)
+        for _ in range(LIVES_MAX):
+            if not self.live(plan):
+                self.boots()
+                plan = recover(self.journal, self.facts())
+            elif self.journal.final is not None:
+                self.finals.append(self.journal.final)
+                self.journal = Journal()
+                return self.finals[-1]
+            elif self.abandoned and self.journal.update is None:
+                return None
+            elif self.abandoned:  # the service has no such job any more
+                plan = forget()
+            else:  # started over: the service hands the same execution over again
+                plan = carry_out(execution, self.facts(), self.journal.update)
+        raise AssertionError(f"no end after {LIVES_MAX} lives: {self.journal}")
+
+
+def installed(slot, version, digest=OLD_DIGEST):
+    return Installed(slot=slot, name="pump", version=version, sha256=digest, start=("./run",))
+
+
+@pytest.fixture
+def world():
+    """A device that runs pump 1.0.0 from slot a."""
+    return new_world()
+
+
+def new_world(**changes):
+    old = installed("a", "1.0.0")
+    return replace(World(slots={"a": old}, link="a", running=old), **changes)

@@ -1,0 +1,283 @@
+"""The install transaction: named cases, and a power cut at every step of each."""
+
+import copy
+from dataclasses import dataclass, field, replace
+
+import pytest
+from outfitter_agent.plans import effects
+from outfitter_agent.plans.details import log_parts
+from outfitter_agent.plans.effects import UrlExpired
+from outfitter_agent.plans.transaction import AFTER_POWER_LOSS, Stage
+from outfitter_agent.plans.troubles import Trouble
+from outfitter_contract.execution import Status
+from outfitter_contract.image import Manifest
+
+OLD_DIGEST, NEW_DIGEST = "0" * 64, "1" * 64
+URL = "https://store.example/pump.tar.gz"
+INSTALL = {"operation": "install", "url": URL}
+EXPIRED = UrlExpired(reason="HTTP 403 from the store", bytes_gained=0)
+EXPIRED_LATE = UrlExpired(reason="HTTP 403 from the store", bytes_gained=9)
+
+
+def image(version="2.0.0", name="pump", types=("p1",)):
+    return Manifest(name=name, version=version, device_types=types, start=("./run",), health=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    document: object = field(default_factory=lambda: INSTALL)
+    world: dict = field(default_factory=dict)
+    ends: Status | None
+    runs: str = "1.0.0"
+    reason: str = ""
+    step: str = ""
+    cuts: bool = True
+    """Whether the same must come out under a power cut anywhere."""
+
+
+CASES = {
+    "newer": Case(ends=Status.SUCCEEDED, runs="2.0.0", step="done"),
+    "newer, all promised": Case(
+        document=INSTALL | {"name": "pump", "version": "2.0.0", "sha256": NEW_DIGEST, "size": 7},
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+    ),
+    "first software of a device": Case(
+        world={"slots": {}, "link": None, "running": None}, ends=Status.SUCCEEDED, runs="2.0.0"
+    ),
+    "first software does not start": Case(
+        world={"slots": {}, "link": None, "running": None, "sick": {"2.0.0"}},
+        ends=Status.FAILED,
+        runs=None,
+        reason="ended with exit code 1",
+    ),
+    "does not start": Case(
+        world={"sick": {"2.0.0"}}, ends=Status.FAILED, reason="ended with exit code 1", step="rolled-back"
+    ),
+    "neither old nor new is healthy": Case(
+        world={"sick": {"1.0.0", "2.0.0"}}, ends=Status.FAILED, reason="ended with exit code 1"
+    ),
+    "older": Case(world={"manifest": image("0.9")}, ends=Status.FAILED, reason="0.9 is not newer than 1.0.0"),
+    "older, said so": Case(
+        document=INSTALL | {"version": "0.9"}, ends=Status.FAILED, reason="0.9 is not newer than 1.0.0"
+    ),
+    "older, forced": Case(
+        document=INSTALL | {"forced": True},
+        world={"manifest": image("0.9")},
+        ends=Status.SUCCEEDED,
+        runs="0.9",
+    ),
+    "same version, other image": Case(
+        world={"manifest": image("1.0.0")}, ends=Status.FAILED, reason="another image of the same version"
+    ),
+    "same version, same image": Case(
+        world={"manifest": image("1.0.0"), "digest": OLD_DIGEST}, ends=Status.SUCCEEDED, step="done"
+    ),
+    "same version, same image, said so": Case(
+        document=INSTALL | {"version": "1.0.0", "sha256": OLD_DIGEST}, ends=Status.SUCCEEDED, step="done"
+    ),
+    "same image, forced": Case(
+        document=INSTALL | {"forced": True},
+        world={"manifest": image("1.0.0"), "digest": OLD_DIGEST},
+        ends=Status.SUCCEEDED,
+    ),
+    "same image, not healthy": Case(
+        document=INSTALL | {"version": "1.0.0", "sha256": OLD_DIGEST},
+        world={"sick": {"1.0.0"}},
+        ends=Status.FAILED,
+        reason="installed but not healthy",
+    ),
+    "other software": Case(world={"manifest": image("0.1", name="valve")}, ends=Status.SUCCEEDED, runs="0.1"),
+    "for another device type": Case(
+        world={"manifest": image(types=("p2", "p3"))}, ends=Status.FAILED, reason="for device types p2, p3"
+    ),
+    "not the version that was promised": Case(
+        document=INSTALL | {"version": "3.0"},
+        ends=Status.FAILED,
+        reason="holds version 2.0.0; the job says 3.0",
+    ),
+    "not the software that was promised": Case(
+        document=INSTALL | {"name": "valve"}, ends=Status.FAILED, reason="holds 'pump'; the job says 'valve'"
+    ),
+    "unknown operation": Case(
+        document={"operation": "dance", "url": URL}, ends=Status.REJECTED, reason="'dance' is not known"
+    ),
+    "configuration": Case(
+        document={"operation": "config-upload", "url": URL},
+        ends=Status.REJECTED,
+        reason="not supported by this agent",
+    ),
+    "no url": Case(document={"operation": "install"}, ends=Status.FAILED, reason="no 'url'"),
+    "no document": Case(document=None, ends=Status.FAILED, reason="not a JSON object"),
+    "url of a file": Case(
+        document={"operation": "install", "url": "file:///etc/passwd"},
+        ends=Status.FAILED,
+        reason="neither https",
+    ),
+    "unreadable version": Case(
+        document=INSTALL | {"version": "latest"}, ends=Status.FAILED, reason="'latest' is no version"
+    ),
+    "expired url": Case(world={"urls": [EXPIRED]}, ends=Status.SUCCEEDED, runs="2.0.0"),
+    "urls that expire one after the other": Case(
+        world={"urls": [EXPIRED_LATE] * 9}, ends=Status.SUCCEEDED, runs="2.0.0"
+    ),
+    "url refused for good": Case(
+        world={"urls": [EXPIRED] * 99}, ends=Status.FAILED, reason="also with a fresh URL"
+    ),
+    "download fails": Case(
+        world={"faults": {effects.Download: Trouble("the image is corrupt")}},
+        ends=Status.FAILED,
+        reason="the image is corrupt",
+        step="refused",
+    ),
+    "no manifest": Case(
+        world={"faults": {effects.ReadManifest: Trouble("no outfitter.json")}},
+        ends=Status.FAILED,
+        reason="no outfitter.json",
+    ),
+    "disk full": Case(
+        world={"faults": {effects.Unpack: Trouble("the disk is full")}},
+        ends=Status.FAILED,
+        reason="the disk is full",
+    ),
+    "no reboot": Case(
+        world={"reboots_work": False},
+        ends=Status.FAILED,
+        reason="no reboot here",
+        step="rolled-back",
+        cuts=False,
+    ),
+    "cancelled before the download": Case(world={"abandon_at": effects.ReadRunning}, ends=None),
+    "cancelled while it downloads": Case(world={"abandon_at": effects.Download}, ends=None),
+    "cancelled while it unpacks": Case(world={"abandon_at": effects.Unpack}, ends=None),
+    "cancelled on trial": Case(world={"abandon_at": effects.WatchHealth}, ends=None),
+}
+
+
+def play(case, make_world, **changes):
+    world = make_world(**copy.deepcopy(case.world) | changes)
+    return world, world.run(case.document)
+
+
+def check(case, world, final):
+    current = world.current()
+    assert (current.version if current else None) == case.runs
+    assert world.running == current, "what is current runs"
+    assert world.journal.update is None
+    if case.ends is None:
+        assert final is None
+        return
+    assert final.status is case.ends
+    assert case.reason in final.details.get("reason", "")
+    assert len(final.details) <= 10
+    assert all(1 <= len(value) <= 1024 and value.isprintable() for value in final.details.values())
+
+
+@pytest.fixture
+def make_world(world):
+    return lambda **changes: replace(copy.deepcopy(world), **changes)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(name, make_world):
+    case = CASES[name]
+    world, final = play(case, make_world)
+    check(case, world, final)
+    if case.step:
+        assert final.details["step"] == case.step
+    assert not world.part, "downloads are tidied away"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.cuts])
+def test_power_cut_at_every_step(name, after, make_world):
+    case = CASES[name]
+    whole, _ = play(case, make_world)
+    for step in range(1, whole.steps + 1):
+        world, final = play(case, make_world, cut_at=step, cut_after=after)
+        check(case, world, final)
+
+
+def test_success_is_said_only_after_another_boot(make_world):
+    world, final = play(CASES["newer"], make_world)
+    boots = [told["boot_id"] for told in world.details if "boot_id" in told]
+    assert boots[0] == "boot-1"
+    assert final.details["boot_id"] == "boot-2"
+    assert final.details["slot"] == "b"
+    assert final.details["sha256"] == NEW_DIGEST
+    assert world.seen.index(effects.Restart) < world.seen.index(effects.WatchHealth)
+
+
+def test_rollback_tells_the_log_of_what_failed(make_world):
+    _, final = play(CASES["does not start"], make_world)
+    assert final.details["log_1"] == "a | bc"
+    assert (final.details["slot"], final.details["version"]) == ("a", "1.0.0")
+    assert final.details["boot_id"] == "boot-3"
+
+
+def test_long_log_is_three_values(make_world):
+    parts = log_parts("".join(f"line {number}\n" for number in range(2000)))
+    assert [len(part) for part in parts] == [1024, 1024, 1024]
+    assert parts[-1].endswith("line 1998 | line 1999")
+
+
+def test_power_that_never_stays_rolls_back(make_world):
+    """The machine dies in every trial boot: after three the old software comes back."""
+    world = make_world()
+    dies = 0
+
+    class Dies(type(world)):
+        def _health(self, effect):
+            nonlocal dies
+            if self.running and self.running.version == "2.0.0":
+                dies += 1
+                raise world.power_cut
+            return super()._health(effect)
+
+    world.__class__ = Dies
+    final = world.run(INSTALL)
+    assert dies == 3
+    assert final.status is Status.FAILED
+    assert "not proven within 3 boots" in final.details["reason"]
+    assert world.current().version == "1.0.0"
+
+
+def test_job_that_never_ends_is_given_up(make_world):
+    world = make_world()
+
+    class Dies(type(world)):
+        def _act(self, effect):
+            if isinstance(effect, effects.Unpack):
+                raise world.power_cut
+            return super()._act(effect)
+
+    world.__class__ = Dies
+    final = world.run(INSTALL)
+    assert final.status is Status.FAILED
+    assert "begun 5 times" in final.details["reason"]
+
+
+def test_wrong_software_behind_the_link_is_no_success(make_world):
+    world = make_world()
+
+    class Lies(type(world)):
+        def _act(self, effect):
+            if isinstance(effect, effects.Switch) and effect.slot == "b":
+                return None
+            return super()._act(effect)
+
+    world.__class__ = Lies
+    final = world.run(INSTALL)
+    assert final.status is Status.FAILED
+    assert "the wrong software runs" in final.details["reason"]
+
+
+def test_retry_of_a_job_begins_its_own_count(make_world):
+    world = make_world(sick={"2.0.0"})
+    assert world.run(INSTALL).status is Status.FAILED
+    world.sick.clear()
+    assert world.run(INSTALL, number=2).status is Status.SUCCEEDED
+
+
+def test_every_stage_has_a_rule_for_power_loss():
+    assert set(AFTER_POWER_LOSS) == set(Stage)
