@@ -12,7 +12,7 @@ Source: AWS IoT developer guide, "AWS IoT Core policies" and "policy variables".
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -69,36 +69,37 @@ class PolicyDocument:
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _BoundStatement:
-    statement: Statement
-    resources: tuple[Glob, ...]
-
-
 class Verdicts:
     """The policies of one connection with its variables filled in: what to ask for every packet."""
 
-    __slots__ = ("_allows", "_denies")
+    __slots__ = ("_allows", "_by_action", "_denies")
 
     def __init__(self, documents: Iterable[PolicyDocument], variables: Mapping[str, str]) -> None:
-        """Statements whose conditions fail, or whose resources lack a variable, are dropped here, once."""
-        allows: list[_BoundStatement] = []
-        denies: list[_BoundStatement] = []
+        """Statements whose conditions fail, and resources that lack a variable, are dropped here, once."""
+        allows: list[tuple[Statement, tuple[Glob, ...]]] = []
+        denies: list[tuple[Statement, tuple[Glob, ...]]] = []
         for document in documents:
             for statement in document.statements:
-                if not all(condition.holds(variables) for condition in statement.conditions):
-                    continue
-                bound = [template.bind(variables) for template in statement.resources]
-                resources = tuple(glob for glob in bound if glob is not None)
-                if resources:
-                    (allows if statement.allows else denies).append(_BoundStatement(statement, resources))
+                if all(condition.holds(variables) for condition in statement.conditions):
+                    bound = (template.bind(variables) for template in statement.resources)
+                    resources = tuple(glob for glob in bound if glob is not None)
+                    (allows if statement.allows else denies).append((statement, resources))
         self._allows = tuple(allows)
         self._denies = tuple(denies)
+        self._by_action: dict[str, tuple[tuple[Glob, ...], tuple[Glob, ...]]] = {}
 
     def allows(self, action: str, resource: str) -> bool:
-        """Whether the connection may do this."""
-        wanted = action.lower()
-        return _applies(self._allows, wanted, resource) and not _applies(self._denies, wanted, resource)
+        """Whether the connection may do this. Actions are names in our code, never input: each is looked up once."""
+        found = self._by_action.get(action)
+        if found is None:
+            found = _resources_for(self._allows, action), _resources_for(self._denies, action)
+            self._by_action[action] = found
+        for glob in found[0]:
+            if glob.matches(resource):
+                break
+        else:
+            return False
+        return not any(glob.matches(resource) for glob in found[1]) if found[1] else True
 
 
 def evaluate(
@@ -141,11 +142,9 @@ def parse_policy(text: str) -> PolicyDocument:
     )
 
 
-def _applies(statements: Sequence[_BoundStatement], action: str, resource: str) -> bool:
-    return any(
-        bound.statement.names(action) and any(glob.matches(resource) for glob in bound.resources)
-        for bound in statements
-    )
+def _resources_for(statements: Iterable[tuple[Statement, tuple[Glob, ...]]], action: str) -> tuple[Glob, ...]:
+    wanted = action.lower()
+    return tuple(glob for statement, resources in statements if statement.names(wanted) for glob in resources)
 
 
 def _statement(statement: Any, *, with_variables: bool) -> Statement:

@@ -79,7 +79,7 @@ class FileAuthority:
         try:
             request = x509.load_pem_x509_csr(csr_pem.encode())
             valid = request.is_signature_valid
-            key = request.public_key()
+            key, subject = request.public_key(), request.subject
         except (ValueError, InvalidSignature, UnicodeEncodeError) as error:
             raise InvalidRequest(
                 "certificateSigningRequest is not a PEM certificate signing request"
@@ -94,7 +94,7 @@ class FileAuthority:
             raise InvalidRequest(
                 "certificateSigningRequest needs an RSA key of 2048 bits or more, or EC P-256 or P-384"
             )
-        return _issued(self._sign_device(request.subject, key, now), "")
+        return _issued(self._sign_device(subject, key, now), "")
 
     def server_certificate(self, names: Sequence[str]) -> tuple[Path, Path]:
         """Certificate chain and key files of the listeners for these DNS names and addresses; the first is the subject.
