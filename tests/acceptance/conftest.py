@@ -1,10 +1,16 @@
 """A real ``outfitterd`` in a process of its own, and the real clients of AWS pointed at it."""
 
+import contextlib
+import itertools
+import json
 import os
+import queue
 import select
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +20,9 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 ACCESS_KEY = "AKIAACCEPTANCETESTS0"
 SECRET_KEY = "acceptance/tests/secret/of/a/throw/away/"
@@ -41,7 +50,9 @@ class Server:
             "OUTFITTER_ROOT_SECRET_ACCESS_KEY": SECRET_KEY,
         }
         with (self.data.parent / f"{self.data.name}.log").open("a") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+            )
         readable, _, _ = select.select([self.process.stdout], [], [], READY_SECONDS)
         line = self.process.stdout.readline() if readable else ""
         assert line.startswith("ready "), f"outfitterd is not ready: {line!r}\n{self.log()}"
@@ -145,3 +156,302 @@ def eventually_fixture() -> Callable[..., Any]:
 @pytest.fixture(params=[False, True], ids=["http", "https"])
 def tls(request: pytest.FixtureRequest) -> bool:
     return request.param
+
+
+ANSWER_SECONDS = 10
+ACCOUNT_ARN = "arn:aws:iot:us-east-1:000000000000"
+POLICY = "acceptance-device"
+JOBS_DATA_ACTIONS = [
+    f"iotjobsdata:{name}"
+    for name in (
+        "DescribeJobExecution",
+        "GetPendingJobExecutions",
+        "StartNextPendingJobExecution",
+        "UpdateJobExecution",
+    )
+]
+
+
+def device_policy() -> str:
+    """A thing's own jobs, and topics under free/ for probes."""
+    thing = "${iot:Connection.Thing.ThingName}"
+    topic = f"{ACCOUNT_ARN}:topic/$aws/things/{thing}/jobs/*"
+    filters = [f"{ACCOUNT_ARN}:topicfilter/$aws/things/{thing}/jobs/*", f"{ACCOUNT_ARN}:topicfilter/free/*"]
+    statements = [
+        {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{ACCOUNT_ARN}:client/{thing}"},
+        {
+            "Effect": "Allow",
+            "Action": ["iot:Publish", "iot:Receive"],
+            "Resource": [topic, f"{ACCOUNT_ARN}:topic/free/*"],
+        },
+        {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": filters},
+        {"Effect": "Allow", "Action": JOBS_DATA_ACTIONS, "Resource": f"{ACCOUNT_ARN}:thing/{thing}"},
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A thing with a certificate of its own, made by CreateKeysAndCertificate."""
+
+    thing: str
+    certificate_id: str
+    certificate_arn: str
+    certificate: Path
+    key: Path
+
+    def make_context(self, ca: Path) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(ca))
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+@dataclass(frozen=True)
+class Link:
+    """How a device connects."""
+
+    version: int
+    tls: bool
+
+
+@dataclass(frozen=True)
+class Message:
+    topic: str
+    body: Any
+    qos: int
+    retain: bool
+
+
+class Device:
+    """paho as one thing. Messages are taken in the order of their arrival, every one of them."""
+
+    def __init__(self, server: Server, thing: str, link: Link, identity: Identity | None = None) -> None:
+        self.thing = thing
+        self.link = link
+        self.server = server
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.closed = threading.Event()
+        self.close_reason: Any = None
+        self.connack: Any = None
+        self.session_present = False
+        self._identity = identity
+        self._granted: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._acknowledged: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._tokens = itertools.count()
+        self._answered = threading.Event()
+        self._client: paho.Client | None = None
+
+    def connect(self, *, clean: bool = True, seconds_kept: int = 3600) -> "Device":
+        """Connect and wait for the answer; ``connack`` keeps its reason, None when there was none."""
+        five = self.link.version == 5
+        client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2,
+            client_id=self.thing,
+            clean_session=None if five else clean,
+            protocol=paho.MQTTv5 if five else paho.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        if self.link.tls:
+            client.tls_set_context(self._identity.make_context(self.server.ca))
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = lambda *given: self._granted.put(given[3])
+        client.on_publish = lambda *given: self._acknowledged.put(given[3])
+        self.closed.clear()
+        self._answered.clear()
+        self.connack = None
+        port = self.server.port("mqtts" if self.link.tls else "mqtt")
+        more: dict[str, Any] = {}
+        if five:
+            properties = Properties(PacketTypes.CONNECT)
+            if not clean:
+                properties.SessionExpiryInterval = seconds_kept
+            more = {"clean_start": clean, "properties": properties}
+        client.connect("127.0.0.1", port, keepalive=60, **more)
+        client.loop_start()
+        self._client = client
+        assert self._answered.wait(ANSWER_SECONDS), "neither CONNACK nor the end of the connection"
+        return self
+
+    def subscribe(self, *filters: str, qos: int = 1) -> list[Any]:
+        """Subscribe and wait; the reasons granted. Names without ``$`` or ``free/`` are the thing's own jobs topics."""
+        self._client.subscribe([(self.topic(name), qos) for name in filters])
+        return self._granted.get(timeout=ANSWER_SECONDS)
+
+    def topic(self, name: str) -> str:
+        if name.startswith(("$aws/", "free/", "#", "+")):
+            return name
+        return f"$aws/things/{self.thing}/jobs/{name}"
+
+    def publish(self, name: str, body: Any = None, *, qos: int = 1) -> None:
+        """Publish a jobs request (or any topic) without waiting."""
+        raw = body if isinstance(body, bytes) else json.dumps({} if body is None else body).encode()
+        self._client.publish(self.topic(name), raw, qos=qos)
+
+    def acknowledged(self) -> Any:
+        """The reason in the next PUBACK."""
+        return self._acknowledged.get(timeout=ANSWER_SECONDS)
+
+    def take(self) -> Message:
+        """The next message; notifications' topics and answers' are told by their end."""
+        return self.inbox.get(timeout=ANSWER_SECONDS)
+
+    def take_named(self, name: str) -> Any:
+        """The body of the next message, which must be this one."""
+        message = self.take()
+        assert message.topic == self.topic(name), message
+        assert not message.retain
+        return message.body
+
+    def ask(self, name: str, body: Any = None, *, qos: int = 1) -> Any:
+        """The body of the accepted answer, which must be the next message."""
+        self.publish(name, body, qos=qos)
+        return self.take_named(f"{name}/accepted")
+
+    def refused(self, name: str, body: Any = None) -> Any:
+        """The body of the rejected answer, which must be the next message."""
+        self.publish(name, body)
+        return self.take_named(f"{name}/rejected")
+
+    def quiet(self) -> None:
+        """Nothing has come: the answer to a question asked now is the next message."""
+        token = f"quiet-{next(self._tokens)}"
+        body = self.ask("get", {"clientToken": token})
+        assert body["clientToken"] == token
+
+    def drop(self) -> None:
+        """Break the connection without a goodbye."""
+        self._client.socket().shutdown(2)
+        assert self.closed.wait(ANSWER_SECONDS)
+        self._client.loop_stop()
+
+    def disconnect(self) -> None:
+        if self._client is not None:
+            self._client.disconnect()
+            self._client.loop_stop()
+            self._client = None
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self.connack = reason
+        self.session_present = flags.session_present
+        self._answered.set()
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        self.close_reason = reason
+        self.closed.set()
+        self._answered.set()
+
+    def _on_message(self, client: Any, data: Any, message: Any) -> None:
+        try:
+            body = json.loads(message.payload)
+        except ValueError:
+            body = message.payload
+        self.inbox.put(Message(message.topic, body, message.qos, message.retain))
+
+
+class Fleet:
+    """Things, jobs and devices of one test, with names of its own."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.iot = server.client("iot")
+        self.data = server.client("iot-jobs-data")
+        self._folder = folder
+        self._prefix = f"n{next(self._numbers)}"
+        self._names = itertools.count(1)
+        self._devices: list[Device] = []
+        self._identities: dict[str, Identity] = {}
+
+    def name(self, kind: str = "x") -> str:
+        return f"{self._prefix}-{kind}{next(self._names)}"
+
+    def thing(self, name: str | None = None) -> str:
+        return self.iot.create_thing(thingName=name or self.name("thing"))["thingName"]
+
+    def group(self, *things: str) -> str:
+        name = self.iot.create_thing_group(thingGroupName=self.name("group"))["thingGroupName"]
+        for thing in things:
+            self.iot.add_thing_to_thing_group(thingGroupName=name, thingName=thing)
+        return name
+
+    def arn(self, name: str) -> str:
+        kind = "thinggroup" if name.startswith(f"{self._prefix}-group") else "thing"
+        return f"{ACCOUNT_ARN}:{kind}/{name}"
+
+    def job(self, *targets: str, job: str | None = None, document: Any = None, **more: Any) -> str:
+        """CreateJob; the id."""
+        if "documentSource" not in more:
+            more["document"] = json.dumps({"operation": "test"} if document is None else document)
+        arns = [self.arn(target) for target in targets]
+        return self.iot.create_job(jobId=job or self.name("job"), targets=arns, **more)["jobId"]
+
+    def execution(self, thing: str, job: str, **more: Any) -> dict[str, Any]:
+        return self.iot.describe_job_execution(thingName=thing, jobId=job, **more)["execution"]
+
+    def counts(self, job: str) -> dict[str, int]:
+        """What jobProcessDetails counts, zeros left out: {"Queued": 2}."""
+        details = self.iot.describe_job(jobId=job)["job"]["jobProcessDetails"]
+        return {
+            key.removeprefix("numberOf").removesuffix("Things"): value
+            for key, value in details.items()
+            if key.startswith("numberOf") and value
+        }
+
+    def status(self, job: str) -> str:
+        return self.iot.describe_job(jobId=job)["job"]["status"]
+
+    def identity(self, thing: str) -> Identity:
+        """A certificate for a thing, attached to it, with the device policy."""
+        if thing in self._identities:
+            return self._identities[thing]
+        made = self.iot.create_keys_and_certificate(setAsActive=True)
+        with contextlib.suppress(self.iot.exceptions.ResourceAlreadyExistsException):
+            self.iot.create_policy(policyName=POLICY, policyDocument=device_policy())
+        self.iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
+        self.iot.attach_thing_principal(thingName=thing, principal=made["certificateArn"])
+        stem = self.name("certificate")
+        certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
+        certificate.write_text(made["certificatePem"])
+        key.write_text(made["keyPair"]["PrivateKey"])
+        found = Identity(thing, made["certificateId"], made["certificateArn"], certificate, key)
+        self._identities[thing] = found
+        return found
+
+    def device(self, thing: str, link: Link, **options: Any) -> Device:
+        """A connected device."""
+        device = Device(self.server, thing, link, self.identity(thing) if link.tls else None)
+        self._devices.append(device)
+        return device.connect(**options)
+
+    def close(self) -> None:
+        for device in self._devices:
+            device.disconnect()
+
+
+@pytest.fixture
+def fleet(server: Server, tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(server, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(name="Fleet")
+def fleet_class() -> type[Fleet]:
+    """For tests with a server of their own."""
+    return Fleet
+
+
+@pytest.fixture(
+    params=[Link(4, False), Link(4, True), Link(5, False), Link(5, True)],
+    ids=["3.1.1-plain", "3.1.1-tls", "5-plain", "5-tls"],
+)
+def link(request: pytest.FixtureRequest) -> Link:
+    return request.param
+
+
+@pytest.fixture(name="Link")
+def link_class() -> type[Link]:
+    return Link
