@@ -6,7 +6,7 @@ from typing import Final
 
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.pages import Page, decode_token, encode_token
-from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound
+from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound, Refusal, Unavailable
 from outfitter_server.jobs import lifecycle
 from outfitter_server.jobs.targets import GROUP
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection, Work
@@ -53,7 +53,9 @@ class Jobs:
             )
         try:
             return await self._read_text(address.bucket, address.key, _DOCUMENT_BYTES_MAX)
-        except NotFound as refusal:
+        except Unavailable:
+            raise
+        except Refusal as refusal:  # the store's own names for what is wrong are not the job service's
             raise InvalidRequest(f"documentSource: {refusal.message}") from refusal
 
     async def create(self, new: NewJob) -> Job:

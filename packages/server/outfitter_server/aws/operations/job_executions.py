@@ -151,7 +151,7 @@ class JobsDataOperations:
             thing=given["thingName"],
             job=given["jobId"],
             number=given.get("executionNumber"),
-            include_document=given.get("includeJobDocument", False),
+            include_document=given.get("includeJobDocument", True),
         )
         return self._described(call, await self._plane.ask(request))
 
