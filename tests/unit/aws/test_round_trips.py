@@ -2,6 +2,9 @@
 
 import contextlib
 import datetime as dt
+import importlib
+import inspect
+import pkgutil
 import re
 from functools import cache
 
@@ -12,6 +15,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from outfitter_server.aws import operations
 from outfitter_server.aws.model import Route, load_services
 from outfitter_server.aws.parse import parse
 from outfitter_server.aws.serialize import serialize
@@ -21,38 +25,23 @@ from outfitter_server.base.refusals import InvalidRequest
 
 SERVICES = load_services()
 
-SERVED = {
-    "iot": re.findall(
-        r"\w+",
-        """
-        DescribeEndpoint
-        CreateThing DescribeThing UpdateThing DeleteThing ListThings
-        CreateThingType DescribeThingType UpdateThingType DeprecateThingType DeleteThingType ListThingTypes
-        CreateThingGroup DescribeThingGroup UpdateThingGroup DeleteThingGroup ListThingGroups
-        AddThingToThingGroup RemoveThingFromThingGroup UpdateThingGroupsForThing
-        ListThingsInThingGroup ListThingGroupsForThing
-        AttachThingPrincipal DetachThingPrincipal ListThingPrincipals ListPrincipalThings
-        ListThingPrincipalsV2 ListPrincipalThingsV2
-        CreateKeysAndCertificate CreateCertificateFromCsr DescribeCertificate UpdateCertificate DeleteCertificate
-        ListCertificates DescribeCACertificate ListCACertificates
-        CreatePolicy GetPolicy DeletePolicy ListPolicies AttachPolicy DetachPolicy ListAttachedPolicies
-        ListTargetsForPolicy CreatePolicyVersion GetPolicyVersion ListPolicyVersions DeletePolicyVersion
-        SetDefaultPolicyVersion
-        CreatePackage GetPackage UpdatePackage DeletePackage ListPackages
-        CreatePackageVersion GetPackageVersion UpdatePackageVersion DeletePackageVersion ListPackageVersions
-        CreateJob DescribeJob GetJobDocument UpdateJob ListJobs CancelJob DeleteJob
-        ListJobExecutionsForJob ListJobExecutionsForThing DescribeJobExecution CancelJobExecution DeleteJobExecution
-        AssociateTargetsWithJob TagResource UntagResource ListTagsForResource
-    """,
-    ),
-    "iot-jobs-data": re.findall(
-        r"\w+",
-        """
-        GetPendingJobExecutions StartNextPendingJobExecution DescribeJobExecution UpdateJobExecution
-    """,
-    ),
-}
-OPERATIONS = [(service, name) for service, names in SERVED.items() for name in names]
+
+def served():
+    """The operations of every class in the operations room; what a class is made of does not matter for their names."""
+    found = set()
+    for module in pkgutil.iter_modules(operations.__path__):
+        room = importlib.import_module(f"{operations.__name__}.{module.name}")
+        for name, kind in inspect.getmembers(room, inspect.isclass):
+            if kind.__module__ == room.__name__ and hasattr(kind, "handlers"):
+                made = kind(**dict.fromkeys(inspect.signature(kind).parameters))
+                service = {"IdentityOperations": "sts", "JobsDataOperations": "iot-jobs-data"}.get(
+                    name, "iot"
+                )
+                found.update((service, operation) for operation in made.handlers())
+    return sorted(pair for pair in found if pair[0] in SERVICES)
+
+
+OPERATIONS = served()
 
 few = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from outfitter_server.aws.operations.identity import IdentityOperations
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import NotFound, VersionConflict
 from outfitter_server.https.door import HttpsDoor
-from outfitter_server.https.tls import door_context
 from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.services.callers import Callers
 from outfitter_server.services.certificates import Certificates
@@ -200,9 +200,11 @@ async def house(tmp_path):
     logging.getLogger("outfitter_server.https").setLevel(logging.DEBUG)
     house.http = await door.start("127.0.0.1", 0)
     certificate, key = authority.server_certificate(["127.0.0.1", "localhost"])
-    house.https = await door.start(
-        "127.0.0.1", 0, door_context(certificate, key, Devices(committer, authority).trust_pem())
-    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(cadata=authority.ca_pem())
+    house.https = await door.start("127.0.0.1", 0, context)
     yield house
     registry.gate.set()
     await door.close()
