@@ -43,7 +43,7 @@ def test_connect_and_subscribe_are_those_of_the_standard():
 
 
 def test_the_round_in_the_middle_is_taken_whole():
-    rounds = [Round(rate=rate, p50_ms=rate, p99_ms=rate) for rate in (3.0, 1.0, 2.0)]
+    rounds = [Round(answers=1, rate=rate, p50_ms=rate, p99_ms=rate) for rate in (3.0, 1.0, 2.0)]
     assert middle(rounds).p99_ms == 2.0
 
 
@@ -83,7 +83,6 @@ async def generate(tmp_path, answer):
         host="127.0.0.1",
         port=server.sockets[0].getsockname()[1],
         clients=(client,),
-        rounds=3,
         round_seconds=0.1,
         warm_up_seconds=0.05,
     )
@@ -100,9 +99,9 @@ async def generate(tmp_path, answer):
 async def test_the_generator_counts_round_trips(tmp_path):
     status, line = await generate(tmp_path, lambda payload: payload)
     assert status == 0
-    rounds = json.loads(line.removeprefix("result "))
-    assert len(rounds) == 3
-    assert all(one["rate"] > 100 for one in rounds)
+    measured = json.loads(line.removeprefix("result "))
+    assert measured["rate"] > 100
+    assert measured["answers"] > 10
 
 
 async def test_a_wrong_answer_spoils_the_measurement(tmp_path):

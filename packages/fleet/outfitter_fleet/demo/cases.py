@@ -27,6 +27,7 @@ class Case:
         status: how the execution must end.
         runs: the version that the device's software must answer at the end.
         reason: words that the reason in the status details must contain; "" for no reason.
+        log: words that the log in the status details must contain; "" for no log.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Case:
     status: Status
     runs: str
     reason: str = ""
+    log: str = ""
 
     @property
     def job_id(self) -> str:
@@ -87,7 +89,8 @@ CASES: Final = (
         version="3.0.0",
         status=Status.FAILED,
         runs="1.0.0",
-        reason="light.json",
+        reason="exit code 1",
+        log="light.json",
     ),
     Case(
         name="corrupt image",
@@ -98,7 +101,7 @@ CASES: Final = (
         spoilt=True,
         status=Status.FAILED,
         runs="1.0.0",
-        reason="sha256",
+        reason="corrupt",
     ),
     Case(
         name="cancelled job",

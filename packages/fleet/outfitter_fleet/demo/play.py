@@ -25,6 +25,7 @@ _ANSWER_SECONDS_MAX: Final = 15.0
 _COMMAND_SECONDS_MAX: Final = 60.0
 _LOOK_SECONDS: Final = 0.25
 _AT_ONCE: Final = 3
+_SHOWN_MAX: Final = 80
 
 
 class DemoFailed(Exception):  # noqa: N818 - what happened, not whose fault it is
@@ -37,6 +38,16 @@ class Seen:
 
     status: str
     details: dict[str, str]
+
+    @property
+    def reason(self) -> str:
+        """Why it ended so; of a success, nothing."""
+        return self.details.get("reason", "")
+
+    @property
+    def log(self) -> str:
+        """The end of the log of software that was rolled back."""
+        return "".join(self.details.get(f"log_{number}", "") for number in (1, 2, 3))
 
     @property
     def state(self) -> str:
@@ -164,20 +175,19 @@ class Play:
     def _judge(self, case: Case, name: str) -> Row:
         seen = self._look(case, name)
         runs = self._answer(name, case.runs)
-        reason = seen.details.get("reason", "")
         before = self._while_away.get((case.job_id, name))
-        told = " ".join((*seen.details.values(),))
         good = (
             seen.status == case.status
             and runs == case.runs
             and before == case.while_away
-            and (case.reason in told if case.reason else not reason)
+            and _matches(case.reason, seen.reason)
+            and _matches(case.log, seen.log)
         )
         return Row(
             scenario=case.name,
             device=name,
-            expected=_words(case.while_away, case.status, case.runs, case.reason),
-            seen=_words(before, seen.status, runs, reason),
+            expected=_words(case.while_away, case.status, runs=case.runs, reason=case.reason, log=case.log),
+            seen=_words(before, seen.status, runs=runs, reason=seen.reason, log=seen.log),
             good=good,
         )
 
@@ -220,6 +230,16 @@ def _devices(cases: Iterable[Case]) -> list[str]:
     return [name for case in cases for name in case.devices]
 
 
-def _words(before: str | None, status: str, runs: str, reason: str) -> str:
+def _matches(words: str, text: str) -> bool:
+    """The text says what was expected, or nothing where nothing was expected."""
+    return words in text if words else not text
+
+
+def _words(before: str | None, status: str, *, runs: str, reason: str, log: str) -> str:
     away = f"{before} while away, then " if before and before != status else ""
-    return f"{away}{status}, runs {runs}" + (f": {reason}" if reason else "")
+    why = f": {_end(reason)}" if reason else ""
+    return f"{away}{status}, runs {runs}{why}" + (f"; log: {_end(log)}" if log else "")
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= _SHOWN_MAX else f"…{text[-_SHOWN_MAX:]}"

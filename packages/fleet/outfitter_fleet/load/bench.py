@@ -6,6 +6,7 @@ import secrets
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ _GROUP: Final = "bench-devices"
 _CROWD: Final = "bench-crowd"
 _EXCHANGES: Final = 16
 _ROLLOUT_SECONDS_MAX: Final = 120.0
+_LOAD_SECONDS_MAX: Final = 60.0
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +67,16 @@ def run(folder: Path, size: Size, say: Say) -> Figures:
         if cores:
             _pin(server.process.pid, cores[0])
         devices = _prepare(server, folder, size, say)
-        loads = {
-            f"{kind}_{wire}": _load(
-                processes, server, folder, size, cores, _clients(devices, kind), kind, wire, say
-            )
-            for wire in ("plain", "tls")
-            for kind in ("update", "echo")
-        }
+        bench = _Bench(processes, server, folder, size, cores, say)
+        rounds: dict[str, list[Round]] = {}
+        for number in range(size.rounds):
+            for wire in ("plain", "tls"):
+                for kind in ("update", "echo"):
+                    rounds.setdefault(f"{kind}_{wire}", []).append(
+                        bench.load(devices, kind, wire, number + 1)
+                    )
+        _check_that_all_was_kept(server, devices, [*rounds["update_plain"], *rounds["update_tls"]])
+        loads = {name: middle(measured) for name, measured in rounds.items()}
         total, call = _rollouts(server, size, say)
         return Figures(size=size, cores=cores, rollout_seconds=total, rollout_call_seconds=call, **loads)
 
@@ -146,43 +151,56 @@ def _echoing(device: Device) -> Client:
     )
 
 
-def _load(
-    processes: Processes,
-    server: Server,
-    folder: Path,
-    size: Size,
-    cores: tuple[int, int] | None,
-    clients: tuple[Client, ...],
-    kind: str,
-    wire: str,
-    say: Say,
-) -> Round:
-    say(
-        f"{kind} over {wire}: {size.connections} connections, {size.rounds} rounds of {size.round_seconds:g} s"
-    )
-    host, port = server.address("mqtts" if wire == "tls" else "mqtt")
-    plan = Plan(
-        host=host,
-        port=port,
-        clients=clients,
-        ca=str(server.ca) if wire == "tls" else None,
-        rounds=size.rounds,
-        round_seconds=size.round_seconds,
-        core=cores[1] if cores else None,
-    )
-    path = folder / f"{kind}-{wire}.json"
-    path.write_bytes(msgspec.json.encode(plan))
-    generator = processes.start(
-        f"generator-{kind}-{wire}", [program("python"), "-m", "outfitter_fleet.load.generator", str(path)]
-    )
-    seconds = 60 + size.rounds * size.round_seconds
-    try:
-        line = generator.line("", seconds)
-    finally:
-        generator.stop()
-    if not line.startswith("result "):
-        raise ProvisioningFailed(f"{kind} over {wire} {line}; the server's log is {server.process.log}")
-    return middle(msgspec.json.decode(line.removeprefix("result "), type=list[Round]))
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What every load of a run has in common."""
+
+    processes: Processes
+    server: Server
+    folder: Path
+    size: Size
+    cores: tuple[int, int] | None
+    say: Say
+
+    def load(self, devices: list[Device], kind: str, wire: str, number: int) -> Round:
+        """One round of one kind over one wire, in a generator of its own."""
+        self.say(f"round {number}: {kind} over {wire}")
+        host, port = self.server.address("mqtts" if wire == "tls" else "mqtt")
+        plan = Plan(
+            host=host,
+            port=port,
+            clients=_clients(devices, kind),
+            ca=str(self.server.ca) if wire == "tls" else None,
+            round_seconds=self.size.round_seconds,
+            core=self.cores[1] if self.cores else None,
+        )
+        path = self.folder / "plan.json"
+        path.write_bytes(msgspec.json.encode(plan))
+        generator = self.processes.start(
+            f"generator-{kind}-{wire}-{number}",
+            [program("python"), "-m", "outfitter_fleet.load.generator", str(path)],
+        )
+        try:
+            line = generator.line("", _LOAD_SECONDS_MAX + self.size.round_seconds)
+        finally:
+            generator.stop()
+        if not line.startswith("result "):
+            raise ProvisioningFailed(
+                f"{kind} over {wire} {line}; the server's log is {self.server.process.log}"
+            )
+        return msgspec.json.decode(line.removeprefix("result "), type=Round)
+
+
+def _check_that_all_was_kept(server: Server, devices: list[Device], rounds: list[Round]) -> None:
+    """Every accepted update has raised a version number by one: what was counted must be what was stored."""
+    iot = server.client("iot")
+    versions = [
+        iot.describe_job_execution(jobId=JOB, thingName=device.name)["execution"]["versionNumber"]
+        for device in devices
+    ]
+    kept, answered = sum(versions) - len(versions), sum(measured.answers for measured in rounds)
+    if kept != answered:
+        raise ProvisioningFailed(f"{answered} updates were answered and {kept} were kept")
 
 
 def _rollouts(server: Server, size: Size, say: Say) -> tuple[float, float]:

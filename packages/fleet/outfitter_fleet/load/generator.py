@@ -1,4 +1,4 @@
-"""The load generator: ``python -m outfitter_fleet.load.generator PLAN.json``, one line ``result [...]`` at the end.
+"""The load generator: ``python -m outfitter_fleet.load.generator PLAN.json``, one line ``result {...}`` at the end.
 
 Each connection is a closed loop: publish, wait for PUBACK and for the answer, publish again. Requests are encoded before
 the clock runs, so that the core that it runs on is busy with the protocol and little else.
@@ -20,6 +20,8 @@ from outfitter_fleet.load.plan import Client, Plan, Round
 
 _CONNECTING_MAX: Final = 16
 _CONNECT_SECONDS: Final = 20.0
+_LAST_ANSWERS_SECONDS: Final = 0.5
+_GOODBYE_SECONDS: Final = 0.1
 
 
 class LoadFailed(Exception):  # noqa: N818 - what happened, not whose fault it is
@@ -33,6 +35,7 @@ class Meter:
         """Not recording yet."""
         self.recording = False
         self.stopping = False
+        self.answers = 0
         self.times: list[float] = []
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -43,7 +46,6 @@ class Meter:
 
     async def round(self, seconds: float) -> Round:
         """Measure one round."""
-        self.times = []
         began = time.perf_counter()
         self.recording = True
         await self.during(seconds)
@@ -53,6 +55,7 @@ class Meter:
         if not times:
             raise LoadFailed(f"no answer came in {seconds:g} s")
         return Round(
+            answers=self.answers,
             rate=len(times) / elapsed,
             p50_ms=times[len(times) // 2] * 1000,
             p99_ms=times[min(len(times) - 1, len(times) * 99 // 100)] * 1000,
@@ -129,8 +132,10 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> bytes:
         now = time.perf_counter()
-        if self._sent_at and self._meter.recording:
-            self._meter.times.append(now - self._sent_at)
+        if self._sent_at:
+            self._meter.answers += 1
+            if self._meter.recording:
+                self._meter.times.append(now - self._sent_at)
         if self._meter.stopping:
             self._missing = 4
             return b""
@@ -181,8 +186,8 @@ async def join(plan: Plan, client: Client, meter: Meter, gate: asyncio.Semaphore
         return connection
 
 
-async def generate(plan: Plan) -> list[Round]:
-    """Connect all, run all rounds, disconnect all.
+async def generate(plan: Plan) -> Round:
+    """Connect all, warm up, measure, disconnect all.
 
     Raises:
         LoadFailed: see there.
@@ -192,14 +197,14 @@ async def generate(plan: Plan) -> list[Round]:
     for connection in connections:
         connection.begin()
     await meter.during(plan.warm_up_seconds)
-    rounds = [await meter.round(plan.round_seconds) for _ in range(plan.rounds)]
+    measured = await meter.round(plan.round_seconds)
     meter.stopping = True
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(_LAST_ANSWERS_SECONDS)
     for connection in connections:
         connection.close()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(_GOODBYE_SECONDS)
     meter.failure.cancel()
-    return rounds
+    return msgspec.structs.replace(measured, answers=meter.answers)
 
 
 def main() -> int:
@@ -208,11 +213,11 @@ def main() -> int:
     if plan.core is not None:
         os.sched_setaffinity(0, {plan.core})
     try:
-        rounds = uvloop.run(generate(plan))
+        measured = uvloop.run(generate(plan))
     except (LoadFailed, OSError, TimeoutError) as error:
         print(f"failed {type(error).__name__}: {error}", flush=True)
         return 1
-    print("result", msgspec.json.encode(rounds).decode(), flush=True)
+    print("result", msgspec.json.encode(measured).decode(), flush=True)
     return 0
 
 

@@ -30,7 +30,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run: every client keeps one request in flight, for some rounds of fixed length.
+    """One round: every client keeps one request in flight, for a fixed time.
 
     Attributes:
         ca: the file with the CA of the server's certificate; None for plain connections.
@@ -41,15 +41,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     clients: tuple[Client, ...]
     ca: str | None = None
-    rounds: int = 3
     round_seconds: float = 4.0
     warm_up_seconds: float = 1.0
     core: int | None = None
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round measured: whole round trips a second, and the time of one."""
+    """What one round measured: whole round trips a second, and the time of one.
 
+    Attributes:
+        answers: all answers that came, also while it warmed up: the server must have kept as many changes.
+    """
+
+    answers: int
     rate: float
     p50_ms: float
     p99_ms: float
