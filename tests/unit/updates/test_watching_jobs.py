@@ -1,8 +1,13 @@
 """Watching a job: to a good end, to a bad one, and no longer."""
 
+import io
 import json
 
 import pytest
+from outfitter_contract.execution import Status
+from outfitter_updates.cli.watch import SHOWN_MAX, drawing
+from outfitter_updates.operations.progress import Execution, Job
+from rich.console import Console
 
 NAME = "arn:aws:iot:us-east-1:000000000000:"
 
@@ -187,3 +192,37 @@ def test_a_job_is_shown_with_steps_and_reasons(outfitter, script):
     assert "checking" in shown
     told = json.loads(outfitter("job", "show", "j", "--json").stdout)
     assert told["executions"][0]["reason"] == "wrong digest"
+
+
+def test_the_live_display_has_lines_for_what_needs_attention():
+    executions = [
+        Execution(
+            job_id="j",
+            thing=f"device-{number}",
+            number=1,
+            status=Status.IN_PROGRESS,
+            updated_at=None,
+            details={"step": "downloading", "percent": "40"},
+        )
+        for number in range(SHOWN_MAX + 5)
+    ]
+    job = Job(
+        job_id="a-job-with-a-long-name",
+        status="IN_PROGRESS",
+        continuous=False,
+        targets=(),
+        description="",
+        comment="",
+        created_at=None,
+        updated_at=None,
+        completed_at=None,
+        rolling_out=False,
+        counts={Status.IN_PROGRESS: 30, Status.SUCCEEDED: 70},
+    )
+    console = Console(width=100, file=io.StringIO())
+    console.print(drawing(job, executions))
+    shown = console.file.getvalue()
+    assert "a-job-with-a-long-name" in shown
+    assert "\n70 of 100 done: 30 IN_PROGRESS, 70 SUCCEEDED\n" in shown
+    assert shown.count("downloading  40 %") == SHOWN_MAX
+    assert "and 80 more" in shown

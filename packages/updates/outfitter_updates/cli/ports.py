@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from outfitter_contract.execution import Status
+
 from outfitter_updates.catalogue.devices import Device, DeviceOrder, Group, Identity
 from outfitter_updates.catalogue.software import Image, SoftwareVersion
 from outfitter_updates.operations.progress import Execution, Job
@@ -55,7 +57,11 @@ class JobsPort(Protocol):
     def list(self, status: str | None, group: str | None, limit: int) -> tuple[Job, ...]: ...
     def need(self, job_id: str) -> Job: ...
     def executions(
-        self, job_id: str, limit: int, wants_details: Callable[[Execution], bool]
+        self,
+        job_id: str,
+        limit: int,
+        wants_details: Callable[[Execution], bool],
+        status: Status | None = None,
     ) -> tuple[Execution, ...]: ...
     def executions_of(self, thing: str, limit: int) -> tuple[Execution, ...]: ...
     def cancel(self, arguments: dict[str, Any]) -> None: ...

@@ -19,7 +19,7 @@ from outfitter_updates.cli.output import (
     tell,
 )
 from outfitter_updates.cli.shape import Application
-from outfitter_updates.operations.progress import Execution, Job, latest, summary
+from outfitter_updates.operations.progress import Execution, Job, latest, summary, wrong_statuses
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -89,12 +89,16 @@ def _shown(application: Application, job: Job) -> list[Execution]:
 
 
 def _report(application: Application, job: Job, *, as_json: bool) -> None:
-    executions = application.cloud.jobs.executions(job.job_id, LISTED_MAX, lambda each: each.went_wrong)
+    failed = _failed(application, job)
     if as_json:
-        print_json({**job_object(job), "executions": [execution_object(each) for each in executions]})
+        print_json(
+            {
+                **job_object(job),
+                "executions": [execution_object(each) for each in _all(application, job, failed)],
+            }
+        )
     else:
         tell(f"{job.job_id} is {job.status}: {summary(job)}")
-        failed = [each for each in latest(executions) if each.went_wrong]
         if failed:
             headings = ["DEVICE", "STATUS", "STEP", "REASON", "UPDATED"]
             print_table(headings, execution_rows(failed, by="thing"), "")
@@ -102,6 +106,24 @@ def _report(application: Application, job: Job, *, as_json: bool) -> None:
         raise Unfinished(
             f"{job.went_wrong} of {job.total} ended without success. `outfitter job show {job.job_id}` says more."
         )
+
+
+def _failed(application: Application, job: Job) -> list[Execution]:
+    """What went wrong, with the reasons; asked for by status, as it may be little among many."""
+    executions = application.cloud.jobs.executions
+    return [
+        each
+        for status in wrong_statuses(job)
+        for each in latest(executions(job.job_id, LISTED_MAX, lambda one: one.went_wrong, status))
+        if each.went_wrong
+    ]
+
+
+def _all(application: Application, job: Job, failed: list[Execution]) -> list[Execution]:
+    """What went wrong, and what else there is up to the limit."""
+    known = {(each.thing, each.number) for each in failed}
+    others = application.cloud.jobs.executions(job.job_id, LISTED_MAX, lambda _: False)
+    return failed + [each for each in others if (each.thing, each.number) not in known]
 
 
 @contextmanager
@@ -138,19 +160,18 @@ class LiveView:
 
     def show(self, job: Job, executions: Callable[[], list[Execution]]) -> None:
         """Draws afresh."""
-        self._live.update(_drawing(job, executions()), refresh=True)
+        self._live.update(drawing(job, executions()), refresh=True)
 
 
-def _drawing(job: Job, executions: list[Execution]) -> "RenderableType":
+def drawing(job: Job, executions: list[Execution]) -> "RenderableType":
+    """What the live display shows: the bar, the counts, and as many devices as it has lines for."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    head = Table.grid(padding=(0, 1))
-    head.add_row(
-        Text(job.job_id, style="bold"), ProgressBar(total=max(job.total, 1), completed=job.ended, width=40)
-    )
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=max(job.total, 1), completed=job.ended, width=60))
     lines = Table(box=None, pad_edge=False, show_header=False)
     for each in executions[:SHOWN_MAX]:
         telling = each.reason or each.step
@@ -158,7 +179,7 @@ def _drawing(job: Job, executions: list[Execution]) -> "RenderableType":
         lines.add_row(each.thing, Text(each.status, style=STYLES[each.status]), telling, progress)
     hidden = job.total - min(len(executions), SHOWN_MAX)
     more = [Text(f"and {hidden} more", style="dim")] if hidden > 0 else []
-    return Group(head, Text(summary(job)), lines, *more)
+    return Group(Text(job.job_id, style="bold"), bar, Text(summary(job)), lines, *more)
 
 
 def _percent(execution: Execution) -> str:

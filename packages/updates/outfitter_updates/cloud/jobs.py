@@ -46,10 +46,19 @@ class Jobs:
         return _job(told["job"])
 
     def executions(
-        self, job_id: str, limit: int, wants_details: Callable[[Execution], bool]
+        self,
+        job_id: str,
+        limit: int,
+        wants_details: Callable[[Execution], bool],
+        status: Status | None = None,
     ) -> tuple[Execution, ...]:
-        """A job's executions, the newest update first; details are asked for where they are wanted."""
-        told = self._connection.iot.pages("list_job_executions_for_job", "executionSummaries", jobId=job_id)
+        """A job's executions, of one status or all, the newest update first; details where they are wanted."""
+        told = self._connection.iot.pages(
+            "list_job_executions_for_job",
+            "executionSummaries",
+            jobId=job_id,
+            status=status.value if status else None,
+        )
         found = (
             _execution(job_id, _name(each["thingArn"]), each["jobExecutionSummary"])
             for each in islice(told, limit)

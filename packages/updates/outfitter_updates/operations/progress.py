@@ -9,6 +9,7 @@ from typing import Final
 from outfitter_contract.execution import PENDING, Status
 
 ENDED_JOB: Final = frozenset({"COMPLETED", "CANCELED", "DELETION_IN_PROGRESS"})
+TERMINAL_BADLY: Final = tuple(each for each in Status if each not in {*PENDING, Status.SUCCEEDED})
 COUNTERS: Final = MappingProxyType(
     {
         Status.QUEUED: "numberOfQueuedThings",
@@ -105,6 +106,11 @@ class Job:
         if self.status in ENDED_JOB or (self.continuous and not self.rolling_out):
             return self.pending == 0
         return False
+
+
+def wrong_statuses(job: Job) -> tuple[Status, ...]:
+    """The statuses other than success that executions of the job ended with."""
+    return tuple(each for each in TERMINAL_BADLY if job.counts.get(each))
 
 
 def count(details: Mapping[str, object]) -> dict[Status, int]:
