@@ -1,6 +1,6 @@
 import asyncio
+import contextlib
 import ipaddress
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from outfitter_contract.execution import Status as JobStatus
-
 from outfitter_server.access.certificates import Status
 from outfitter_server.access.policy import parse_policy
 from outfitter_server.base.installation import Installation
@@ -34,8 +33,8 @@ from outfitter_server.jobs.values import (
     Update,
     Updated,
 )
-from outfitter_server.mqtt.packets import Connect, Packet, Properties
 from outfitter_server.mqtt.encode import encode
+from outfitter_server.mqtt.packets import Connect, Packet
 from outfitter_server.mqtt.stream import Decoder
 from outfitter_server.services.devices import DeviceIdentity
 from outfitter_server.services.effects import Effect, PendingChanged
@@ -105,7 +104,9 @@ class Plane:
                     return NotFound("no such execution")
                 return Updated(execution=execution(request.thing), include_state=False, head=None)
             case Describe():
-                return Described(execution=execution(request.thing), head=JobHead(job="job-1", document='{"n":1}'))
+                return Described(
+                    execution=execution(request.thing), head=JobHead(job="job-1", document='{"n":1}')
+                )
             case GetPending():
                 return PendingList(in_progress=(), queued=(execution(request.thing),))
             case _:
@@ -139,7 +140,9 @@ class Delivery:
     def __init__(self) -> None:
         self.hosts: list[tuple[str | None, str | None]] = []
 
-    def document(self, head: JobHead, execution: Execution, host: str | None, local: str | None = None) -> str:
+    def document(
+        self, head: JobHead, execution: Execution, host: str | None, local: str | None = None
+    ) -> str:
         self.hosts.append((host, local))
         return head.document
 
@@ -181,12 +184,18 @@ class World:
     devices: Devices
     port: int = 0
     tls_port: int = 0
+    clients: "list[Client]" = field(default_factory=list)
 
     def change(self, thing: str) -> None:
         self.committer.emit(PendingChanged(self.plane.change(thing)))
 
+    async def open(self, port: int, version: int = 4, **tls: Any) -> "Client":
+        client = await Client.open(port, version, **tls)
+        self.clients.append(client)
+        return client
+
     async def client(self, client_id: str, version: int = 4, **connect: Any) -> "Client":
-        client = await Client.open(self.port, version)
+        client = await self.open(self.port, version)
         client.send(Connect(version=version, client_id=client_id, **connect))
         client.connack = await client.packet()
         return client
@@ -250,6 +259,10 @@ async def world() -> AsyncIterator[World]:
     world.port = await gateway.start("127.0.0.1", 0)
     yield world
     await gateway.close()
+    for client in world.clients:
+        client.writer.close()
+        with contextlib.suppress(OSError):
+            await client.writer.wait_closed()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from enum import Enum
 from typing import Final
 
 from outfitter_contract import topics as jobs_topics
-from outfitter_contract.topics import JobsRequest
+from outfitter_contract.topics import JobsRequest, Verb
 
 from outfitter_server.mqtt import topics
 from outfitter_server.mqtt.properties import text
@@ -32,7 +32,7 @@ class Route:
         topic: the topic itself.
         destination: where it leads.
         thing: whose namespace it lies in, "" for none.
-        request: the parsed request of a JOBS route.
+        request: the parsed request of a JOBS route; a stand-in for UNKNOWN_JOBS; None otherwise.
         allowed: set by the connection: its policies' verdict.
     """
 
@@ -72,6 +72,8 @@ class Route:
         if rest in _NOTICES or last in {"accepted", "rejected"}:
             return Destination.RESERVED
         self.thing = thing
+        # Its payload is read like that of any request, for the token that the rejection echoes.
+        self.request = JobsRequest(thing, Verb.GET_PENDING)
         return Destination.UNKNOWN_JOBS
 
 
