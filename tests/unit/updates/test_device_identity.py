@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import pytest
+from outfitter_agent.main.settings import load_settings
 from outfitter_updates.catalogue.devices import Device, Identity, host_and_port
 from outfitter_updates.operations.policy import arn_prefix, device_policy, same_policy
 from outfitter_updates.operations.settings import SYSTEM_AUTHORITIES, agent_settings, identity_files
@@ -218,3 +219,11 @@ def test_an_unknown_group_is_told_before_anything_is_made(outfitter, script, tmp
     assert result.exit_code == 1
     assert "Did you mean pumps?" in result.stderr
     assert not [each for each in script.asked if each.startswith("POST /things")]
+
+
+def test_the_agent_takes_what_is_written(outfitter, script, tmp_path):
+    script.answers |= deepcopy(GOOD)
+    assert outfitter("device", "add", "pump-1", "--out", str(tmp_path / "pump-1")).exit_code == 0
+    settings = load_settings(tmp_path / "pump-1" / "agent.toml", {})
+    assert (settings.thing_name, settings.endpoint, settings.port) == ("pump-1", "updates.example.net", 8883)
+    assert settings.private_key == tmp_path / "pump-1" / "private.key"
