@@ -1,0 +1,136 @@
+"""Settings: file, drop-ins, environment, and what is refused; the reference tells the truth."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from outfitter_agent.main.settings import Settings, SettingsError, load_settings
+
+REFERENCE = Path(__file__).parents[3] / "docs/reference/agent-settings.md"
+PLAIN = 'thing_name = "pump-7"\ndevice_type = "p1"\nendpoint = "localhost"\ntls = false\n'
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "agent.toml"
+    path.write_text(PLAIN)
+    return path
+
+
+def test_least(file, tmp_path):
+    settings = load_settings(file, {})
+    assert (settings.port, settings.mqtt_version, settings.reboot) == (8883, "5", "restart")
+    assert settings.state == tmp_path / "state"
+    assert settings.slots == tmp_path / "software"
+    assert settings.system_ca.is_absolute()
+
+
+def test_drop_ins_in_order_and_the_environment_last(file, tmp_path):
+    folder = tmp_path / "agent.toml.d"
+    folder.mkdir()
+    (folder / "20-b.toml").write_text('port = 2\nstate = "other"')
+    (folder / "10-a.toml").write_text("port = 1\nkeep_alive_seconds = 30")
+    (folder / "30-c.txt").write_text("port = 3")
+    settings = load_settings(file, {})
+    assert (settings.port, settings.keep_alive_seconds) == (2, 30)
+    assert settings.state == tmp_path / "other"
+    environment = {
+        "OUTFITTER_AGENT_PORT": "4",
+        "OUTFITTER_AGENT_SETTLE_SECONDS": "0.5",
+        "OUTFITTER_AGENT_TLS": "false",
+        "OUTFITTER_AGENT_REBOOT_COMMAND": '["reboot", "now"]',
+        "OUTFITTER_AGENT_STATE": "third",
+        "OUTFITTER_AGENT_SOMETHING": "for others",
+    }
+    settings = load_settings(file, environment)
+    assert (settings.port, settings.settle_seconds, settings.tls) == (4, 0.5, False)
+    assert settings.reboot_command == ("reboot", "now")
+    assert settings.state == tmp_path / "third"
+
+
+REFUSED = {
+    "unknown": ('spelling = "x"', "'spelling' is no setting"),
+    "type": ('port = "8883"', "'port' must be a whole number"),
+    "true is no number": ("port = true", "'port' must be a whole number"),
+    "bounds": ("port = 70000", "'port' must be 1 to 65535"),
+    "fraction": ("settle_seconds = -0.5", "'settle_seconds' must be 0 to 3600"),
+    "list": ('reboot_command = "reboot"', "'reboot_command' must be a list of texts"),
+    "path": ("state = 1", "'state' must be a path"),
+    "reboot": ('reboot = "kick"', "'reboot' must be one of restart, command, systemd"),
+    "reboot command": ('reboot = "command"', "needs 'reboot_command'"),
+    "mqtt": ('mqtt_version = "3.1"', "'mqtt_version' must be one of 5, 3.1.1"),
+    "no toml": ("port =", "is not TOML"),
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_refused(file, line, reason):
+    file.write_text(PLAIN + line)
+    with pytest.raises(SettingsError, match=re.escape(reason)):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize("name", ["thing_name", "device_type", "endpoint"])
+def test_required(file, name):
+    file.write_text("".join(line for line in PLAIN.splitlines(keepends=True) if not line.startswith(name)))
+    with pytest.raises(SettingsError, match=f"'{name}' is missing"):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "x" * 129, "a#"])
+def test_thing_names(file, name):
+    file.write_text(PLAIN.replace("pump-7", name))
+    with pytest.raises(SettingsError, match="no name of a thing"):
+        load_settings(file, {})
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(tmp_path / "none.toml", {})
+
+
+def test_bad_environment(file):
+    with pytest.raises(SettingsError, match="OUTFITTER_AGENT_PORT in the environment"):
+        load_settings(file, {"OUTFITTER_AGENT_PORT": "many"})
+
+
+def test_tls_needs_its_files(file, tmp_path):
+    file.write_text(
+        PLAIN.replace("tls = false", 'ca = "ca.pem"\ncertificate = "c.pem"\nprivate_key = "k.pem"')
+    )
+    with pytest.raises(SettingsError, match="the file of 'ca', cannot be read"):
+        load_settings(file, {})
+    for name in ("ca.pem", "c.pem", "k.pem"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "k.pem").chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        load_settings(file, {})
+    (tmp_path / "k.pem").chmod(0o600)
+    assert load_settings(file, {}).private_key == tmp_path / "k.pem"
+    file.write_text(PLAIN.replace("tls = false", ""))
+    with pytest.raises(SettingsError, match="'ca' is missing, which tls needs"):
+        load_settings(file, {})
+
+
+def test_reference_lists_every_setting_with_its_default():
+    rows = dict(
+        re.findall(
+            r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|",
+            REFERENCE.read_text().split("## What a reboot is")[0],
+            re.MULTILINE,
+        )
+    )
+    assert set(rows) == {item.name for item in fields(Settings)}
+    for item in fields(Settings):
+        told = rows[item.name].strip()
+        if not told.startswith("required"):
+            assert told.strip('`"') == _shown(item.default), item.name
+
+
+def _shown(default):
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "[]" if default == () else str(default)

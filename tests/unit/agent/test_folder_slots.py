@@ -1,0 +1,145 @@
+"""The two folders, their link, and what a fault leaves behind."""
+
+import io
+import json
+import os
+import tarfile
+
+import pytest
+from outfitter_agent.hands import durable
+from outfitter_agent.hands.slots.folder import FolderSlots
+from outfitter_agent.plans.transaction import Installed
+from outfitter_agent.plans.troubles import Trouble
+
+BYTES_MAX = 10_000_000
+
+
+def installed(slot, version="1.0"):
+    return Installed(
+        slot=slot, name="pump", version=version, sha256="ab" * 32, start=("./run",), health=("./ok",)
+    )
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "image.tar.gz"
+    manifest = {"name": "pump", "version": "1.0", "device_types": ["p1"], "start": ["./run"]}
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in (("./run", b"#!/bin/sh\n"), ("./outfitter.json", json.dumps(manifest).encode())):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def slots(tmp_path):
+    return FolderSlots(tmp_path / "software", unpacked_bytes_max=BYTES_MAX)
+
+
+def test_new_device(slots):
+    assert slots.current() is None
+    assert slots.installed(slots.current()) is None
+
+
+def test_unpack_and_switch(slots, image, tmp_path):
+    slots.unpack(image, installed("a"))
+    assert slots.current() is None, "unpacking switches nothing"
+    slots.switch("a")
+    assert slots.current() == "a"
+    assert slots.installed("a") == installed("a")
+    assert (tmp_path / "software/current/run").read_bytes() == b"#!/bin/sh\n"
+    slots.unpack(image, installed("b", "2.0"))
+    slots.switch("b")
+    slots.switch("b")
+    assert slots.installed(slots.current()).version == "2.0"
+    assert slots.installed("a").version == "1.0", "the slot before is untouched"
+    slots.switch(None)
+    assert slots.current() is None
+
+
+def test_the_slot_that_runs_is_never_written(slots, image):
+    slots.unpack(image, installed("a"))
+    slots.switch("a")
+    with pytest.raises(Trouble, match="slot a is the one that runs"):
+        slots.unpack(image, installed("a", "2.0"))
+    assert slots.installed("a").version == "1.0"
+
+
+def test_old_content_goes(slots, image, tmp_path):
+    slots.unpack(image, installed("a"))
+    (tmp_path / "software/a/left-over").write_text("x")
+    slots.unpack(image, installed("a", "2.0"))
+    assert not (tmp_path / "software/a/left-over").exists()
+
+
+def test_half_filled_slot_is_no_software(slots, image, tmp_path):
+    slots.unpack(image, installed("a"))
+    broken = tmp_path / "broken.tar.gz"
+    broken.write_bytes(image.read_bytes()[:60])
+    with pytest.raises(Trouble, match="corrupt"):
+        slots.unpack(broken, installed("a", "2.0"))
+    assert slots.installed("a") is None
+
+
+@pytest.mark.parametrize("name", ["c", "../a", "", "a/b"])
+def test_no_such_slot(slots, image, name):
+    with pytest.raises(Trouble, match="is no slot"):
+        slots.unpack(image, installed(name))
+
+
+@pytest.mark.parametrize("target", ["/etc", "../elsewhere", "c"])
+def test_link_to_elsewhere_is_no_slot(slots, tmp_path, target):
+    (tmp_path / "software/current").symlink_to(target)
+    assert slots.current() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"slot": "a"}'])
+def test_broken_record_is_no_software(slots, tmp_path, content):
+    (tmp_path / "software/a.json").write_bytes(content)
+    assert slots.installed("a") is None
+
+
+class Dead(BaseException):
+    """The process ended here."""
+
+
+def dying(monkeypatch, at):
+    """Let the n-th call that changes the disk be the last one."""
+    left = [at]
+    originals = {
+        name: getattr(os, name) for name in ("rename", "fsync", "symlink", "unlink", "mkdir", "replace")
+    }
+
+    def counted(original):
+        def call(*arguments, **options):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Dead
+            return original(*arguments, **options)
+
+        return call
+
+    for name, original in originals.items():
+        monkeypatch.setattr(os, name, counted(original))
+
+
+@pytest.mark.parametrize("at", range(1, 30))
+def test_death_at_each_write_leaves_the_old_or_the_new(at, slots, image, monkeypatch):
+    slots.unpack(image, installed("a"))
+    slots.switch("a")
+    with monkeypatch.context() as patch:
+        dying(patch, at)
+        try:
+            slots.unpack(image, installed("b", "2.0"))
+            slots.switch("b")
+        except Dead:
+            pass
+    current = slots.installed(slots.current())
+    assert current in (installed("a"), installed("b", "2.0"))
+    slots.unpack(image, installed("b" if slots.current() == "a" else "a", "3.0"))
+
+
+def test_durable_files_are_private(tmp_path):
+    durable.write_durably(tmp_path / "file", b"x")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
