@@ -173,6 +173,7 @@ class _Bench:
             ca=str(self.server.ca) if wire == "tls" else None,
             round_seconds=self.size.round_seconds,
             core=self.cores[1] if self.cores else None,
+            server_pid=self.server.process.pid,
         )
         path = self.folder / "plan.json"
         path.write_bytes(msgspec.json.encode(plan))

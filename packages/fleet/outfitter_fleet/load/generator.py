@@ -44,13 +44,16 @@ class Meter:
         if not self.failure.done() and not self.stopping:
             self.failure.set_exception(LoadFailed(reason))
 
-    async def round(self, seconds: float) -> Round:
+    async def round(self, seconds: float, server_pid: int | None) -> Round:
         """Measure one round."""
         began = time.perf_counter()
+        server_began, clients_began = cpu_seconds(server_pid), time.process_time()
         self.recording = True
         await self.during(seconds)
         self.recording = False
         elapsed = time.perf_counter() - began
+        server_busy = (cpu_seconds(server_pid) - server_began) / elapsed
+        clients_busy = (time.process_time() - clients_began) / elapsed
         times = sorted(self.times)
         if not times:
             raise LoadFailed(f"no answer came in {seconds:g} s")
@@ -59,6 +62,8 @@ class Meter:
             rate=len(times) / elapsed,
             p50_ms=times[len(times) // 2] * 1000,
             p99_ms=times[min(len(times) - 1, len(times) * 99 // 100)] * 1000,
+            server_busy=server_busy,
+            clients_busy=clients_busy,
         )
 
     async def during(self, seconds: float) -> None:
@@ -167,6 +172,14 @@ class Connection(asyncio.Protocol):
         self._meter.fail(reason)
 
 
+def cpu_seconds(pid: int | None) -> float:
+    """The processor time that a process has used so far; 0 for None."""
+    if pid is None:
+        return 0.0
+    words = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def tls_context(plan: Plan, client: Client) -> ssl.SSLContext | None:
     """The client's identity; None for plain connections."""
     if plan.ca is None or client.certificate is None:
@@ -197,7 +210,7 @@ async def generate(plan: Plan) -> Round:
     for connection in connections:
         connection.begin()
     await meter.during(plan.warm_up_seconds)
-    measured = await meter.round(plan.round_seconds)
+    measured = await meter.round(plan.round_seconds, plan.server_pid)
     meter.stopping = True
     await asyncio.sleep(_LAST_ANSWERS_SECONDS)
     for connection in connections:

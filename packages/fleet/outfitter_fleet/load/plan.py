@@ -35,6 +35,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ca: the file with the CA of the server's certificate; None for plain connections.
         core: the core to stay on; None for any.
+        server_pid: the process whose time is to be told as well; None for none.
     """
 
     host: str
@@ -44,12 +45,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     round_seconds: float = 4.0
     warm_up_seconds: float = 1.0
     core: int | None = None
+    server_pid: int | None = None
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What one round measured: whole round trips a second, and the time of one.
 
     Attributes:
+        server_busy, clients_busy: processor time of each side in one second of the round.
         answers: all answers that came, also while it warmed up: the server must have kept as many changes.
     """
 
@@ -57,6 +60,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     p50_ms: float
     p99_ms: float
+    server_busy: float = 0.0
+    clients_busy: float = 0.0
 
 
 def middle(rounds: list[Round]) -> Round:

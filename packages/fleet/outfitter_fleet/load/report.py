@@ -39,23 +39,31 @@ def show(figures: Figures, console: Console) -> None:
         else "one core for all"
     )
     table = Table(
-        title=f"{size.connections} connections, one request in flight each, QoS 1; {where}; median of {size.rounds} rounds",
+        title=f"UpdateJobExecution beside a bare echo of the same gateway: {size.connections} connections, one request in flight each, QoS 1; {where}; median of {size.rounds} rounds",
         title_justify="left",
     )
-    for heading in ("", "round trips/s", "p50 ms", "p99 ms", "of the echo", "first mark"):
+    for heading in (
+        "",
+        "round trips/s",
+        "p50 ms",
+        "p99 ms",
+        "server busy",
+        "clients busy",
+        "of the echo",
+        "first mark",
+    ):
         table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
-    _add(
-        table, "UpdateJobExecution, durable", figures.update_plain, figures.echo_plain, MARKS["update_plain"]
-    )
-    _add(table, "bare echo of the gateway", figures.echo_plain, None, None)
-    _add(table, "UpdateJobExecution, durable, TLS", figures.update_tls, figures.echo_tls, MARKS["update_tls"])
-    _add(table, "bare echo of the gateway, TLS", figures.echo_tls, None, None)
+    _add(table, "update, durable", figures.update_plain, figures.echo_plain, MARKS["update_plain"])
+    _add(table, "bare echo", figures.echo_plain, None, None)
+    _add(table, "update, durable, TLS", figures.update_tls, figures.echo_tls, MARKS["update_tls"])
+    _add(table, "bare echo, TLS", figures.echo_tls, None, None)
     console.print(table)
     seconds, mark = figures.rollout_seconds, MARKS["rollout_seconds"]
     console.print(
         f"CreateJob on a group of {size.members:,} until all are QUEUED: {seconds:.3f} s "
         f"(the call itself {figures.rollout_call_seconds:.3f} s); first mark {mark:g} s: {_verdict(seconds <= mark)}"
     )
+    console.print("server µs, clients µs: processor time of each side for one round trip")
     console.print(f"TLS costs: {ratios(figures)['update_tls / update_plain']:.2f} of the plain rate remains")
 
 
@@ -65,6 +73,8 @@ def _add(table: Table, name: str, one: Round, echo: Round | None, mark: float | 
         f"{one.rate:,.0f}",
         f"{one.p50_ms:.1f}",
         f"{one.p99_ms:.1f}",
+        f"{one.server_busy / one.rate * 1e6:.0f}",
+        f"{one.clients_busy / one.rate * 1e6:.0f}",
         f"{one.rate / echo.rate:.2f}" if echo else "",
         f"{mark:,.0f} {_verdict(one.rate >= mark)}" if mark else "",
     )
