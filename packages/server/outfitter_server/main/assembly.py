@@ -71,7 +71,9 @@ class Assembly:
             Unavailable, CredentialsUnusable, OSError: the folder cannot be used; the message says why.
         """
         self._settings = settings
-        installation = Installation(account=settings.account, region=settings.region)
+        self._clock = clock
+        self._tls: list[DeviceTls] = []
+        self._installation = installation = Installation(account=settings.account, region=settings.region)
         credentials = root_credentials(settings.data, environment)
         self._authority = FileAuthority(settings.data / "ca", clock)
         self.store = SqliteStore(settings.data)
@@ -84,13 +86,12 @@ class Assembly:
         self._delivery = Delivery(installation, credentials, clock)
         self._devices = Devices(self._committer, self._authority)
         plane = DevicePlane(self._committer, heads, watched)
-        callers = Callers(credentials, installation)
         jobs = Jobs(self._committer, installation, heads, steps, self.objects.read_text)
         executions = Executions(self._committer, heads, watched)
         dispatcher = Dispatcher(
             {
                 "iot": {
-                    **self._registry(installation, ContinuousJobs(heads, watched), clock),
+                    **self._registry(ContinuousJobs(heads, watched)),
                     **JobOperations(jobs, installation).handlers(),
                     **ExecutionOperations(executions, installation).handlers(),
                 },
@@ -109,16 +110,9 @@ class Assembly:
         )
         self._door = HttpsDoor(
             dispatcher=dispatcher,
-            callers=callers,
+            callers=Callers(credentials, installation),
             devices=self._devices,
-            s3=S3Door(
-                buckets=Buckets(self._committer),
-                objects=self.objects,
-                uploads=Uploads(self._committer, blobs, new_id),
-                installation=installation,
-                new_request_id=new_id,
-                hosts=(*settings.advertise, *LOCAL_NAMES),
-            ).handle,
+            s3=self._s3_door(blobs).handle,
             clock=clock,
             installation=installation,
         )
@@ -133,7 +127,7 @@ class Assembly:
             bound["http"] = settings.http.text(port)
             self._delivery.endpoint = ObjectsEndpoint(scheme="http", port=port, advertised=settings.advertise)
         if settings.https is not None:
-            context = self._tls(ssl.CERT_OPTIONAL, ("http/1.1",))
+            context = self._context(ssl.CERT_OPTIONAL, ("http/1.1",))
             port = await self._door.start(settings.https.host, settings.https.port, context)
             bound["https"] = settings.https.text(port)
             self._delivery.endpoint = ObjectsEndpoint(
@@ -144,7 +138,7 @@ class Assembly:
                 await self._gateway.start(settings.mqtt.host, settings.mqtt.port)
             )
         if settings.mqtts is not None:
-            context = self._tls(ssl.CERT_REQUIRED, ("x-amzn-mqtt-ca", "mqtt"))
+            context = self._context(ssl.CERT_REQUIRED, ("x-amzn-mqtt-ca", "mqtt"))
             port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
             bound["mqtts"] = settings.mqtts.text(port)
         return bound
@@ -157,10 +151,25 @@ class Assembly:
         await self._committer.drain()
         self.store.close()
 
-    def _registry(
-        self, installation: Installation, continuous: ContinuousJobs, clock: Callable[[], int]
-    ) -> dict[str, Handler]:
-        committer = self._committer
+    def renew_certificates(self) -> None:
+        """Give the TLS listeners a new server certificate when theirs is near its end; for now and then."""
+        if self._tls:
+            self._authority.server_certificate(self._names())
+        for tls in self._tls:
+            tls.renew()
+
+    def _s3_door(self, blobs: FileBlobs) -> S3Door:
+        return S3Door(
+            buckets=Buckets(self._committer),
+            objects=self.objects,
+            uploads=Uploads(self._committer, blobs, new_id),
+            installation=self._installation,
+            new_request_id=new_id,
+            hosts=(*self._settings.advertise, *LOCAL_NAMES),
+        )
+
+    def _registry(self, continuous: ContinuousJobs) -> dict[str, Handler]:
+        committer, installation = self._committer, self._installation
         policies = Policies(committer, new_id)
         advertised = self._settings.advertise
         groups = (
@@ -170,17 +179,20 @@ class Assembly:
             PrincipalOperations(Principals(committer), installation),
             GroupOperations(Groups(committer, installation, continuous, new_id), installation),
             GroupMemberOperations(GroupMembers(committer, continuous), installation),
-            CertificateOperations(Certificates(committer, self._authority, clock, new_id), installation),
+            CertificateOperations(
+                Certificates(committer, self._authority, self._clock, new_id), installation
+            ),
             PolicyOperations(policies, installation),
             PolicyTargetOperations(policies, installation),
             PackageOperations(Packages(committer, self.objects.exists), installation),
         )
         return {name: handler for group in groups for name, handler in group.handlers().items()}
 
-    def _tls(self, clients: ssl.VerifyMode, protocols: Sequence[str]) -> ssl.SSLContext:
+    def _context(self, clients: ssl.VerifyMode, protocols: Sequence[str]) -> ssl.SSLContext:
         certificate, key = self._authority.server_certificate(self._names())
         tls = DeviceTls(self._devices.trust_pem, certificate, key, clients=clients, protocols=protocols)
         self._committer.listen(tls.hear)
+        self._tls.append(tls)
         return tls.context
 
     def _names(self) -> list[str]:

@@ -21,7 +21,7 @@ from outfitter_server.main.assembly import Assembly
 from outfitter_server.main.settings import ServeSettings
 
 MAINTAIN_SECONDS: Final = 1.0
-SWEEP_SECONDS: Final = 3600.0
+HOURLY_SECONDS: Final = 3600.0
 FILES_RESERVED: Final = 256  # for blobs, the store and the log
 _RECURSION_LIMIT: Final = 5_000  # job documents may nest 1,000 levels; a parser takes a few frames for each
 
@@ -103,15 +103,16 @@ async def _serve(settings: ServeSettings) -> None:
 
 
 async def _maintain(assembly: Assembly) -> None:
-    """Housekeeping, off the loop: the store's log every second, blobs that nothing names every hour."""
+    """Housekeeping: the store's log every second; blobs that nothing names and certificates near their end hourly."""
     loop = asyncio.get_running_loop()
-    next_sweep = loop.time() + MAINTAIN_SECONDS
+    next_hour = loop.time() + MAINTAIN_SECONDS
     while True:
         await asyncio.sleep(MAINTAIN_SECONDS)
         try:
             await asyncio.to_thread(assembly.store.maintain)
-            if loop.time() >= next_sweep:
-                next_sweep = loop.time() + SWEEP_SECONDS
+            if loop.time() >= next_hour:
+                next_hour = loop.time() + HOURLY_SECONDS
+                assembly.renew_certificates()
                 swept = await assembly.objects.sweep()
                 if swept:
                     _log.info("removed %d blobs that no object names", swept)

@@ -5,7 +5,7 @@ from typing import Any
 from outfitter_contract.execution import Status
 
 from outfitter_server.aws.dispatch import Call, Handler
-from outfitter_server.aws.operations.jobs import PAGE_SIZE, refuse_left_out
+from outfitter_server.aws.operations.members import page_size, refuse_left_out, seconds
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.jobs.details import details_problem, step_timeout_problem
@@ -47,7 +47,7 @@ class ExecutionOperations:
         page = self._executions.page_of_job(
             given["jobId"],
             status=_status(given),
-            limit=given.get("maxResults", PAGE_SIZE),
+            limit=page_size(given),
             token=given.get("nextToken"),
         )
         summaries = [
@@ -61,12 +61,12 @@ class ExecutionOperations:
 
     async def _list_for_thing(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        refuse_left_out("ListJobExecutionsForThing", given, ("namespaceId",))
+        refuse_left_out(given, "namespaceId")
         page = self._executions.page_of_thing(
             given["thingName"],
             job=given.get("jobId"),
             status=_status(given),
-            limit=given.get("maxResults", PAGE_SIZE),
+            limit=page_size(given),
             token=given.get("nextToken"),
         )
         summaries = [{"jobId": entry.job, "jobExecutionSummary": _summary(entry)} for entry in page.items]
@@ -82,9 +82,9 @@ class ExecutionOperations:
                 "forceCanceled": entry.force_canceled or None,
                 "statusDetails": {"detailsMap": entry.details or {}},
                 "thingArn": self._installation.iot_arn("thing", entry.thing),
-                "queuedAt": entry.queued_at / 1000,
-                "startedAt": None if entry.started_at is None else entry.started_at / 1000,
-                "lastUpdatedAt": entry.updated_at / 1000,
+                "queuedAt": seconds(entry.queued_at),
+                "startedAt": seconds(entry.started_at),
+                "lastUpdatedAt": seconds(entry.updated_at),
                 "executionNumber": entry.number,
                 "versionNumber": entry.version,
             }
@@ -106,7 +106,7 @@ class ExecutionOperations:
 
     async def _delete(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        refuse_left_out("DeleteJobExecution", given, ("namespaceId",))
+        refuse_left_out(given, "namespaceId")
         await self._executions.delete(
             given["thingName"], given["jobId"], given["executionNumber"], force=given.get("force", False)
         )
@@ -224,9 +224,9 @@ def _details(given: dict[str, Any]) -> tuple[dict[str, str] | None, str | None]:
 def _summary(entry: Execution) -> dict[str, Any]:
     return {
         "status": entry.status.value,
-        "queuedAt": entry.queued_at / 1000,
-        "startedAt": None if entry.started_at is None else entry.started_at / 1000,
-        "lastUpdatedAt": entry.updated_at / 1000,
+        "queuedAt": seconds(entry.queued_at),
+        "startedAt": seconds(entry.started_at),
+        "lastUpdatedAt": seconds(entry.updated_at),
         "executionNumber": entry.number,
         "retryAttempt": entry.attempt or None,
     }

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from outfitter_server.aws.dispatch import Call, Handler
+from outfitter_server.aws.operations.members import page_size, refuse_left_out, seconds
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.jobs.documents import compact
@@ -10,8 +11,6 @@ from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, TargetSelection
 from outfitter_server.services.delivery import check_placeholders
 from outfitter_server.services.jobs import Jobs
-
-PAGE_SIZE: Final = 250
 
 # Members that AWS has and this service does not act on yet: refused, because a job that ignores them would lie.
 _CREATE_LEFT_OUT: Final = (
@@ -49,19 +48,14 @@ class JobOperations:
 
     async def _create(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        refuse_left_out("CreateJob", given, _CREATE_LEFT_OUT)
-        source = given.get("documentSource")
-        stored = given.get("document")
-        if (stored is None) == (source is None):
-            raise InvalidRequest("give document or documentSource, one of them")
+        refuse_left_out(given, *_CREATE_LEFT_OUT)
         targets = tuple(parse_targets(given["targets"], self._installation))
-        if source is not None:
-            stored = await self._jobs.read_document(source)
+        source = given.get("documentSource")
+        stored = await self._given_document(given.get("document"), source)
         delivered = compact(stored)
         presigned = given.get("presignedUrlConfig") or {}
         role_arn = presigned.get("roleArn")
-        for target in targets[:1]:
-            check_placeholders(delivered, thing=target.name, job=given["jobId"], role_arn=role_arn)
+        check_placeholders(delivered, thing=targets[0].name, job=given["jobId"], role_arn=role_arn)
         job = await self._jobs.create(
             NewJob(
                 id=given["jobId"],
@@ -76,6 +70,13 @@ class JobOperations:
             )
         )
         return self._named(job)
+
+    async def _given_document(self, document: str | None, source: str | None) -> str:
+        if document is not None and source is None:
+            return document
+        if source is not None and document is None:
+            return await self._jobs.read_document(source)
+        raise InvalidRequest("give document or documentSource, one of them")
 
     async def _describe(self, call: Call) -> dict[str, Any]:
         job = self._jobs.get(call.parameters["jobId"])
@@ -104,9 +105,9 @@ class JobOperations:
             "targets": [arns[target.position] for target in targets],
             "description": job.description,
             "presignedUrlConfig": _presigned(job),
-            "createdAt": job.created_at / 1000,
-            "lastUpdatedAt": job.updated_at / 1000,
-            "completedAt": _seconds(job.completed_at),
+            "createdAt": seconds(job.created_at),
+            "lastUpdatedAt": seconds(job.updated_at),
+            "completedAt": seconds(job.completed_at),
             "jobProcessDetails": details,
             "timeoutConfig": {},
             "schedulingConfig": {},
@@ -119,7 +120,7 @@ class JobOperations:
 
     async def _list(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        refuse_left_out("ListJobs", given, ("namespaceId", "thingGroupId"))
+        refuse_left_out(given, "namespaceId", "thingGroupId")
         status = given.get("status")
         if status == "SCHEDULED":
             return {"jobs": []}
@@ -128,7 +129,7 @@ class JobOperations:
             status=JobStatus(status) if status else None,
             selection=TargetSelection(selection) if selection else None,
             group=given.get("thingGroupName"),
-            limit=given.get("maxResults", PAGE_SIZE),
+            limit=page_size(given),
             token=given.get("nextToken"),
         )
         return {
@@ -147,7 +148,7 @@ class JobOperations:
         return self._named(job)
 
     async def _delete(self, call: Call) -> dict[str, Any]:
-        refuse_left_out("DeleteJob", call.parameters, ("namespaceId",))
+        refuse_left_out(call.parameters, "namespaceId")
         await self._jobs.delete(call.parameters["jobId"], force=call.parameters.get("force", False))
         return {}
 
@@ -165,29 +166,14 @@ class JobOperations:
             "thingGroupId": group_id,
             "targetSelection": job.selection.value,
             "status": job.status.value,
-            "createdAt": job.created_at / 1000,
-            "lastUpdatedAt": job.updated_at / 1000,
-            "completedAt": _seconds(job.completed_at),
+            "createdAt": seconds(job.created_at),
+            "lastUpdatedAt": seconds(job.updated_at),
+            "completedAt": seconds(job.completed_at),
             "isConcurrent": job.work is not None,
         }
-
-
-def refuse_left_out(operation: str, given: dict[str, Any], members: tuple[str, ...]) -> None:
-    """Refuse members that the model has and this service does not act on.
-
-    Raises:
-        InvalidRequest: one of them is given.
-    """
-    for member in members:
-        if given.get(member):
-            raise InvalidRequest(f"{operation}: {member} is not supported by this server; leave it out")
 
 
 def _presigned(job: Job) -> dict[str, Any]:
     if job.role_arn is None:
         return {}
     return {"roleArn": job.role_arn, "expiresInSec": job.url_expires_seconds or 3600}
-
-
-def _seconds(time: int | None) -> float | None:
-    return None if time is None else time / 1000
