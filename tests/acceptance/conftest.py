@@ -403,14 +403,20 @@ class Fleet:
     def status(self, job: str) -> str:
         return self.iot.describe_job(jobId=job)["job"]["status"]
 
-    def identity(self, thing: str) -> Identity:
-        """A certificate for a thing, attached to it, with the device policy."""
+    def policy(self, *statements: dict[str, Any]) -> str:
+        """A policy of the test's own."""
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        return self.iot.create_policy(policyName=self.name("policy"), policyDocument=document)["policyName"]
+
+    def identity(self, thing: str, policy: str = POLICY) -> Identity:
+        """A certificate for a thing, attached to it, with a policy; made at the first call."""
         if thing in self._identities:
             return self._identities[thing]
         made = self.iot.create_keys_and_certificate(setAsActive=True)
-        with contextlib.suppress(self.iot.exceptions.ResourceAlreadyExistsException):
-            self.iot.create_policy(policyName=POLICY, policyDocument=device_policy())
-        self.iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
+        if policy == POLICY:
+            with contextlib.suppress(self.iot.exceptions.ResourceAlreadyExistsException):
+                self.iot.create_policy(policyName=POLICY, policyDocument=device_policy())
+        self.iot.attach_policy(policyName=policy, target=made["certificateArn"])
         self.iot.attach_thing_principal(thingName=thing, principal=made["certificateArn"])
         stem = self.name("certificate")
         certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
@@ -438,7 +444,7 @@ def fleet(server: Server, tmp_path: Path) -> Iterator[Fleet]:
     made.close()
 
 
-@pytest.fixture(name="Fleet")
+@pytest.fixture(name="make_fleet")
 def fleet_class() -> type[Fleet]:
     """For tests with a server of their own."""
     return Fleet
@@ -452,6 +458,6 @@ def link(request: pytest.FixtureRequest) -> Link:
     return request.param
 
 
-@pytest.fixture(name="Link")
+@pytest.fixture(name="make_link")
 def link_class() -> type[Link]:
     return Link
