@@ -1,6 +1,7 @@
 """One device of the demonstration: a folder as ``outfitter device add`` wrote it, and an agent that may be switched off."""
 
 import socket
+import time
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +9,8 @@ from outfitter_fleet.stage.processes import Process, Processes, program
 
 SILENT: Final = "nothing"
 _ANSWER_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.1
+_CONNECTED: Final = b" connected to "
 # Waits fit for a device that a person watches; the defaults are for devices in the field.
 _PATIENCE: Final = """\
 settle_seconds = 1
@@ -29,6 +32,8 @@ class Device:
         self.folder = folder
         self._processes = processes
         self._agent: Process | None = None
+        self._log = processes.logs / f"{name}.log"
+        self._log_start = 0
         drop_in = folder / "agent.toml.d" / "10-demo.toml"
         drop_in.parent.mkdir(exist_ok=True)
         drop_in.write_text(_PATIENCE)
@@ -40,6 +45,7 @@ class Device:
 
     def switch_on(self) -> None:
         """Start the agent."""
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
         arguments = [program("outfitter-agent"), "run", "--config", str(self.folder / "agent.toml")]
         self._agent = self._processes.start(self.name, arguments)
 
@@ -48,6 +54,15 @@ class Device:
         if self._agent:
             self._agent.stop()
             self._agent = None
+
+    def has_connected(self, timeout_seconds: float) -> bool:
+        """Whether the agent says in its log that it is connected, since it was last switched on; waited for."""
+        deadline = time.monotonic() + timeout_seconds
+        while _CONNECTED not in self._log.read_bytes()[self._log_start :]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
 
     def answer(self) -> str:
         """The version that the device's software itself gives, asked now; SILENT when none runs."""

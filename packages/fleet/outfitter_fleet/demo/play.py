@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -141,11 +142,17 @@ class Play:
         for case in away:
             for name in case.devices:
                 self._while_away[case.job_id, name] = self._look(case, name).status
-        for name in _devices(away):
-            self._devices[name].switch_on()
-            self._display.show(name, "switched on again")
+        self._bring_back(_devices(away))
         self._wait(away)
         return [self._judge(case, name) for case in cases for name in case.devices]
+
+    def _bring_back(self, names: list[str]) -> None:
+        for name in names:
+            self._devices[name].switch_on()
+            self._display.show(name, "switched on again")
+        for name in names:
+            if not self._devices[name].has_connected(_ANSWER_SECONDS_MAX):
+                raise DemoFailed(f"{name} does not come back: see {self._processes.logs / name}.log")
 
     def _update(self, case: Case) -> None:
         flags = ["--forced"] if case.forced else []
@@ -237,9 +244,6 @@ def _matches(words: str, text: str) -> bool:
 
 def _words(before: str | None, status: str, *, runs: str, reason: str, log: str) -> str:
     away = f"{before} while away, then " if before and before != status else ""
-    why = f": {_end(reason)}" if reason else ""
-    return f"{away}{status}, runs {runs}{why}" + (f"; log: {_end(log)}" if log else "")
-
-
-def _end(text: str) -> str:
-    return text if len(text) <= _SHOWN_MAX else f"…{text[-_SHOWN_MAX:]}"
+    why = f": {textwrap.shorten(reason, _SHOWN_MAX, placeholder=' …')}" if reason else ""
+    end = log if len(log) <= _SHOWN_MAX else f"…{log[-_SHOWN_MAX:]}"
+    return f"{away}{status}, runs {runs}{why}" + (f"; log: {end}" if log else "")
