@@ -34,10 +34,18 @@ def image(tmp_path):
 
 @pytest.fixture
 def slots(tmp_path):
+    (tmp_path / "software").mkdir()
     return FolderSlots(tmp_path / "software", unpacked_bytes_max=BYTES_MAX)
 
 
-def test_new_device(slots):
+def test_new_device_is_left_as_it_is(tmp_path):
+    slots = FolderSlots(tmp_path / "software", unpacked_bytes_max=BYTES_MAX)
+    assert slots.current() is None
+    assert slots.installed(slots.current()) is None
+    assert not (tmp_path / "software").exists()
+
+
+def test_empty_folder(slots):
     assert slots.current() is None
     assert slots.installed(slots.current()) is None
 

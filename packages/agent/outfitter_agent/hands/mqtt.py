@@ -107,7 +107,7 @@ class Connection:
                 log.warning("no connection to %s:%d: %s", self._link.host, self._link.port, error)
             lasted = time.monotonic() - started
             failures = 0 if lasted >= STEADY_SECONDS + CONNECT_TIMEOUT_SECONDS else failures + 1
-            self._closed.wait(backoff(failures, self._link.reconnect_max_seconds, random.random()))  # noqa: S311
+            self._closed.wait(backoff(failures, self._link.reconnect_max_seconds, random.random()))  # noqa: S311 - spreads load
 
     def _connect_once(self) -> None:
         """Connect, and return when that connection is over; raises OSError."""

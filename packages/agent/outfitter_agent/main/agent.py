@@ -88,10 +88,7 @@ class Agent:
         log.info("agent of %s, boot %s", self._settings.thing_name, self._facts.boot_id)
         try:
             self._client.start()
-            journal = self._journal.load()
-            self._performer.run(recover(journal, self._facts), journal.update.job if journal.update else None)
-            while True:
-                self._work()
+            self._work()
         except Stopping:
             log.info("ending")
         finally:
@@ -99,20 +96,36 @@ class Agent:
             self._supervisor.stop()
 
     def _work(self) -> None:
-        """Everything that is to be done now, then wait for more."""
-        failures = 0
+        """Recover, then whatever there is to do, for ever.
+
+        A fault ends neither the agent nor the software, which would go with it: what failed is tried again later, as
+        often as the journal's counts allow.
+        """
+        failures, recovered = 0, False
         while True:
+            pause = None
             try:
+                if not recovered:
+                    self._recover()
+                    recovered = True
                 while self._do_one_job():
                     failures = 0
             except NotAnsweredError as error:
                 log.debug("later: %s", error)
                 failures += 1
                 pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load
-                self._signals.wait_for_work(pause)
+            except Exception:
+                log.exception("a fault; trying again later")
+                self._performer.keep_running()
+                failures += 1
+                pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load
             else:
-                self._signals.wait_for_work(None)
                 failures = 0
+            self._signals.wait_for_work(pause)
+
+    def _recover(self) -> None:
+        journal = self._journal.load()
+        self._performer.run(recover(journal, self._facts), journal.update.job if journal.update else None)
 
     def _do_one_job(self) -> bool:
         """Deliver what is to be reported, then take and do the next job; False when there is none."""

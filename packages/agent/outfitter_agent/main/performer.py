@@ -62,6 +62,10 @@ class Performer:
             self._client.unwatch()
             plan.close()
 
+    def keep_running(self) -> None:
+        """After a fault: whatever is current runs."""
+        self._start_software(probation=False)
+
     def _drive(self, plan: Plan[None]) -> None:
         try:
             effect = next(plan)

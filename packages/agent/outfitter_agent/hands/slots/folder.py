@@ -30,10 +30,9 @@ class FolderSlots:
     """The software of one device."""
 
     def __init__(self, root: Path, *, unpacked_bytes_max: int) -> None:
-        """Use the root, making it if it is new."""
+        """Use the root; it is made when the first image is unpacked."""
         self._root = root
         self._unpacked_bytes_max = unpacked_bytes_max
-        root.mkdir(parents=True, exist_ok=True)
 
     def current(self) -> str | None:
         """The slot that the link names, or None."""
@@ -61,6 +60,7 @@ class FolderSlots:
         slot = installed.slot
         if slot == self.current():
             raise Trouble(f"slot {slot} is the one that runs; it is not written")
+        self._root.mkdir(parents=True, exist_ok=True)
         self._clear(slot)
         folder = self.path(slot)
         folder.mkdir(mode=0o755)
