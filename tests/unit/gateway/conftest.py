@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -244,8 +245,8 @@ class Client:
         self.writer.close()
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
+@contextlib.asynccontextmanager
+async def opened_world() -> AsyncIterator[World]:
     plane, committer, delivery, devices = Plane(), Committer(), Delivery(), Devices()
     gateway = Gateway(
         devices=devices,  # type: ignore[arg-type]
@@ -257,12 +258,43 @@ async def world() -> AsyncIterator[World]:
     )
     world = World(gateway, plane, committer, delivery, devices)
     world.port = await gateway.start("127.0.0.1", 0)
-    yield world
-    await gateway.close()
-    for client in world.clients:
-        client.writer.close()
-        with contextlib.suppress(OSError):
-            await client.writer.wait_closed()
+    try:
+        yield world
+    finally:
+        await gateway.close()
+        for client in world.clients:
+            client.writer.close()
+            with contextlib.suppress(OSError):
+                await client.writer.wait_closed()
+
+
+async def listen_with_tls(world: World, pki: "Pki", trust: Callable[[], str]) -> None:
+    certificate, key, _ = pki.device("server")
+    tls = DeviceTls(trust, certificate, key)
+    world.committer.listen(tls.hear)
+    world.tls_port = await world.gateway.start("127.0.0.1", 0, tls.context)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with opened_world() as world:
+        yield world
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def scenario(request: pytest.FixtureRequest, pki: "Pki") -> Callable[..., None]:
+    """Runs a coroutine function with a world whose TLS listener trusts what a list holds, on either event loop."""
+
+    def run(told: Callable[[World, list[str]], Any]) -> None:
+        async def whole() -> None:
+            trusted = [pki.ca_pem]
+            async with opened_world() as world:
+                await listen_with_tls(world, pki, lambda: "".join(trusted))
+                await told(world, trusted)
+
+        request.param(whole())
+
+    return run
 
 
 @dataclass(frozen=True)
@@ -276,6 +308,9 @@ class Pki:
     def device(self, name: str) -> tuple[Path, Path, bytes]:
         return self._issue(name)
 
+    def another(self, folder: Path) -> "Pki":
+        return make_pki(folder)
+
     @property
     def ca_file(self) -> Path:
         return self.folder / "ca.pem"
@@ -283,7 +318,7 @@ class Pki:
 
 def make_pki(folder: Path) -> Pki:
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"CA of {folder.name}")])
     now = datetime.now(UTC)
 
     def build(name: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> x509.Certificate:
@@ -333,8 +368,5 @@ def pki(tmp_path: Path) -> Pki:
 
 @pytest.fixture
 async def tls_world(world: World, pki: Pki) -> World:
-    certificate, key, _ = pki.device("server")
-    tls = DeviceTls(lambda: pki.ca_pem, certificate, key)
-    world.committer.listen(tls.hear)
-    world.tls_port = await world.gateway.start("127.0.0.1", 0, tls.context)
+    await listen_with_tls(world, pki, lambda: pki.ca_pem)
     return world

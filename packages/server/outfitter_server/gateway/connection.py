@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import admission, jobs_wire, subscribing
-from outfitter_server.gateway.limits import CONNECT_SECONDS, IN_FLIGHT_MAX, PAYLOAD_BYTES_MAX, ROUTES_MAX
+from outfitter_server.gateway.limits import (
+    CLOSE_SECONDS,
+    CONNECT_SECONDS,
+    IN_FLIGHT_MAX,
+    PAYLOAD_BYTES_MAX,
+    ROUTES_MAX,
+)
 from outfitter_server.gateway.link import ANSWERING, COMMITTING
 from outfitter_server.gateway.outgoing import OVERHEAD_BYTES, Outgoing
 from outfitter_server.gateway.permits import PUBLISH
@@ -161,7 +167,8 @@ class Connection(Outgoing):
     def check(self, second: int) -> None:
         """Called every few seconds: is the client alive, is something to be sent again?"""
         if self.closing:
-            self._transport.abort()
+            if second - self.heard_at > CLOSE_SECONDS:
+                self._transport.abort()
             return
         if self._pauses & (ANSWERING | COMMITTING):
             self.heard_at = second
@@ -181,8 +188,10 @@ class Connection(Outgoing):
         """Close; an MQTT 5 client is told why."""
         if self.closing:
             return
-        if reason is not None and self.version == MQTT_5 and self.session is not None:
-            self.send(Disconnect(reason))
+        if reason is not None and self.session is not None:
+            _log.info("connection of %s closed: %s", self.name, reason.name)
+            if self.version == MQTT_5:
+                self.send(Disconnect(reason))
         self.shut()
         self.end(with_will=with_will)
 

@@ -115,7 +115,12 @@ class Outgoing(Link):
         if self._pauses & WRITING if not notice.qos else session.queued or not session.has_room:
             notice.due = self._notices_due = True
             return
-        head, body, packet_id = text(name), payload(), 0
+        try:
+            body = payload()
+        except Exception:  # noqa: BLE001 - one document that cannot be filled in must not silence the other listeners
+            _log.exception("a notification to %s could not be made", name)
+            return
+        head, packet_id = text(name), 0
         notice.sent, notice.due = revision, False
         if notice.qos:
             packet_id = session.offer(Message(head, body, Kind.NOTICE, notice=name), self._station.second)

@@ -8,10 +8,10 @@ from outfitter_contract.topics import JobsRequest, Verb
 
 from outfitter_server.mqtt import topics
 from outfitter_server.mqtt.properties import text
+from outfitter_server.services.workspace import EVERY_THING
 
 _NOTICES: Final = ("notify", "notify-next")
 _THINGS_LEVELS: Final = 5  # $aws/things/{thing}/jobs/{word}
-ANY_THING: Final = "+"
 
 
 class Destination(Enum):
@@ -103,8 +103,8 @@ def interest(topic_filter: str) -> tuple[Interest, str]:
         return Interest.RESERVED, ""
     thing = topic_filter.split("/")[2]
     if thing in {"+", "#"}:
-        thing = ANY_THING
-    sample = "x" if thing == ANY_THING else thing
+        thing = EVERY_THING
+    sample = "x" if thing == EVERY_THING else thing
     names = (jobs_topics.notify(sample), jobs_topics.notify_next(sample))
     if topic_filter in names:
         return Interest.NOTICE, thing

@@ -26,6 +26,9 @@ _LOADED: Final = PENDING_SHOWN + 6
 Key = tuple[str, str]
 
 
+EVERY_THING: Final = "+"  # what a listener to all things watches
+
+
 class Watched:
     """The things whose notifications somebody listens to; a multiset, since several sessions may watch one thing."""
 
@@ -44,7 +47,7 @@ class Watched:
             del self._counts[thing]
 
     def __contains__(self, thing: str) -> bool:
-        return thing in self._counts
+        return thing in self._counts or EVERY_THING in self._counts
 
     def __len__(self) -> int:
         return len(self._counts)
