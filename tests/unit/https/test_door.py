@@ -1,7 +1,9 @@
 import asyncio
+import datetime as dt
 import gzip
 import json
 import logging
+import random
 import ssl
 import urllib.error
 import urllib.request
@@ -23,11 +25,13 @@ async def refused(call, /, *args, **kwargs):
 
 async def exchange(port, request, *, until_close=False):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    head = await reader.readuntil(b"\r\n\r\n")
-    rest = await reader.read() if until_close else b""
-    writer.close()
-    return head + rest
+    try:
+        async with asyncio.timeout(5):
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            return head + await reader.read() if until_close else head
+    finally:
+        writer.close()
 
 
 def fetch(url, *, method="GET", context=None, data=None, headers=None):
@@ -248,6 +252,41 @@ async def test_what_is_no_http_is_answered_400_and_not_logged_as_a_fault(house, 
     answer = await exchange(house.http, request_bytes)
     assert b" 400 " in answer.partition(b"\r\n")[0]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+PIECES = [
+    b"/", b"things", b"jobs", b"$next", b"%24next", b"%ff", b"%", b"\xff", b"\xc3\xbc", b"?", b"&", b"=", b"..", b"//", b"*",
+    b"X-Amz-Signature=" + b"0" * 64, b"X-Amz-Algorithm=AWS4-HMAC-SHA256", b"X-Amz-Expires=60", b"http://h",
+    b"X-Amz-Credential=AKIAROOT%2F20261123%2Fr%2Fs3%2Faws4_request", b"_outfitter/health", b"+", b"#", b"\xed\xa0\x80",
+]  # fmt: skip
+HEADERS = [
+    b"Authorization: AWS4-HMAC-SHA256 Credential=AKIAROOT/20261123/r/iot/aws4_request, SignedHeaders=host, Signature="
+    + b"0" * 64,
+    b"Authorization: AWS4-HMAC-SHA256 Credential=AKIAROOT/20261123/\xff/s3/aws4_request, SignedHeaders=host, Signature="
+    + b"0" * 64,
+    b"Authorization: \xff", b"X-Amz-Security-Token: \xff", b"X-Amz-Date: 20261123T000000Z", b"X-Amz-Date: \xff",
+    b"Date: Mon, 99 Foo 2026", b"Expect: 100-continue", b"Content-Length: 3", b"Content-Type: \xff", b"Host: \xff:99999999",
+    b"Transfer-Encoding: chunked", b"X-Amz-Content-Sha256: \xff", b"Origin: \xff",
+]  # fmt: skip
+
+
+async def test_no_bytes_of_a_client_are_a_fault_of_the_server(house, caplog):
+    chance = random.Random(20261123)
+    day = dt.datetime.now(dt.UTC).strftime("%Y%m%d").encode()
+    for _ in range(400):
+        method = chance.choice([b"GET", b"PUT", b"POST", b"OPTIONS", b"HEAD", b"BREW"])
+        target = b"/" * chance.randint(0, 1) + b"".join(chance.choices(PIECES, k=chance.randint(0, 6)))
+        lines = [
+            method + b" " + target + b" HTTP/1.1",
+            b"Host: h",
+            *chance.sample(HEADERS, chance.randint(0, 5)),
+        ]
+        # This tail ends a body of three bytes and a chunked one, and is no request.
+        head = b"\r\n".join(lines).replace(b"20261123", day)
+        request = head + b"\r\n\r\n" + b"3\r\nabc\r\n0\r\n\r\n"
+        answer = await exchange(house.http, request)
+        assert not answer.startswith(b"HTTP/1.1 5"), request
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_absolute_targets_are_understood(house):

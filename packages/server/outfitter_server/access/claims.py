@@ -141,7 +141,12 @@ def _claim(
 ) -> Claim:
     # Access keys of temporary sessions may contain slashes; the scope is the last four parts.
     parts = credential.rsplit("/", _CREDENTIAL_PARTS - 1)
-    if len(parts) != _CREDENTIAL_PARTS or parts[-1] != "aws4_request" or not all(parts):
+    if (
+        len(parts) != _CREDENTIAL_PARTS
+        or parts[-1] != "aws4_request"
+        or not all(parts)
+        or not credential.isascii()
+    ):
         raise _malformed("the credential must be ACCESS_KEY/YYYYMMDD/REGION/SERVICE/aws4_request")
     if timestamp is None:
         raise SignatureRefused(

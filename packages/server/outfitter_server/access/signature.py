@@ -197,7 +197,7 @@ def _check_time(claim: Claim, now: int) -> None:
 
 def _check_session_token(claim: Claim, credentials: Credentials) -> None:
     given, stored = claim.session_token or "", credentials.session_token or ""
-    if not hmac.compare_digest(given.encode(), stored.encode()):
+    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), stored.encode()):
         raise SignatureRefused("InvalidToken", "The security token included in the request is invalid.")
 
 

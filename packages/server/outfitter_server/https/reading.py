@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from aiohttp import HttpVersion11
+
 from outfitter_server.access.signature import Headers
 from outfitter_server.aws.errors import BodyTooLarge
 from outfitter_server.base.refusals import InvalidRequest, Refusal
@@ -12,7 +14,8 @@ from outfitter_server.https import limits
 from outfitter_server.https.listener import DoorRequest
 
 _SECRET_MEMBERS: Final = re.compile(
-    r"((?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|Signature|AWSAccessKeyId)=)[^&\s]*", re.IGNORECASE
+    r"((?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|Signature|AWSAccessKeyId)=)[^&\s]*",
+    re.IGNORECASE,
 )
 _SCOPE: Final = re.compile(r"(?:/|%2F)([a-z0-9-]+)(?:/|%2F)aws4_request", re.IGNORECASE)
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,255})(?::\d{1,5})?\Z")
@@ -39,9 +42,11 @@ def read_head(request: DoorRequest) -> RequestHead:
     """The head of a request; header names in lower case.
 
     Raises:
-        InvalidRequest: the target is no path.
+        InvalidRequest: the target is no path, or no UTF-8.
     """
     target = request.raw_path
+    if not target.isascii() and any("\ud800" <= character <= "\udfff" for character in target):
+        raise InvalidRequest("the request target is not UTF-8")
     if target.startswith(("http://", "https://")):
         # Proxies are asked in absolute form, and servers must understand it.
         target = "/" + target.split("://", 1)[1].partition("/")[2]
@@ -89,7 +94,8 @@ async def read_body(request: DoorRequest) -> bytes:
 
 async def allow_body(request: DoorRequest) -> None:
     """Answer ``Expect: 100-continue``: the client may send its body now."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and not request.continued:
+    expects = request.headers.get("Expect", "").lower() == "100-continue"
+    if expects and not request.continued and request.version >= HttpVersion11:
         request.continued = True
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # aiohttp takes written bytes for a begun answer; this was none.
