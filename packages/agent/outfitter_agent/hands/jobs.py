@@ -66,6 +66,10 @@ class JobsClient:
         """Begin to connect."""
         self._connection.start()
 
+    def flush(self) -> None:
+        """Wait a little until the reports so far have arrived."""
+        self._connection.flush()
+
     def close(self) -> None:
         """Disconnect."""
         self._connection.close()

@@ -73,14 +73,18 @@ class Connection:
 
     def close(self) -> None:
         """Send what was published, disconnect and stay so."""
-        info = self._last
-        if info is not None and self._client is not None:
-            with suppress(RuntimeError, ValueError):  # the connection went meanwhile
-                info.wait_for_publish(FLUSH_SECONDS)
+        self.flush()
         self._closed.set()
         self._lost.set()
         if self._thread.is_alive():
             self._thread.join(CONNECT_TIMEOUT_SECONDS)
+
+    def flush(self) -> None:
+        """Wait a little until what was published has been acknowledged."""
+        info = self._last
+        if info is not None and self._client is not None:
+            with suppress(RuntimeError, ValueError):  # the connection went meanwhile
+                info.wait_for_publish(FLUSH_SECONDS)
 
     def publish(self, topic: str, payload: bytes) -> bool:
         """Send with QoS 1; False when there is no connection to send it on."""

@@ -34,9 +34,12 @@ class RestartAgent:
         self._before = before
 
     def restart(self) -> NoReturn:
-        """Replace the process by a fresh one."""
+        """Replace the process by a fresh one; if there is none to be had, end, and leave it to who started this one."""
         self._before()
-        os.execv(self._arguments[0], self._arguments)  # noqa: S606 - the agent's own command line
+        try:
+            os.execv(self._arguments[0], self._arguments)  # noqa: S606 - the agent's own command line
+        except OSError as error:
+            raise SystemExit(f"the agent cannot be started anew: {error}") from error
 
 
 class RebootMachine:

@@ -57,6 +57,8 @@ class Supervisor:
         self._stop_timeout_seconds = stop_timeout_seconds
         self._changed = threading.Condition()
         self._wanted: Program | None = None
+        self._wish = 0
+        """Counts what was asked for: the same program, stopped and started, is another wish."""
         self._probation = False
         self._child: subprocess.Popen[bytes] | None = None
         self._ended = ""
@@ -74,6 +76,7 @@ class Supervisor:
         self._output.clear()
         with self._changed:
             self._wanted, self._probation, self._ended, self._restarts = program, probation, "", 0
+            self._wish += 1
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._child is not None or self._ended)
 
@@ -81,6 +84,7 @@ class Supervisor:
         """End the program and all that is in its process group: SIGTERM, later SIGKILL."""
         with self._changed:
             self._wanted = None
+            self._wish += 1
             self._changed.notify_all()
             if self._child is None:
                 return
@@ -121,15 +125,15 @@ class Supervisor:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._wanted is not None)
-                program = self._wanted
+                program, wish = self._wanted, self._wish
             if program is not None:
-                self._run_once(program)
-                self._pause(program)
+                self._run_once(program, wish)
+                self._pause(wish)
 
-    def _run_once(self, program: Program) -> None:
+    def _run_once(self, program: Program, wish: int) -> None:
         started = time.monotonic()
         with self._changed:
-            if self._wanted != program:
+            if self._wish != wish:
                 return
             try:
                 child = self._spawn(program)
@@ -162,13 +166,13 @@ class Supervisor:
             log.warning("the software: %s", how)
         self._changed.notify_all()
 
-    def _pause(self, program: Program) -> None:
+    def _pause(self, wish: int) -> None:
         """Before it is started again; on probation, until somebody decides."""
         with self._changed:
-            self._changed.wait_for(lambda: self._wanted != program or not self._probation)
-            if self._wanted == program:
+            self._changed.wait_for(lambda: self._wish != wish or not self._probation)
+            if self._wish == wish:
                 seconds = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS * 2.0 ** min(self._restarts, 10))
-                self._changed.wait_for(lambda: self._wanted != program, seconds)
+                self._changed.wait_for(lambda: self._wish != wish, seconds)
                 self._restarts += 1
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:

@@ -57,7 +57,7 @@ class Agent:
         self._client = JobsClient(
             _link(settings), self._signals, answer_timeout_seconds=settings.answer_timeout_seconds
         )
-        self._reboot = _reboot(settings, arguments, self._signals, self._supervisor)
+        self._reboot = self._plug_in(arguments)
         self._facts = Facts(
             device_type=settings.device_type,
             boot_id=self._reboot.boot_id,
@@ -92,8 +92,7 @@ class Agent:
         except Stopping:
             log.info("ending")
         finally:
-            self._client.close()
-            self._supervisor.stop()
+            self._close()
 
     def _work(self) -> None:
         """Recover, then whatever there is to do, for ever.
@@ -149,6 +148,17 @@ class Agent:
         log.info("job %s, execution %d", job.job_id, job.execution_number)
         self._performer.run(carry_out(execution, self._facts, journal.update), job)
 
+    def _plug_in(self, arguments: list[str]) -> Reboot:
+        settings = self._settings
+        if settings.reboot == "restart":
+            return RestartAgent(arguments, before=self._close)
+        command = ["systemctl", "reboot"] if settings.reboot == "systemd" else list(settings.reboot_command)
+        return RebootMachine(command, stopping=self._signals.stopped_within)
+
+    def _close(self) -> None:
+        self._client.close()
+        self._supervisor.stop()
+
     def _fetcher(self) -> Fetcher:
         settings = self._settings
         bundle = write_bundle(settings.state / "ca-bundle.pem", system=settings.system_ca, own=settings.ca)
@@ -188,13 +198,6 @@ def _link(settings: Settings) -> Link:
         session_expiry_seconds=settings.session_expiry_seconds,
         reconnect_max_seconds=settings.reconnect_max_seconds,
     )
-
-
-def _reboot(settings: Settings, arguments: list[str], signals: Signals, supervisor: Supervisor) -> Reboot:
-    if settings.reboot == "restart":
-        return RestartAgent(arguments, before=supervisor.stop)
-    command = ["systemctl", "reboot"] if settings.reboot == "systemd" else list(settings.reboot_command)
-    return RebootMachine(command, stopping=signals.stopped_within)
 
 
 def start_arguments(config: Path, *, verbose: bool) -> list[str]:

@@ -162,5 +162,5 @@ class Performer:
 
     def _restart(self) -> None:
         log.info("restarting")
-        self._client.close()
+        self._client.flush()
         self._reboot.restart()
