@@ -9,6 +9,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
 
 install: .venv/installed ## everything into .venv; quiet and quick when nothing changed
+	@:
 
 .venv/installed: $(INPUTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv

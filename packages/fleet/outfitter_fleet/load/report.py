@@ -44,12 +44,12 @@ def show(figures: Figures, console: Console) -> None:
     )
     for heading in (
         "",
-        "round trips/s",
+        "trips/s",
         "p50 ms",
         "p99 ms",
-        "server busy",
-        "clients busy",
-        "of the echo",
+        "server µs",
+        "clients µs",
+        "of echo",
         "first mark",
     ):
         table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
