@@ -95,7 +95,7 @@ class Plane:
             next_revision=following,
             pending=(execution(thing),),
             head=JobHead(job="job-1", document='{"n":1}'),
-            now=5_000,
+            now=pending * 1_000,  # so that a payload's timestamp tells its revision
         )
 
     def _outcome(self, request: DeviceRequest) -> DeviceAnswer | Exception:
@@ -370,3 +370,17 @@ def pki(tmp_path: Path) -> Pki:
 async def tls_world(world: World, pki: Pki) -> World:
     await listen_with_tls(world, pki, lambda: pki.ca_pem)
     return world
+
+
+@dataclass(frozen=True)
+class Doubles:
+    """The kinds of the doubles above, for tests that make many."""
+
+    plane: type[Plane] = Plane
+    committer: type[Committer] = Committer
+    delivery: type[Delivery] = Delivery
+
+
+@pytest.fixture(scope="session")
+def doubles() -> Doubles:
+    return Doubles()

@@ -65,7 +65,7 @@ class Decoder:
                 return position
             if head & 0xF0 == 0x30:  # noqa: PLR2004 - PUBLISH
                 packets.append(decode_publish(head, data, start, end, version))
-            elif head == 0x40 and length == 2 and (packet_id := data[start] << 8 | data[start + 1]):  # noqa: PLR2004
+            elif head == 0x40 and length == 2 and (packet_id := data[start] << 8 | data[start + 1]):  # noqa: PLR2004 - PUBACK without a reason
                 packets.append(PubAck(packet_id))
             else:
                 if head == _CONNECT and not version:
