@@ -26,6 +26,7 @@ from outfitter_server.services.policies import Policies
 from outfitter_server.services.principals import Principals
 from outfitter_server.stores.sqlite.store import SqliteStore
 
+SESSION = boto3.session.Session()  # it keeps the service models that it has read
 ROOT = Credentials(access_key_id="AKIAROOT", secret_access_key="root-secret")
 
 
@@ -134,13 +135,12 @@ class House:
         return str(path)
 
     def client(self, service, *, url=None, verify=None, credentials=ROOT, **config):
-        return boto3.session.Session(
+        return SESSION.client(
+            service,
             aws_access_key_id=credentials.access_key_id,
             aws_secret_access_key=credentials.secret_access_key,
             aws_session_token=credentials.session_token,
             region_name="eu-north-1",
-        ).client(
-            service,
             endpoint_url=url or self.url,
             verify=verify,
             config=Config(

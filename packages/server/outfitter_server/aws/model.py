@@ -9,6 +9,7 @@ once, after the path was split, so that an encoded slash stays inside its label;
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -84,8 +85,9 @@ class ServiceModel:
         node.operation, node.names = operation, tuple(names)
 
 
-def load_services() -> dict[str, ServiceModel]:
-    """The rest-json services that can have handlers, by signing name."""
+@cache
+def load_services() -> Mapping[str, ServiceModel]:
+    """The rest-json services that can have handlers, by signing name; loaded once, a third of a second, and never changed."""
     session = botocore.session.Session()
     return {name: ServiceModel(name, session.get_service_model(name)) for name in REST_SERVICES}
 
