@@ -81,6 +81,8 @@ class Link(asyncio.Protocol):
 
     def write(self, frame: bytes) -> None:
         """Send bytes with this turn's; a client that reads too slowly is cut off."""
+        if self.closing:
+            return
         if not self._out:
             self._writes.flush_soon(self)
         self._out.append(frame)
