@@ -279,8 +279,12 @@ class Device:
         self._client.subscribe([(self.topic(name), qos) for name in filters])
         return self._granted.get(timeout=ANSWER_SECONDS)
 
+    def send_subscribe(self, topic_filter: str) -> None:
+        """Subscribe and expect no answer."""
+        self._client.subscribe(topic_filter, 1)
+
     def topic(self, name: str) -> str:
-        if name.startswith(("$aws/", "free/", "#", "+")):
+        if name.startswith(("$aws/", "$SYS/", "free/", "#", "+")):
             return name
         return f"$aws/things/{self.thing}/jobs/{name}"
 
@@ -425,6 +429,10 @@ class Fleet:
         found = Identity(thing, made["certificateId"], made["certificateArn"], certificate, key)
         self._identities[thing] = found
         return found
+
+    def use_identity(self, thing: str, identity: Identity) -> None:
+        """Let a thing's devices show a certificate that is another's."""
+        self._identities[thing] = identity
 
     def device(self, thing: str, link: Link, **options: Any) -> Device:
         """A connected device."""
