@@ -17,6 +17,7 @@ from outfitter_server.base.refusals import (
     Refusal,
     TerminalState,
     Throttled,
+    Unavailable,
     VersionConflict,
 )
 from outfitter_server.jobs.details import details_problem, step_timeout_problem
@@ -45,6 +46,7 @@ _CODES: Final[dict[type[Refusal], str]] = {
     VersionConflict: "VersionMismatch",
     TerminalState: "TerminalStateReached",
     Throttled: "RequestThrottled",
+    Unavailable: "InternalError",
     InvalidRequest: "InvalidRequest",
 }
 
