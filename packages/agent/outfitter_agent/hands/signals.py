@@ -45,6 +45,11 @@ class Signals:
         self._set(up=up, work=up)
 
     @property
+    def up(self) -> bool:
+        """Whether there is a connection."""
+        return self._up
+
+    @property
     def abandoned(self) -> bool:
         """Whether the job under way has ended elsewhere."""
         return self._abandoned

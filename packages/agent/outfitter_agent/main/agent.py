@@ -110,7 +110,7 @@ class Agent:
                 while self._do_one_job():
                     failures = 0
             except NotAnsweredError as error:
-                log.debug("later: %s", error)
+                log.warning("trying again later: %s", error)
                 failures += 1
                 pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load
             except Exception:
@@ -127,8 +127,10 @@ class Agent:
         self._performer.run(recover(journal, self._facts), journal.update.job if journal.update else None)
 
     def _do_one_job(self) -> bool:
-        """Deliver what is to be reported, then take and do the next job; False when there is none."""
+        """Deliver what is to be reported, then take and do the next job; False when there is none, or no connection."""
         self._signals.look()
+        if not self._signals.up:
+            return False
         journal = self._journal.load()
         if journal.final is not None:
             self._client.report_final(journal.final)
