@@ -103,6 +103,7 @@ class HttpsDoor:
             port,
             ssl=ssl_context,
             ssl_handshake_timeout=None if ssl_context is None else limits.TLS_HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=None if ssl_context is None else limits.TLS_SHUTDOWN_SECONDS,
             backlog=limits.BACKLOG,
         )
         self._listeners.append(listener)

@@ -11,6 +11,7 @@ FIELD_BYTES_MAX: Final = 8_192  # one header; S3 allows 8 KiB of headers in all
 FIELDS_MAX: Final = 128
 KEEPALIVE_SECONDS: Final = 75  # also the time that a client has to send all of a request's headers
 TLS_HANDSHAKE_SECONDS: Final = 10
+TLS_SHUTDOWN_SECONDS: Final = 2  # a client that does not answer the end of its session is not waited for
 DRAIN_SECONDS: Final = 20
 CONNECTIONS_MAX: Final = 4_000
 BACKLOG: Final = 1_024

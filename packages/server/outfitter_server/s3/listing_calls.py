@@ -130,7 +130,7 @@ def _encode_token(start: str) -> str:
 
 def _decode_token(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise InvalidArgument(
             "The continuation token provided is incorrect", ArgumentName="continuation-token"

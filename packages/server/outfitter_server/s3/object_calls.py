@@ -131,7 +131,7 @@ class ObjectCalls:
         if verdict is Verdict.FAILED:
             raise PreconditionFailed("At least one of the pre-conditions you specified did not hold")
         if verdict is Verdict.NOT_MODIFIED:
-            kept = {name: headers[name] for name in _NOT_MODIFIED_HEADERS if name in headers}
+            kept: dict[str, str] = {name: headers[name] for name in _NOT_MODIFIED_HEADERS if name in headers}
             return exchange.answer(304, headers=kept)
         stretch = None
         if range_applies(exchange.header("if-range"), found.etag, found.modified_at):
