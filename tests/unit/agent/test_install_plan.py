@@ -168,6 +168,7 @@ def check(case, world, final):
         assert final is None
         return
     assert final.status is case.ends
+    assert final.version_number == 2, "the version that the job was handed over with"
     assert case.reason in final.details.get("reason", "")
     assert len(final.details) <= 10
     assert all(1 <= len(value) <= 1024 and value.isprintable() for value in final.details.values())

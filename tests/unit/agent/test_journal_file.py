@@ -35,6 +35,7 @@ updates = st.builds(
     Update,
     job=refs,
     stage=st.sampled_from(Stage),
+    version_number=st.none() | numbers,
     attempts=numbers,
     boot_before=texts,
     restarts=numbers,

@@ -44,7 +44,7 @@ def carry_out(execution: Execution, facts: Facts, left: Update | None = None) ->
     """Do the job; ``left`` is the transaction of the same execution that the journal still holds, if any."""
     job = JobRef(job_id=execution.job_id, execution_number=execution.execution_number)
     attempts = left.attempts + 1 if left is not None and left.job == job else 1
-    update = Update(job=job, stage=Stage.ACCEPTED, attempts=attempts)
+    update = Update(job=job, stage=Stage.ACCEPTED, attempts=attempts, version_number=execution.version_number)
     try:
         update = yield from _prepare(execution, update, facts)
     except Abandoned:

@@ -72,7 +72,9 @@ def prove(update: Update, facts: Facts) -> Plan[None]:
         yield from _enter_rollback(replace(update, reason=verdict.reason, log=verdict.log), facts)
         return
     told_details = details.proven(update, boot_id=facts.boot_id, health=verdict.reason)
-    final = FinalReport(job=update.job, version_number=None, status=Status.SUCCEEDED, details=told_details)
+    final = FinalReport(
+        job=update.job, version_number=update.version_number, status=Status.SUCCEEDED, details=told_details
+    )
     yield from perform(Save(journal=Journal(final=final)))
     yield from perform(StartSoftware(probation=False))
     yield from perform(Discard())
@@ -97,7 +99,9 @@ def roll_back(update: Update, facts: Facts) -> Plan[None]:
     yield from perform(StartSoftware(probation=False))
     health = yield from _health_of_previous(update)
     told = details.rolled_back(update, boot_id=facts.boot_id, health=health)
-    final = FinalReport(job=update.job, version_number=None, status=Status.FAILED, details=told)
+    final = FinalReport(
+        job=update.job, version_number=update.version_number, status=Status.FAILED, details=told
+    )
     yield from perform(Save(journal=Journal() if update.abandoned else Journal(final=final)))
     yield from perform(Discard())
 

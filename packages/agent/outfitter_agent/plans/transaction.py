@@ -81,6 +81,8 @@ class Update:
 
     job: JobRef
     stage: Stage
+    version_number: int | None = None
+    """The execution's version number when it was handed over; the expectedVersion of its end, if none newer is known."""
     attempts: int = 1
     """Times that the job was begun on this device."""
     boot_before: str = ""
