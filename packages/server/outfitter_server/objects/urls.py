@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from outfitter_server.objects.names import is_bucket_name
 
 _SERVICE_HOST: Final = re.compile(r"s3(?:[.-].+)?")
+# On AWS's own hosts the last ``s3`` label is the service's; elsewhere only the first can be told.
+_AWS_HOST: Final = re.compile(r"(?P<bucket>.+)\.s3(?:[.-][a-z0-9.-]+)?\.amazonaws\.com(?:\.cn)?")
 _VIRTUAL_HOST: Final = re.compile(r"(?P<bucket>.+?)\.s3[.-].+")
 
 
@@ -48,7 +50,7 @@ def parse_object_url(url: str) -> ObjectAddress | None:
     if _SERVICE_HOST.fullmatch(host):
         bucket, _, key = path[1:].partition("/")
         return _address(bucket, key, version)
-    virtual = _VIRTUAL_HOST.fullmatch(host)
+    virtual = _AWS_HOST.fullmatch(host) or _VIRTUAL_HOST.fullmatch(host)
     return _address(virtual["bucket"], path[1:], version) if virtual else None
 
 
