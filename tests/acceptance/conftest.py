@@ -38,6 +38,8 @@ class Server:
     options: list[str] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
     listeners: dict[str, str] = field(default_factory=dict)
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
 
     def start(self) -> None:
         where = {name: self.listeners.get(name, "127.0.0.1:0") for name in ("http", "https", "mqtt", "mqtts")}
