@@ -22,6 +22,8 @@ from outfitter_agent.plans.transaction import FinalReport, JobRef
 from outfitter_agent.plans.troubles import Abandoned
 
 FINAL_TRIES_MAX: Final = 5
+WAITING_MAX: Final = 64
+"""Requests whose answers are still waited for; a service that never answers must not fill the memory."""
 GONE: Final = frozenset({"ResourceNotFound", "TerminalStateReached", "InvalidStateTransition"})
 MALFORMED: Final = frozenset({"InvalidRequest", "InvalidJson", "InvalidTopic"})
 
@@ -167,6 +169,8 @@ class JobsClient:
         """Publish a request; ``take`` gets its answer, or None at once or when the connection goes."""
         token = str(uuid.uuid4())
         with self._guard:
+            while len(self._waiting) >= WAITING_MAX:
+                self._waiting.pop(next(iter(self._waiting)))
             self._waiting[token] = take
             payload = json.dumps({**request, "clientToken": token}, separators=(",", ":")).encode()
             if self._connection.publish(self._prefix + topic, payload):
