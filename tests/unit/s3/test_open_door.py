@@ -133,6 +133,20 @@ def test_a_client_that_goes_away_leaves_nothing(server, bucket):
     assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
+@pytest.mark.parametrize("secure", [False, True])
+def test_readers_that_go_away_are_no_fault(server, bucket, secure, caplog):
+    client = server.client(secure=secure)
+    client.put_object(Bucket=bucket, Key="k", Body=b"x" * 20_000_000)
+    for _ in range(3):
+        body = client.get_object(Bucket=bucket, Key="k")["Body"]
+        assert body.read(10) == b"x" * 10
+        body._raw_stream._connection.sock.close()
+        body.close()
+    assert client.head_object(Bucket=bucket, Key="k")["ContentLength"] == 20_000_000
+    assert len(client.get_object(Bucket=bucket, Key="k")["Body"].read()) == 20_000_000
+    assert not caplog.records
+
+
 def test_a_body_that_is_not_the_signed_one_is_refused(server, bucket):
     client = server.client()
 

@@ -153,16 +153,26 @@ class ObjectCalls:
         if request.method == "HEAD" or not stretch.length:
             await response.prepare(request)
             return response
+        try:
+            await self._send_stretch(request, found, response, stretch)
+        except ConnectionError:
+            # The client is gone, which is no fault of ours: the server sees a closed connection and forgets it.
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _send_stretch(
+        self, request: web.BaseRequest, found: StoredObject, response: web.StreamResponse, stretch: ByteRange
+    ) -> None:
         path = self._objects.blob_path(found) if takes_sendfile(request) else None
         if path is not None:
             with await open_file(path) as file:
                 await send_file(request, response, file, stretch.start, stretch.length)
-            return response
+            return
         blocks = self._objects.blob_blocks(found, stretch.start, stretch.length)
         # The first block before the header: a blob that is gone can still be looked for again.
         first = await anext(blocks, b"")
         await send_blocks(request, response, first, blocks)
-        return response
 
 
 def stored_headers(made: StoredObject) -> dict[str, str]:

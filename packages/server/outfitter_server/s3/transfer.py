@@ -49,9 +49,13 @@ async def send_file(
     if transport is None:
         raise ConnectionResetError("the client is gone")
     # The header must have left our buffer before the kernel writes behind our back.
+    if transport.is_closing():
+        raise ConnectionResetError("the client is gone")
     transport.set_write_buffer_limits(high=0)
     await response.prepare(request)
     await request.writer.drain()
+    if transport.is_closing():
+        raise ConnectionResetError("the client is gone")
     descriptor = os.dup(transport.get_extra_info("socket").fileno())
     try:
         if transport.get_write_buffer_size():
@@ -59,8 +63,9 @@ async def send_file(
         await _send(descriptor, file.fileno(), start, length)
     finally:
         os.close(descriptor)
-        transport.set_write_buffer_limits()
-    await response.write_eof()
+        # Clients that have their last byte may close at once.
+        if not transport.is_closing():
+            transport.set_write_buffer_limits()
 
 
 async def send_blocks(
@@ -71,7 +76,6 @@ async def send_blocks(
     await _write(response, first)
     async for block in blocks:
         await _write(response, block)
-    await response.write_eof()
 
 
 async def _write(response: web.StreamResponse, block: bytes) -> None:
@@ -97,7 +101,7 @@ async def _send(descriptor: int, file: int, start: int, length: int) -> None:
             await _writable(descriptor)
             continue
         if not sent:
-            raise ConnectionResetError("the file is shorter than its row says")
+            raise OSError("the file is shorter than its row says")
         start += sent
 
 
