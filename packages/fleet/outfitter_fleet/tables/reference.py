@@ -1,4 +1,4 @@
-"""The tables of docs/reference, from the contract."""
+"""The tables of docs/reference, from the contract and the rules of job documents."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,6 +9,8 @@ from outfitter_contract import details, document, image, topics
 from outfitter_contract.execution import DEVICE_MAY_SET, PENDING, TRANSITIONS, Actor, Status
 from outfitter_contract.operations import NEEDS_URL, Operation
 from outfitter_contract.topics import JobsRequest, Verb
+from outfitter_server.jobs import documents as job_documents
+from outfitter_server.jobs.documents import PlaceholderKind
 
 from outfitter_fleet.tables.blocks import code, table
 
@@ -33,6 +35,12 @@ _OPERATION_MEANINGS: Final = {
     Operation.CONFIG_DOWNLOAD: "fetch the configuration at `url` and apply it (reserved: agents of this release answer REJECTED)",
     Operation.CONFIG_UPLOAD: "put the device's configuration to `url` (reserved: agents of this release answer REJECTED)",
 }
+_PLACEHOLDERS: Final = {
+    PlaceholderKind.DOWNLOAD: ("GET", "the object at `URL`"),
+    PlaceholderKind.DOWNLOAD_V1: ("GET", "the same, by its longer name"),
+    PlaceholderKind.DOWNLOAD_V2: ("GET", "the object at `URL`, its key percent-encoded"),
+    PlaceholderKind.UPLOAD: ("PUT", "the object at `URL`; the key may hold the keywords below"),
+}
 _DOCUMENT_MEMBERS: Final = {
     "operation": f"one of {code([operation.value for operation in Operation])}",
     "url": f"where the data is, at most {document.URL_LENGTH_MAX} characters; usually a placeholder for a pre-signed URL",
@@ -55,6 +63,7 @@ def documents() -> dict[str, Mapping[str, str]]:
     """The generated blocks of each document, by its name in docs/reference."""
     return {
         "execution-states.md": {"statuses": _statuses(), "transitions": _transitions()},
+        "placeholders.md": {"placeholders": _placeholders(), "limits": _limits()},
         "topics.md": {"requests": _requests(), "notifications": _notifications()},
         "job-documents.md": {
             "operations": _operations(),
@@ -116,6 +125,29 @@ def _notifications() -> str:
         ],
     ]
     return table(["topic", "says"], rows)
+
+
+def _placeholders() -> str:
+    rows = []
+    for kind in PlaceholderKind:
+        method, meaning = _PLACEHOLDERS[kind]
+        text = f"${{aws:iot:{kind.value}:URL}}"
+        if [found.kind for found in job_documents.placeholders(f'"{text}"')] != [kind]:
+            raise ValueError(f"the rules do not know {text}")
+        rows.append([f"`{text}`", method, meaning])
+    return table(["placeholder", "URL for", "of"], rows)
+
+
+def _limits() -> str:
+    keywords = code([f"${{{word}}}" for word in job_documents.UPLOAD_KEYWORDS])
+    rows = [
+        ["bytes of a stored document", str(job_documents.DOCUMENT_BYTES_MAX)],
+        ["levels of nesting", str(job_documents.NESTING_MAX)],
+        ["placeholders in a document", str(job_documents.SUBSTITUTIONS_MAX)],
+        ["keywords of an upload key", keywords],
+        ["uses of one keyword", str(job_documents.KEYWORD_USES_MAX)],
+    ]
+    return table(["what", "limit"], rows)
 
 
 def _operations() -> str:

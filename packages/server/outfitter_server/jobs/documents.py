@@ -18,11 +18,12 @@ from outfitter_server.base.refusals import InvalidRequest
 DOCUMENT_BYTES_MAX: Final = 32_768
 NESTING_MAX: Final = 1_000
 SUBSTITUTIONS_MAX: Final = 10
+KEYWORD_USES_MAX: Final = 2  # of each in one upload key
+UPLOAD_KEYWORDS: Final = ("thingName", "jobId", "executionNumber")
 
 _PLACEHOLDER: Final = re.compile(r"\$\{aws:iot:([a-z0-9-]+):((?:[^{}]|\$\{[A-Za-z]+\})*)\}")
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _KEYWORD: Final = re.compile(r"\$\{([A-Za-z]+)\}")
-_KEYWORD_USES_MAX: Final = 2
 
 
 class PlaceholderKind(StrEnum):
@@ -102,15 +103,15 @@ def upload_key(key: str, *, thing: str, job: str, number: int) -> str:
     Raises:
         InvalidRequest: another keyword, or one used too often.
     """
-    values = {"thingName": thing, "jobId": job, "executionNumber": str(number)}
+    values = dict(zip(UPLOAD_KEYWORDS, (thing, job, str(number)), strict=True))
     words = _KEYWORD.findall(key)
     for word in words:
         if word not in values:
             raise InvalidRequest(
                 f"document: upload key has ${{{word}}}; known are {', '.join(sorted(values))}"
             )
-        if words.count(word) > _KEYWORD_USES_MAX:
-            raise InvalidRequest(f"document: upload key uses ${{{word}}} more than {_KEYWORD_USES_MAX} times")
+        if words.count(word) > KEYWORD_USES_MAX:
+            raise InvalidRequest(f"document: upload key uses ${{{word}}} more than {KEYWORD_USES_MAX} times")
     return _KEYWORD.sub(lambda match: values[match.group(1)], key)
 
 
