@@ -21,6 +21,8 @@ class Step(StrEnum):
     DOWNLOADING = "downloading"
     CHECKING = "checking"
     INSTALLING = "installing"
+    APPLYING = "applying"
+    UPLOADING = "uploading"
     RESTARTING = "restarting"
     VERIFYING = "verifying"
     ROLLING_BACK = "rolling-back"

@@ -3,9 +3,12 @@
     {"operation": "install", "url": "https://…", "forced": false,
      "name": "pump", "version": "1.4.0", "sha256": "<64 hex digits>", "size": 123456}
 
-``operation`` and ``url`` are required, ``forced`` is false when absent, the rest is optional and checked when given.
-Members that are not known here are ignored, so that a newer server can say more. ``forced`` and ``size`` are also
-taken as text (``"true"``, ``"1024"``): a parameter placeholder always leaves text behind.
+    {"operation": "config-download", "url": "https://…", "sha256": "<64 hex digits>", "size": 321, "merge": true}
+    {"operation": "config-upload", "url": "https://…"}
+
+``operation`` and ``url`` are required, ``forced`` and ``merge`` are false when absent, the rest is optional and checked
+when given. Members that are not known here are ignored, so that a newer server can say more. ``forced``, ``merge`` and
+``size`` are also taken as text (``"true"``, ``"1024"``): a parameter placeholder always leaves text behind.
 """
 
 import re
@@ -21,7 +24,7 @@ VERSION_TEXT_LENGTH_MAX: Final = 64
 SIZE_MAX: Final = 1 << 50
 
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
-_FORCED: Final = {True: True, False: False, "true": True, "false": False}
+_TRUTH: Final = {True: True, False: False, "true": True, "false": False}
 
 
 class DocumentError(ValueError):
@@ -40,15 +43,17 @@ class JobDocument:
     url: str
     """Where the data is: a (pre-signed) URL, or in a document not yet delivered a placeholder for one."""
     forced: bool = False
-    """Whether a version that is not newer than the running one may be installed."""
+    """Whether a version that is not newer than the running one may be installed; a configuration, applied again."""
     name: str | None = None
     """The software's name."""
     version: str | None = None
     """The version that the image must carry."""
     sha256: str | None = None
-    """Digest of the image file, 64 lower-case hex digits."""
+    """Digest of the file at the URL, 64 lower-case hex digits."""
     size: int | None = None
-    """Length of the image file in bytes."""
+    """Length of the file at the URL in bytes."""
+    merge: bool = False
+    """Whether parameters that the configuration at the URL does not name stay as they are on the device."""
 
 
 def parse_document(value: object) -> JobDocument:
@@ -62,11 +67,12 @@ def parse_document(value: object) -> JobDocument:
     return JobDocument(
         operation=operation,
         url=url or "",
-        forced=_forced(value.get("forced", False)),
+        forced=_truth(value, "forced"),
         name=_text(value, "name", NAME_LENGTH_MAX),
         version=_text(value, "version", VERSION_TEXT_LENGTH_MAX),
         sha256=_sha256(value),
         size=_size(value),
+        merge=_truth(value, "merge"),
     )
 
 
@@ -82,6 +88,7 @@ def build_document(document: JobDocument) -> dict[str, object]:
         "version": document.version,
         "sha256": document.sha256,
         "size": document.size,
+        "merge": document.merge or None,
     }
     return members | {key: value for key, value in optional.items() if value is not None}
 
@@ -104,10 +111,11 @@ def _text(members: Mapping[str, object], key: str, length_max: int) -> str | Non
     return value
 
 
-def _forced(value: object) -> bool:
-    if isinstance(value, (bool, str)) and value in _FORCED:
-        return _FORCED[value]
-    raise DocumentError("'forced' of the job document is neither true nor false")
+def _truth(members: Mapping[str, object], key: str) -> bool:
+    value = members.get(key, False)
+    if isinstance(value, (bool, str)) and value in _TRUTH:
+        return _TRUTH[value]
+    raise DocumentError(f"'{key}' of the job document is neither true nor false")
 
 
 def _sha256(members: Mapping[str, object]) -> str | None:

@@ -32,8 +32,8 @@ _OPERATIONS: Final = {
 }
 _OPERATION_MEANINGS: Final = {
     Operation.INSTALL: "download, check and install the image at `url`, restart, prove it or roll back",
-    Operation.CONFIG_DOWNLOAD: "fetch the configuration at `url` and apply it (reserved: agents of this release answer REJECTED)",
-    Operation.CONFIG_UPLOAD: "put the device's configuration to `url` (reserved: agents of this release answer REJECTED)",
+    Operation.CONFIG_DOWNLOAD: "fetch the configuration at `url`, check it, apply it and tell the services, or go back to the one before",
+    Operation.CONFIG_UPLOAD: "put the device's configuration to `url`, by HTTP PUT",
 }
 _PLACEHOLDERS: Final = {
     PlaceholderKind.DOWNLOAD: ("GET", "the object at `URL`"),
@@ -44,11 +44,12 @@ _PLACEHOLDERS: Final = {
 _DOCUMENT_MEMBERS: Final = {
     "operation": f"one of {code([operation.value for operation in Operation])}",
     "url": f"where the data is, at most {document.URL_LENGTH_MAX} characters; usually a placeholder for a pre-signed URL",
-    "forced": "whether a version that is not newer than the running one may be installed; also taken as text",
+    "forced": "whether a version that is not newer than the running one may be installed, or a configuration that is in force applied again; also taken as text",
     "name": f"the software's name, at most {document.NAME_LENGTH_MAX} characters; the image must carry it",
     "version": f"the version, at most {document.VERSION_TEXT_LENGTH_MAX} characters; the image must carry it",
-    "sha256": "the digest of the image file, 64 hex digits",
-    "size": "the length of the image file in bytes; also taken as text",
+    "sha256": "the digest of the file at `url`, 64 hex digits",
+    "size": "the length of the file at `url` in bytes; also taken as text",
+    "merge": "`config-download`: whether parameters that the configuration does not name stay as they are on the device; also taken as text",
 }
 _MANIFEST_MEMBERS: Final = {
     "name": "the software's name",

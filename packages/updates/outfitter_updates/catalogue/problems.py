@@ -5,6 +5,7 @@
       NotFound                  a thing, group, package, version or job that is not there
       Conflict                  what is there already differs from what is wanted
       BadImage                  a software image that cannot be used
+      BadConfiguration          a file that is no configuration, or too large for one
       NoCredentials             no access key, region or profile to call with
       EndpointUnreachable       nothing answers at the endpoint
       CloudRefused              the service answered with an error
@@ -43,6 +44,10 @@ class Conflict(Problem):
 
 class BadImage(Problem):
     """A file or folder is no software image."""
+
+
+class BadConfiguration(Problem):
+    """A file or an object is no configuration that devices could take."""
 
 
 class NoCredentials(Problem):
