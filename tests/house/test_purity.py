@@ -14,7 +14,7 @@ PURE_ROOMS = (
     "packages/updates/outfitter_updates/catalogue/",
     *(
         f"packages/server/outfitter_server/{room}/"
-        for room in ("jobs", "things", "access", "objects", "mqtt", "base")
+        for room in ("jobs", "things", "access", "objects", "rules", "mqtt", "base")
     ),
 )
 WALL_CLOCK = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}

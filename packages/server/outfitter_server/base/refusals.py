@@ -11,9 +11,11 @@
     ├── TerminalState           410 TerminalStateException
     ├── CertificateState        406 CertificateStateException
     ├── MalformedPolicy         400 MalformedPolicyException
+    ├── MalformedSql            400 SqlParseException (topic rules)
     ├── VersionsLimitExceeded   409 VersionsLimitExceededException (policies)
     ├── Unauthorized            401 UnauthorizedException
     ├── Forbidden               403 AccessDeniedException
+    │   └── ForbiddenTopic      403 ForbiddenException (messages)
     ├── LimitExceeded           410 LimitExceededException
     ├── Throttled               429 ThrottlingException
     ├── Unavailable             503 ServiceUnavailableException
@@ -107,6 +109,12 @@ class MalformedPolicy(Refusal):
     code = "MalformedPolicyException"
 
 
+class MalformedSql(Refusal):
+    """The statement of a topic rule cannot be read."""
+
+    code = "SqlParseException"
+
+
 class VersionsLimitExceeded(Refusal):
     """The policy has as many versions as it may have."""
 
@@ -126,6 +134,12 @@ class Forbidden(Refusal):
 
     code = "AccessDeniedException"
     status = 403
+
+
+class ForbiddenTopic(Forbidden):
+    """Nobody may publish to this topic: the service writes it."""
+
+    code = "ForbiddenException"
 
 
 class LimitExceeded(Refusal):
