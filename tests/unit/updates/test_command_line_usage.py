@@ -38,6 +38,7 @@ def test_the_commands_that_people_rely_on():
         "outfitter software upload",
         "outfitter software list",
         "outfitter update",
+        "outfitter deploy",
         "outfitter job list",
         "outfitter job show",
         "outfitter job watch",

@@ -166,6 +166,8 @@ class Assembly:
             installation=self._installation,
             new_request_id=new_id,
             hosts=(*self._settings.advertise, *LOCAL_NAMES),
+            console_bucket=self._settings.console_bucket
+            or f"outfitter-console-{self._installation.account}-{self._installation.region}",
         )
 
     def _registry(self, continuous: ContinuousJobs) -> dict[str, Handler]:

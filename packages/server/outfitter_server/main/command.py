@@ -90,6 +90,11 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add("--account", default="000000000000", metavar="ID", help="the account in ARNs (%(default)s)")
     add("--region", default="us-east-1", metavar="NAME", help="the region in ARNs (%(default)s)")
+    add(
+        "--console-bucket",
+        metavar="NAME",
+        help="the one bucket whose pages may run scripts (outfitter-console-ACCOUNT-REGION)",
+    )
     add("--insecure", action="store_true", help="allow --http and --mqtt off loopback")
     add("--verbose", action="store_true", help="log every request")
     serve.set_defaults(run=_serve)
@@ -106,6 +111,7 @@ def _serve(given: argparse.Namespace) -> int:
         account=given.account,
         region=given.region,
         insecure=given.insecure,
+        console_bucket=given.console_bucket,
     )
     settings.check()
     from outfitter_server.main.serve import serve

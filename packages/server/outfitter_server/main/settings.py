@@ -76,6 +76,7 @@ class ServeSettings:
         http, https, mqtt, mqtts: listeners, None for off.
         advertise: names by which devices reach this server, best first.
         insecure: allow plain listeners off loopback.
+        console_bucket: the one bucket whose pages may run scripts; None: what `outfitter deploy` names by itself.
     """
 
     data: Path
@@ -87,6 +88,7 @@ class ServeSettings:
     account: str
     region: str
     insecure: bool
+    console_bucket: str | None = None
 
     def check(self) -> None:
         """Refuse what would be unsafe or useless.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from outfitter_contract.version import SortKey, is_version, sort_key
@@ -123,6 +123,17 @@ def from_catalogue(
         image=Image(name=name, version=version, device_types=types, sha256=digest, size_bytes=int(size)),
         publication=Publication(publication),
         location=location,
+    )
+
+
+def from_answer(told: Mapping[str, Any]) -> SoftwareVersion:
+    """A version as GetPackageVersion answers it; raises Conflict as from_catalogue does."""
+    where = told.get("artifact", {}).get("s3Location", {})
+    location = (
+        Location(bucket=where["bucket"], key=where["key"]) if {"bucket", "key"} <= where.keys() else None
+    )
+    return from_catalogue(
+        told["packageName"], told["versionName"], told["status"], told.get("attributes", {}), location
     )
 
 

@@ -11,6 +11,7 @@ from outfitter_contract.execution import Status
 
 from outfitter_updates.catalogue.devices import Device, DeviceOrder, Group, Identity
 from outfitter_updates.catalogue.software import Image, SoftwareVersion
+from outfitter_updates.operations.deployment import Deployment, DeploymentOrder
 from outfitter_updates.operations.progress import Execution, Job
 from outfitter_updates.operations.target import TargetName
 
@@ -67,6 +68,12 @@ class JobsPort(Protocol):
     def cancel(self, arguments: dict[str, Any]) -> None: ...
 
 
+class DeploymentsPort(Protocol):
+    """The page and its function."""
+
+    def deploy(self, order: DeploymentOrder, tell: Callable[[str], None]) -> Deployment: ...
+
+
 class CloudPort(Protocol):
     """All of it; nothing is opened before it is used."""
 
@@ -78,6 +85,8 @@ class CloudPort(Protocol):
     def software(self) -> SoftwarePort: ...
     @property
     def jobs(self) -> JobsPort: ...
+    @property
+    def deployments(self) -> DeploymentsPort: ...
     @property
     def region(self) -> str: ...
     @property

@@ -2,6 +2,7 @@
 
 import click
 
+from outfitter_updates.cli.deploy import deploy
 from outfitter_updates.cli.device import device
 from outfitter_updates.cli.group import group
 from outfitter_updates.cli.job import job
@@ -31,5 +32,5 @@ def root(ctx: click.Context, profile: str | None, region: str | None, endpoint_u
     application.profile, application.region, application.endpoint_url = profile, region, endpoint_url
 
 
-for command in (device, group, software, update, job):
+for command in (device, group, software, update, job, deploy):
     root.add_command(command)

@@ -3,6 +3,7 @@
 from functools import cached_property
 
 from outfitter_updates.cloud.connection import Connection
+from outfitter_updates.cloud.deployment import Deployments
 from outfitter_updates.cloud.devices import Devices
 from outfitter_updates.cloud.identities import Identities
 from outfitter_updates.cloud.jobs import Jobs
@@ -19,6 +20,7 @@ class Cloud:
         self.identities = Identities(self._connection, self.devices)
         self.software = Software(self._connection)
         self.jobs = Jobs(self._connection)
+        self.deployments = Deployments(self._connection)
 
     @property
     def region(self) -> str:

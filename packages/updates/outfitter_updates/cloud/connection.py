@@ -62,6 +62,11 @@ class Service:
             for page in self.client.get_paginator(operation).paginate(**sent):
                 yield from page.get(member, ())
 
+    def wait(self, state: str, **arguments: Any) -> None:
+        """Until the service tells that state, such as ``function_active_v2``; a Problem when it never does."""
+        with translated(f"Waiting for {state}", self.endpoint):
+            self.client.get_waiter(state).wait(**arguments)
+
     def _title(self, operation: str) -> str:
         return str(self.client.meta.method_to_api_mapping.get(operation, operation))
 
@@ -84,6 +89,11 @@ class Connection:
     def iot(self) -> Service:
         """Things, groups, certificates, packages and jobs."""
         return self._open("iot")
+
+    @cached_property
+    def functions(self) -> Service:
+        """Functions and their URLs."""
+        return self._open("lambda")
 
     @cached_property
     def sts(self) -> Service:

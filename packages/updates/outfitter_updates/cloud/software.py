@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from outfitter_updates.catalogue.problems import CloudRefused, Conflict, NotFound
 from outfitter_updates.catalogue.software import (
@@ -12,7 +11,7 @@ from outfitter_updates.catalogue.software import (
     SoftwareVersion,
     attributes,
     default_bucket,
-    from_catalogue,
+    from_answer,
     location_for,
     same_image,
     unknown_package,
@@ -52,7 +51,7 @@ class Software:
     def find(self, name: str, version: str) -> SoftwareVersion | None:
         """The version, if the catalogue has it; raises Conflict when it has no image."""
         told = self._connection.iot.find("get_package_version", packageName=name, versionName=version)
-        return _version(told) if told else None
+        return from_answer(told) if told else None
 
     def upload(
         self,
@@ -140,13 +139,3 @@ class Software:
             if known is not None:
                 found.append(known)
         return tuple(found)
-
-
-def _version(told: dict[str, Any]) -> SoftwareVersion:
-    where = told.get("artifact", {}).get("s3Location", {})
-    location = (
-        Location(bucket=where["bucket"], key=where["key"]) if {"bucket", "key"} <= where.keys() else None
-    )
-    return from_catalogue(
-        told["packageName"], told["versionName"], told["status"], told.get("attributes", {}), location
-    )

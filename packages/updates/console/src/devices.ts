@@ -1,0 +1,97 @@
+/** Devices: all of them, and one. */
+
+import type { Context } from "./context.ts";
+import { badge, fill, h, link, moment, more, table, to } from "./dom.ts";
+import type { Device, Execution } from "./fleet.ts";
+
+const REASONS_MAX = 10;
+
+export async function devices({ fleet, running, main, signal, report }: Context): Promise<void> {
+  const list = table("Devices", ["Device", "Type", "Software", "Last job"]);
+  const wanted = h("input", { type: "search", id: "filter", placeholder: "Part of a name", autocomplete: "off", oninput: () => draw() });
+  const told = h("p", { role: "status", class: "quiet" });
+  const found: Device[] = [];
+  let next: string | undefined;
+
+  const draw = (): void => {
+    const part = wanted.value.trim().toLowerCase();
+    const shown = part ? found.filter((device) => device.thingName.toLowerCase().includes(part)) : found;
+    list.set(
+      shown.map((device) => {
+        const { software, last } = running.of(device.thingName);
+        return [link(to("devices", device.thingName), device.thingName), device.thingTypeName ?? "–", software ?? "–", last ? lastJob(last) : "–"];
+      }),
+    );
+    fill(told, part ? `${shown.length} of ${found.length} loaded devices` : `${found.length} devices${next ? ", and more" : ""}`);
+    if (part && !shown.length) fill(told, `None of the ${found.length} loaded devices has that in its name. `, link(to("devices", wanted.value.trim()), `Open ${wanted.value.trim()}`));
+  };
+  const load = async (): Promise<boolean> => {
+    const page = await fleet.devices(next, signal);
+    found.push(...page.items);
+    next = page.next;
+    draw();
+    const unknown = new Set(page.items.map((device) => device.thingName).filter((name) => !running.of(name).software));
+    running.learn(unknown, draw, signal).catch(report);
+    return Boolean(next);
+  };
+  const another = more(() => load().catch((error: unknown) => (report(error), true)));
+  another.hidden = !(await load());
+  if (!found.length)
+    return fill(main, h("h1", {}, "Devices"), empty("No devices yet.", "outfitter device add NAME --out FOLDER", "makes the first one."));
+  fill(main, h("h1", {}, "Devices"), h("div", { class: "bar" }, h("label", { for: "filter" }, "Find"), wanted, told), list.element, another);
+}
+
+function lastJob(last: Execution): HTMLElement {
+  return h("span", {}, badge(last.state), " ", link(to("jobs", last.job), last.job, "fine"));
+}
+
+/** A sentence in the place of a list, with the command that helps. */
+export function empty(sentence: string, command: string, ending: string): HTMLElement {
+  return h("p", { class: "empty" }, `${sentence} `, h("code", {}, command), ` ${ending}`);
+}
+
+export async function device({ fleet, running, main, name, signal, report }: Context): Promise<void> {
+  const [found, groups, jobs] = await Promise.all([fleet.device(name, signal), fleet.groupsOf(name, signal), fleet.executionsOf(name, undefined, signal)]);
+  const list = table(`Jobs of ${name}`, ["Job", "State", "Step", "Reason", "Updated"]);
+  const details = new Map<Execution, Record<string, string>>();
+  const draw = (): void =>
+    list.set(
+      jobs.items.map((each) => {
+        const known = details.get(each);
+        const { step = "", reason = "" } = known ?? {};
+        const ask = h("button", { type: "button", class: "fine", onclick: () => void tell(each).catch(report) }, "Ask");
+        return [link(to("jobs", each.job), each.job), badge(each.state), step, known ? reason : ask, moment(each.updated)];
+      }),
+    );
+  const tell = async (each: Execution): Promise<void> => {
+    details.set(each, await fleet.details(each, signal));
+    draw();
+  };
+  const software = h("dd", {}, running.of(name).software ?? "–");
+  const attributes = Object.entries(found.attributes ?? {});
+  fill(
+    main,
+    h("h1", {}, name),
+    h(
+      "dl",
+      {},
+      h("div", {}, h("dt", {}, "Software"), software),
+      h("div", {}, h("dt", {}, "Type"), h("dd", {}, found.thingTypeName ?? "–")),
+      h("div", {}, h("dt", {}, "Groups"), h("dd", {}, ...(groups.length ? groups.flatMap((group) => [link(to("groups", group), group), " "]) : ["–"]))),
+      ...attributes.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))),
+    ),
+    h(
+      "p",
+      { class: "actions" },
+      link(to("start", "", { thing: name }), "Update", "button"),
+      " ",
+      link(to("start", "", { thing: name, operation: "config-upload" }), "Fetch configuration", "button plain"),
+    ),
+    h("h2", {}, "Jobs"),
+    jobs.items.length ? list.element : h("p", { class: "empty" }, "No job has come to this device yet."),
+  );
+  draw();
+  running.learn(new Set([name]), () => fill(software, running.of(name).software ?? "–"), signal).catch(report);
+  const telling = jobs.items.filter((each) => each.state !== "SUCCEEDED" && each.state !== "QUEUED").slice(0, REASONS_MAX);
+  await Promise.all(telling.map(tell));
+}

@@ -1,0 +1,1 @@
+"""The page, built ahead from packages/updates/console into ``static``."""
