@@ -206,6 +206,7 @@ async def house(tmp_path):
     context.load_verify_locations(cadata=authority.ca_pem())
     house.https = await door.start("127.0.0.1", 0, context)
     yield house
+    logging.getLogger("outfitter_server.https").setLevel(logging.NOTSET)
     registry.gate.set()
     await door.close()
     store.close()

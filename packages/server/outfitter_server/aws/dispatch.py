@@ -83,6 +83,10 @@ class Dispatcher:
         model = self._services.get(service)
         return model is not None and model.route(method, raw_path) is not None
 
+    def has_route(self, method: str, raw_path: str) -> bool:
+        """Whether the request line names an operation of any service."""
+        return any(model.route(method, raw_path) is not None for model in self._services.values())
+
     async def answer(
         self, service: str, request: WireRequest, origin: Origin, permit: Permit | None = None
     ) -> WireAnswer:

@@ -8,7 +8,7 @@ requests where a bucket's policy lets it. ``iot`` and ``iot-jobs-data`` share pa
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Final
@@ -30,7 +30,7 @@ from outfitter_server.aws.errors import InternalFailure
 from outfitter_server.aws.wire import WireRequest
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import NotFound, Refusal
-from outfitter_server.https import answers, limits
+from outfitter_server.https import answers, cors, limits
 from outfitter_server.https.device_calls import JOBS_DATA, DeviceCalls, client_certificate
 from outfitter_server.https.listener import DoorRequest, HttpServer
 from outfitter_server.https.reading import (
@@ -53,6 +53,8 @@ S3Handler = Callable[
     [web.BaseRequest, Claim | None, Caller | None, SigningContext | None], Awaitable[web.StreamResponse]
 ]
 
+S3Grant = Callable[[web.BaseRequest], Mapping[str, str]]
+
 _UNKNOWN_S3_KEY: Final = "The AWS Access Key Id you provided does not exist in our records."
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class HttpsDoor:
         devices: the certificate registry.
         s3: serves object requests; the signature over the headers is verified before, the body is its own matter.
         clock: milliseconds since the epoch.
+        s3_grant: the cross-origin headers of an answer about objects that this door gives by itself.
     """
 
     def __init__(
@@ -78,11 +81,13 @@ class HttpsDoor:
         s3: S3Handler,
         clock: Callable[[], int],
         installation: Installation,
+        s3_grant: S3Grant = lambda _: {},
     ) -> None:
         self._dispatcher = dispatcher
         self._callers = callers
         self._devices = DeviceCalls(devices, installation)
         self._s3 = s3
+        self._s3_grant = s3_grant
         self._clock = clock
         self._server: HttpServer | None = None
         self._listeners: list[asyncio.Server] = []
@@ -154,7 +159,7 @@ class HttpsDoor:
             return await self._route(request, head)
         except SignatureRefused as refusal:
             assert head is not None  # noqa: S101 - reading the head raises no signature refusals
-            return self._refuse(named_service(head), refusal, request.raw_path, request_id)
+            return self._refuse(named_service(head), refusal, request)
         except Refusal as refusal:
             return answers.s3_error(refusal, request.path, request_id)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -173,6 +178,8 @@ class HttpsDoor:
                 return answers.health()
             raise NotFound(f"there is no page {head.raw_path}")
         if head.method == "OPTIONS":
+            if (allowed := cors.preflight(head, self._dispatcher)) is not None:
+                return allowed
             return await self._s3(request, None, None, None)
         claim = read_claim(head.method, head.raw_path, head.raw_query, head.headers)
         if claim is None:
@@ -195,7 +202,7 @@ class HttpsDoor:
             identity = self._devices.identify(certificate)
             body = await read_body(request)
         except Refusal as refusal:
-            return self._refuse(JOBS_DATA, refusal, head.raw_path, request.request_id)
+            return self._refuse(JOBS_DATA, refusal, request)
         caller = self._devices.caller(identity)
         return await self._call(request, head, JOBS_DATA, caller, body, self._devices.permit(identity))
 
@@ -228,7 +235,7 @@ class HttpsDoor:
             body = await read_body(request)
             self._verify(head, claim, sha256(body).hexdigest())
         except Refusal as refusal:
-            return self._refuse(claim.service, refusal, head.raw_path, request.request_id)
+            return self._refuse(claim.service, refusal, request)
         return await self._call(request, head, claim.service, caller, body)
 
     async def _call(
@@ -250,7 +257,8 @@ class HttpsDoor:
         origin = Origin(
             caller=caller, host=called_host(request), secure=request.secure, request_id=request.request_id
         )
-        return answers.http_answer(await self._dispatcher.answer(service, wire, origin, permit))
+        answer = await self._dispatcher.answer(service, wire, origin, permit)
+        return cors.granted(request, answers.http_answer(answer))
 
     def _verify(self, head: RequestHead, claim: Claim, payload_hash: str) -> SigningContext:
         credentials = self._callers.credentials(claim.access_key_id)
@@ -265,10 +273,14 @@ class HttpsDoor:
         )
         return verify(signed, claim, credentials, self._clock())
 
-    def _refuse(self, service: str, refusal: Refusal, resource: str, request_id: str) -> web.Response:
-        if service == "s3":
-            return answers.s3_error(refusal, resource.partition("?")[0], request_id)
-        return answers.http_answer(self._dispatcher.refuse(service, refusal, request_id))
+    def _refuse(self, service: str, refusal: Refusal, request: DoorRequest) -> web.Response:
+        request_id = request.request_id
+        if service != "s3":
+            refused = self._dispatcher.refuse(service, refusal, request_id)
+            return cors.granted(request, answers.http_answer(refused))
+        answer = answers.s3_error(refusal, request.raw_path.partition("?")[0], request_id)
+        answer.headers.update(self._s3_grant(request))
+        return answer
 
 
 def _unknown_key(claim: Claim) -> SignatureRefused:

@@ -108,11 +108,13 @@ class Assembly:
             installation=installation,
             connections_max=connections_max,
         )
+        objects_door = self._s3_door(blobs)
         self._door = HttpsDoor(
             dispatcher=dispatcher,
             callers=Callers(credentials, installation),
             devices=self._devices,
-            s3=self._s3_door(blobs).handle,
+            s3=objects_door.handle,
+            s3_grant=objects_door.grant,
             clock=clock,
             installation=installation,
         )

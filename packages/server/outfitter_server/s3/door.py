@@ -104,6 +104,18 @@ class S3Door:
         except Exception as error:  # noqa: BLE001 - a fault is logged and answered in S3's shape
             return _answer_failure(request, error, request_id, headers)
 
+    def grant(self, request: web.BaseRequest) -> dict[str, str]:
+        """The cross-origin headers that the bucket's rules give an answer to this request."""
+        if "origin" not in request.headers:
+            return {}
+        try:
+            target = read_target(
+                request.raw_path.partition("?")[0], _host_name(request.headers.get("host", "")), self._hosts
+            )
+            return answer_grant(request, self._buckets.cors_or_none(target.bucket))
+        except Refusal:
+            return {}
+
     def refuse(self, request: web.BaseRequest, refusal: Refusal) -> web.StreamResponse:
         """The error document for a request that was refused before it came here."""
         request_id = self._new_request_id()

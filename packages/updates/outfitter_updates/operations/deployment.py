@@ -115,10 +115,7 @@ def page_settings(site: Site, function_url: str) -> bytes:
     own = endpoint is not None
     told = {
         "region": site.region,
-        "endpoints": {
-            name: "" if own else f"https://{name}.{site.region}.{_suffix(site.region)}"
-            for name in ("iot", "sts")
-        },
+        "endpoints": {"iot": "" if own else f"https://iot.{site.region}.{_suffix(site.region)}"},
         "functionUrl": _relative(function_url, endpoint) if endpoint else function_url,
         "bucket": site.bucket,
     }
