@@ -196,7 +196,7 @@ def test_what_is_refused(device, server, eventually):
     device.start()
     good = stored(server, "1.0.0")
     cases = {
-        device.job(operation="config-upload", url="https://x"): ("REJECTED", "not supported"),
+        device.job(operation="config-upload", url="https://x"): ("FAILED", "has no configuration"),
         device.job(operation="dance"): ("REJECTED", "not known"),
         device.job(url=""): ("FAILED", "'url'"),
         device.job(**good | {"sha256": "0" * 64}): ("FAILED", "the image is corrupt"),

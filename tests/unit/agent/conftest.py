@@ -1,13 +1,14 @@
 """A device in memory that performs what plans yield, and loses its power where a test says."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 import pytest
 from outfitter_agent.plans import effects
-from outfitter_agent.plans.effects import Downloaded, UrlExpired, Verdict
+from outfitter_agent.plans.effects import Configuration, Downloaded, Uploaded, UrlExpired, Verdict
 from outfitter_agent.plans.facts import Execution, Facts
-from outfitter_agent.plans.install import carry_out
-from outfitter_agent.plans.recover import forget, recover
+from outfitter_agent.plans.jobs import carry_out, give_up
+from outfitter_agent.plans.recover import recover
 from outfitter_agent.plans.transaction import Installed, Journal
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 from outfitter_contract.image import Manifest
@@ -28,6 +29,9 @@ class World:
     slots: dict = field(default_factory=dict)
     link: str | None = None
     part: bool = False
+    configuration: str | None = "old"
+    prepared: str | None = None
+    previous: str | None = None
 
     boot: int = 1
     running: Installed | None = None
@@ -38,6 +42,11 @@ class World:
         )
     )
     digest: str = NEW_DIGEST
+    wanted: str = "new"
+    refusing: set = field(default_factory=set)
+    health_of_configuration: bool = False
+    told: str | None = "old"
+    store: str | None = None
     sick: set = field(default_factory=set)
     faults: dict = field(default_factory=dict)
     urls: list = field(default_factory=list)
@@ -58,7 +67,13 @@ class World:
         return self.slots.get(self.link)
 
     def facts(self):
-        return Facts(device_type="p1", boot_id=f"boot-{self.boot}", trial_boots_max=3, attempts_max=5)
+        return Facts(
+            device_type="p1",
+            boot_id=f"boot-{self.boot}",
+            trial_boots_max=3,
+            attempts_max=5,
+            configuration_health=self.health_of_configuration,
+        )
 
     def boots(self):
         self.boot += 1
@@ -114,6 +129,41 @@ class World:
                 raise Trouble("no reboot here")
             case effects.Discard():
                 self.part = False
+            case _:
+                return self._act_on_configuration(effect)
+        return None
+
+    def _act_on_configuration(self, effect):
+        match effect:
+            case effects.ReadConfiguration():
+                found = self.configuration
+                return found and Configuration(content=found.encode(), sha256=digest_of(found))
+            case effects.UploadConfiguration():
+                outcome = self._download(effect)
+                if isinstance(outcome, UrlExpired):
+                    return outcome
+                self.store = effect.content.decode()
+                return Uploaded()
+            case effects.DownloadConfiguration():
+                return self._download(effect)
+            case effects.PrepareConfiguration():
+                assert self.part
+                self.previous = self.configuration or self.previous
+                self.prepared = f"{self.configuration}+{self.wanted}" if effect.merge else self.wanted
+                return digest_of(self.prepared)
+            case effects.ApplyConfiguration():
+                self.configuration = self.prepared
+            case effects.RestoreConfiguration():
+                self.configuration = self.previous if effect.existed else None
+            case effects.ReloadServices():
+                healthy = self.configuration not in self.refusing
+                self.told = self.configuration if healthy else self.told
+                reason = (
+                    "the reload command passed" if healthy else "the reload command ended with exit code 3"
+                )
+                return Verdict(healthy=healthy, reason=reason, log="" if healthy else "no such\nlamp")
+            case _:
+                raise AssertionError(effect)
         return None
 
     def _download(self, effect):
@@ -159,7 +209,7 @@ class World:
         execution = Execution(
             job_id="job", execution_number=number, version_number=2, status="IN_PROGRESS", document=document
         )
-        plan = carry_out(execution, self.facts(), self.journal.update)
+        plan = carry_out(execution, self.facts(), self.journal)
         for _ in range(LIVES_MAX):
             if not self.live(plan):
                 self.boots()
@@ -168,13 +218,17 @@ class World:
                 self.finals.append(self.journal.final)
                 self.journal = Journal()
                 return self.finals[-1]
-            elif self.abandoned and self.journal.update is None:
+            elif self.abandoned and self.journal.job is None:
                 return None
             elif self.abandoned:  # the service has no such job any more
-                plan = forget()
+                plan = give_up(self.journal, self.facts())
             else:  # started over: the service hands the same execution over again
-                plan = carry_out(execution, self.facts(), self.journal.update)
+                plan = carry_out(execution, self.facts(), self.journal)
         raise AssertionError(f"no end after {LIVES_MAX} lives: {self.journal}")
+
+
+def digest_of(text):
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def installed(slot, version, digest=OLD_DIGEST):

@@ -117,7 +117,7 @@ def test_reference_lists_every_setting_with_its_default():
     rows = dict(
         re.findall(
             r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|",
-            REFERENCE.read_text().split("## What a reboot is")[0],
+            REFERENCE.read_text().split("## What a new")[0],
             re.MULTILINE,
         )
     )
@@ -133,4 +133,4 @@ def _shown(default):
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
-    return "[]" if default == () else str(default)
+    return {(): "[]", None: "none"}.get(default, str(default))

@@ -102,11 +102,6 @@ CASES = {
     "unknown operation": Case(
         document={"operation": "dance", "url": URL}, ends=Status.REJECTED, reason="'dance' is not known"
     ),
-    "configuration": Case(
-        document={"operation": "config-upload", "url": URL},
-        ends=Status.REJECTED,
-        reason="not supported by this agent",
-    ),
     "no url": Case(document={"operation": "install"}, ends=Status.FAILED, reason="no 'url'"),
     "no document": Case(document=None, ends=Status.FAILED, reason="not a JSON object"),
     "url of a file": Case(
@@ -163,7 +158,7 @@ def check(case, world, final):
     current = world.current()
     assert (current.version if current else None) == case.runs
     assert world.running == current, "what is current runs"
-    assert world.journal.update is None
+    assert world.journal.job is None
     if case.ends is None:
         assert final is None
         return

@@ -1,5 +1,6 @@
 """The journal: what is written comes back, and a death at any write leaves the old or the new."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,16 @@ from outfitter_agent.hands.journal import (
     is_locked,
     lock_folder,
 )
-from outfitter_agent.plans.transaction import FinalReport, Installed, JobRef, Journal, Stage, Update
+from outfitter_agent.plans.transaction import (
+    Change,
+    ChangeStage,
+    FinalReport,
+    Installed,
+    JobRef,
+    Journal,
+    Stage,
+    Update,
+)
 from outfitter_contract.execution import TERMINAL
 
 texts = st.text(max_size=20)
@@ -46,6 +56,19 @@ updates = st.builds(
     log=texts,
     abandoned=st.booleans(),
 )
+changes = st.builds(
+    Change,
+    job=refs,
+    stage=st.sampled_from(ChangeStage),
+    version_number=st.none() | numbers,
+    attempts=numbers,
+    tries=numbers,
+    sha256=texts,
+    previous=st.none() | texts,
+    reason=texts,
+    log=texts,
+    abandoned=st.booleans(),
+)
 finals = st.builds(
     FinalReport,
     job=refs,
@@ -53,7 +76,9 @@ finals = st.builds(
     status=st.sampled_from(sorted(TERMINAL)),
     details=st.dictionaries(texts, texts, max_size=3),
 )
-journals = st.builds(Journal, update=st.none() | updates, final=st.none() | finals)
+journals = st.builds(
+    Journal, update=st.none() | updates, change=st.none() | changes, final=st.none() | finals
+)
 
 JOB = JobRef(job_id="job", execution_number=1)
 OLD = Journal(update=Update(job=JOB, stage=Stage.ACCEPTED))
@@ -63,6 +88,12 @@ NEW = Journal(update=Update(job=JOB, stage=Stage.TRIAL))
 @given(journals)
 def test_what_is_written_comes_back(journal):
     assert decode(encode(journal)) == journal
+
+
+def test_journal_of_the_first_release():
+    members = json.loads(encode(OLD))
+    del members["change"]
+    assert decode(json.dumps(members).encode()) == OLD
 
 
 def test_new_device(tmp_path):

@@ -1,14 +1,24 @@
 """Writing files so that a power loss leaves the old content or the new, never neither."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace the file: a temporary one written and synced, renamed, the folder synced; mode 0600."""
+def write_durably(
+    path: Path, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None
+) -> None:
+    """Replace the file: a temporary one written and synced, renamed, the folder synced.
+
+    ``owner``: user and group id that it shall have, as far as this process may give it away.
+    """
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        if owner is not None and owner != (os.geteuid(), os.getegid()):
+            with suppress(PermissionError):
+                os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -26,7 +26,7 @@ EXPIRED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTT
 """What stores answer to a pre-signed URL, or its token, that is past its time."""
 PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
-_HOPELESS: Final = frozenset(
+HOPELESS: Final = frozenset(
     {pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_URL_MALFORMAT, pycurl.E_SSL_CACERT_BADFILE}
 )
 
@@ -57,13 +57,23 @@ class _StartOver(_Passing):
 
 
 class Fetcher:
-    """Downloads one image at a time into its folder."""
+    """Downloads one file at a time into its folder."""
 
     def __init__(
-        self, folder: Path, *, ca_file: Path | None, limits: FetchLimits, wait: Callable[[float], bool]
+        self,
+        folder: Path,
+        *,
+        ca_file: Path | None,
+        limits: FetchLimits,
+        wait: Callable[[float], bool],
+        what: str = "image",
     ) -> None:
-        """``wait(seconds)`` sleeps; True when the agent is to stop or the job has ended elsewhere."""
-        self._partial = Partial(folder)
+        """``wait(seconds)`` sleeps; True when the agent is to stop or the job has ended elsewhere.
+
+        ``what`` is the word for the file in reasons.
+        """
+        self._partial = Partial(folder, what=what)
+        self._what = what
         self._ca_file = ca_file
         self._limits = limits
         self._wait = wait
@@ -83,7 +93,7 @@ class Fetcher:
         """The image at the URL, complete and checked. Raises Trouble, Abandoned and what ``progress`` raises."""
         if size is not None and size > self._limits.bytes_max:
             raise Trouble(
-                f"the image of {size} bytes is larger than this device takes ({self._limits.bytes_max})"
+                f"the {self._what} of {size} bytes is larger than this device takes ({self._limits.bytes_max})"
             )
         partial = self._partial
         known_as = object_key(url, sha256)
@@ -108,7 +118,7 @@ class Fetcher:
         while True:
             before = self._partial.length
             try:
-                transfer = _Transfer(self._partial, known_as, size, self._limits, progress)
+                transfer = _Transfer(self._partial, known_as, size, self._limits, progress, self._what)
                 status = transfer.run(url, self._ca_file)
                 if status not in EXPIRED:
                     self._check(sha256, size, resumed=before > 0)
@@ -117,7 +127,9 @@ class Fetcher:
                     start_overs += 1
                     self._partial.begin(known_as, None)
                 if start_overs > START_OVERS_MAX:
-                    raise Trouble(f"the image is not accessible: {passing}, {start_overs} times") from None
+                    raise Trouble(
+                        f"the {self._what} is not accessible: {passing}, {start_overs} times"
+                    ) from None
                 failures = 1 if self._partial.length > before else failures + 1
                 self._pause(failures, str(passing))
             else:
@@ -126,7 +138,7 @@ class Fetcher:
     def _pause(self, failures: int, reason: str) -> None:
         if failures >= self._limits.attempts_max:
             raise Trouble(
-                f"the image is not accessible: {reason}; gave up after {failures} attempts in a row"
+                f"the {self._what} is not accessible: {reason}; gave up after {failures} attempts in a row"
             )
         bound = min(self._limits.backoff_max_seconds, 2.0 ** (failures - 1))
         if self._wait(random.uniform(0, bound)):  # noqa: S311 - spreads load, keeps no secret
@@ -142,17 +154,24 @@ class Fetcher:
         else:
             return
         if resumed:
-            raise _StartOver(f"resumed, the image is corrupt: {reason}")
-        raise Trouble(f"the image is corrupt: {reason}")
+            raise _StartOver(f"resumed, the {self._what} is corrupt: {reason}")
+        raise Trouble(f"the {self._what} is corrupt: {reason}")
 
 
 class _Transfer:
     """One request; collects what its callbacks meet, because libcurl cannot carry exceptions."""
 
     def __init__(
-        self, partial: Partial, known_as: str, size: int | None, limits: FetchLimits, progress: Progress
+        self,
+        partial: Partial,
+        known_as: str,
+        size: int | None,
+        limits: FetchLimits,
+        progress: Progress,
+        what: str,
     ) -> None:
         self._partial = partial
+        self._what = what
         self._known_as = known_as
         self._size = size
         self._limits = limits
@@ -175,8 +194,8 @@ class _Transfer:
             if self._raised is not None:
                 raise self._raised from None
             code, message = error.args
-            if code in _HOPELESS:
-                raise Trouble(f"the image is not accessible: {message}") from None
+            if code in HOPELESS:
+                raise Trouble(f"the {self._what} is not accessible: {message}") from None
             raise _Passing(message or f"libcurl error {code}") from None
         finally:
             curl.close()
@@ -247,7 +266,7 @@ class _Transfer:
             if not self._offset or match is None or int(match[1]) != self._offset:
                 raise _StartOver("the store answered with another range than it was asked for")
             if self._validator() not in (self._partial.validator, None):
-                raise _StartOver("the image in the store has changed")
+                raise _StartOver(f"the {self._what} in the store has changed")
             self._total = int(match[2])
         else:
             self._partial.begin(self._known_as, self._validator())
@@ -258,12 +277,14 @@ class _Transfer:
 
     def _check_length(self, length: int) -> None:
         if length > self._limits.bytes_max:
-            raise Trouble(f"the image is larger than this device takes ({self._limits.bytes_max} bytes)")
+            raise Trouble(
+                f"the {self._what} is larger than this device takes ({self._limits.bytes_max} bytes)"
+            )
         if self._size is not None and length > self._size:
             reason = f"it has {length} bytes or more instead of {self._size}"
             if self._offset and self._status == HTTPStatus.PARTIAL_CONTENT:
-                raise _StartOver(f"resumed, the image is corrupt: {reason}")
-            raise Trouble(f"the image is corrupt: {reason}")
+                raise _StartOver(f"resumed, the {self._what} is corrupt: {reason}")
+            raise Trouble(f"the {self._what} is corrupt: {reason}")
 
     def _validator(self) -> str | None:
         etag = self._headers.get("etag")
@@ -282,7 +303,7 @@ class _Transfer:
             raise _StartOver("the store has no bytes beyond those fetched")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
             raise _Passing(f"HTTP {status} from the store")
-        raise Trouble(f"the image is not accessible: HTTP {status} from the store")
+        raise Trouble(f"the {self._what} is not accessible: HTTP {status} from the store")
 
 
 def object_key(url: str, sha256: str | None) -> str:

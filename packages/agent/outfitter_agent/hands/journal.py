@@ -12,7 +12,16 @@ from typing import Any, Final
 from outfitter_contract.execution import Status
 
 from outfitter_agent.hands.durable import write_durably
-from outfitter_agent.plans.transaction import FinalReport, Installed, JobRef, Journal, Stage, Update
+from outfitter_agent.plans.transaction import (
+    Change,
+    ChangeStage,
+    FinalReport,
+    Installed,
+    JobRef,
+    Journal,
+    Stage,
+    Update,
+)
 
 FORMAT: Final = 1
 FILE_NAME: Final = "journal.json"
@@ -87,8 +96,10 @@ def decode(content: bytes) -> Journal:
     if not isinstance(members, dict) or members.get("format") != FORMAT:
         raise ValueError(f"the journal is not of format {FORMAT}")
     update, final = members["update"], members["final"]
+    change = members.get("change")  # a journal of the first release has none
     return Journal(
         update=None if update is None else _update(update),
+        change=None if change is None else _change(change),
         final=None if final is None else _final(final),
     )
 
@@ -103,6 +114,10 @@ def _update(members: Mapping[str, Any]) -> Update:
             "previous": installed_from(members["previous"]),
         }
     )
+
+
+def _change(members: Mapping[str, Any]) -> Change:
+    return Change(**{**members, "job": JobRef(**members["job"]), "stage": ChangeStage(members["stage"])})
 
 
 def _final(members: Mapping[str, Any]) -> FinalReport:

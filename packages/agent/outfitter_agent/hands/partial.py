@@ -19,8 +19,9 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class Partial:
     """One partial file; ``length`` and ``digest`` are always those of the bytes written."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use the folder, making it if it is new."""
+    def __init__(self, folder: Path, *, what: str = "image") -> None:
+        """Use the folder, making it if it is new; ``what`` is the word for the file in reasons."""
+        self._what = what
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = folder / "image.part"
         self._note = folder / "image.json"
@@ -74,7 +75,7 @@ class Partial:
         free = shutil.disk_usage(self.path.parent).free
         if total - self.length > free - ROOM_KEPT_BYTES:
             self.discard()
-            raise Trouble(f"the disk is full: the image needs {total} bytes, {free} are free")
+            raise Trouble(f"the disk is full: the {self._what} needs {total} bytes, {free} are free")
 
     def close(self) -> None:
         """Hand what was written to the system, and close the file; raises Trouble when the disk is full."""
@@ -99,8 +100,10 @@ class Partial:
         length = self.length
         self.discard()
         if error.errno in _FULL:
-            return Trouble(f"the disk is full: no room after {length} bytes of the image")
-        return Trouble(f"the image could not be written after {length} bytes: {error.strerror or error}")
+            return Trouble(f"the disk is full: no room after {length} bytes of the {self._what}")
+        return Trouble(
+            f"the {self._what} could not be written after {length} bytes: {error.strerror or error}"
+        )
 
 
 def _close_quietly(file: BinaryIO) -> None:

@@ -49,10 +49,18 @@ class Supervisor:
     """Runs at most one program."""
 
     def __init__(
-        self, *, thing_name: str, state_folder: Path, output_bytes_max: int, stop_timeout_seconds: float
+        self,
+        *,
+        thing_name: str,
+        state_folder: Path,
+        output_bytes_max: int,
+        stop_timeout_seconds: float,
+        configuration: Path | None = None,
     ) -> None:
-        """Start the thread; nothing runs yet."""
+        """Start the thread; nothing runs yet. ``configuration`` is told to the software."""
         self._marks = {MARK: str(state_folder), "OUTFITTER_THING_NAME": thing_name}
+        if configuration is not None:
+            self._marks["OUTFITTER_CONFIGURATION"] = str(configuration)
         self._output = OutputFile(state_folder / "software.log", bytes_max=output_bytes_max)
         self._stop_timeout_seconds = stop_timeout_seconds
         self._changed = threading.Condition()
@@ -103,6 +111,11 @@ class Supervisor:
                 ended=self._ended,
                 restarts=self._restarts,
             )
+
+    def process_id(self) -> int | None:
+        """The software's process, if it runs."""
+        with self._changed:
+            return self._child.pid if self._child is not None else None
 
     def output_tail(self) -> str:
         """The newest of what it wrote."""

@@ -9,24 +9,28 @@ from typing import Final
 
 from outfitter_contract.details import Step
 
+from outfitter_agent.hands.configuration import ConfigurationFile
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.health import HealthTimes
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile, lock_folder
 from outfitter_agent.hands.mqtt import Link, backoff
 from outfitter_agent.hands.processes import end_strays
+from outfitter_agent.hands.put import Uploader
 from outfitter_agent.hands.reboot import Reboot, RebootMachine, RestartAgent
+from outfitter_agent.hands.reload import Reload
 from outfitter_agent.hands.signals import Signals, Stopping
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.hands.supervisor import Supervisor
 from outfitter_agent.hands.trust import write_bundle
+from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.main.performer import Performer
 from outfitter_agent.main.settings import Settings
 from outfitter_agent.plans.details import progress
 from outfitter_agent.plans.facts import Execution, Facts
-from outfitter_agent.plans.install import carry_out
-from outfitter_agent.plans.recover import forget, recover
-from outfitter_agent.plans.transaction import JobRef, Journal
+from outfitter_agent.plans.jobs import carry_out, give_up, job_of
+from outfitter_agent.plans.recover import recover
+from outfitter_agent.plans.transaction import Journal
 from outfitter_agent.plans.troubles import Abandoned
 
 RETRY_SECONDS_MAX: Final = 60.0
@@ -53,6 +57,7 @@ class Agent:
             state_folder=settings.state,
             output_bytes_max=settings.log_bytes_max,
             stop_timeout_seconds=settings.stop_timeout_seconds,
+            configuration=settings.configuration,
         )
         self._client = JobsClient(
             _link(settings), self._signals, answer_timeout_seconds=settings.answer_timeout_seconds
@@ -63,12 +68,14 @@ class Agent:
             boot_id=self._reboot.boot_id,
             trial_boots_max=settings.trial_boots_max,
             attempts_max=settings.attempts_max,
+            configuration_health=settings.configuration_health,
         )
+        ca_file = write_bundle(settings.state / "ca-bundle.pem", system=settings.system_ca, own=settings.ca)
         self._performer = Performer(
             journal=self._journal,
             slots=self._slots,
             supervisor=self._supervisor,
-            fetcher=self._fetcher(),
+            fetcher=self._fetcher(ca_file),
             client=self._client,
             reboot=self._reboot,
             signals=self._signals,
@@ -77,6 +84,7 @@ class Agent:
                 timeout_seconds=settings.health_timeout_seconds,
                 interval_seconds=settings.health_interval_seconds,
             ),
+            configurator=self._configurator(ca_file),
             image_bytes_max=settings.image_bytes_max,
         )
 
@@ -124,7 +132,7 @@ class Agent:
 
     def _recover(self) -> None:
         journal = self._journal.load()
-        self._performer.run(recover(journal, self._facts), journal.update.job if journal.update else None)
+        self._performer.run(recover(journal, self._facts), journal.job)
 
     def _do_one_job(self) -> bool:
         """Deliver what is to be reported, then take and do the next job; False when there is none, or no connection."""
@@ -139,16 +147,16 @@ class Agent:
         self._client.subscribe_once()
         execution = self._client.start_next(progress(Step.ACCEPTED, boot_id=self._facts.boot_id))
         if execution is None:
-            if journal.update is not None:
-                self._performer.run(forget(), None)
+            if journal.job is not None:
+                self._performer.run(give_up(journal, self._facts), None)
             return False
         self._carry_out(execution, journal)
         return True
 
     def _carry_out(self, execution: Execution, journal: Journal) -> None:
-        job = JobRef(job_id=execution.job_id, execution_number=execution.execution_number)
+        job = job_of(execution, journal)
         log.info("job %s, execution %d", job.job_id, job.execution_number)
-        self._performer.run(carry_out(execution, self._facts, journal.update), job)
+        self._performer.run(carry_out(execution, self._facts, journal), job)
 
     def _plug_in(self, arguments: list[str]) -> Reboot:
         settings = self._settings
@@ -161,21 +169,50 @@ class Agent:
         self._client.close()
         self._supervisor.stop()
 
-    def _fetcher(self) -> Fetcher:
+    def _fetcher(self, ca_file: Path | None) -> Fetcher:
         settings = self._settings
-        bundle = write_bundle(settings.state / "ca-bundle.pem", system=settings.system_ca, own=settings.ca)
         return Fetcher(
             settings.state / "download",
-            ca_file=bundle,
-            limits=FetchLimits(
-                attempts_max=settings.download_attempts_max,
-                backoff_max_seconds=settings.download_backoff_max_seconds,
-                connect_timeout_seconds=settings.download_connect_timeout_seconds,
-                stall_seconds=settings.download_stall_seconds,
-                stall_bytes=settings.download_stall_bytes,
-                bytes_max=settings.image_bytes_max,
-            ),
+            ca_file=ca_file,
+            limits=_limits(settings, settings.image_bytes_max),
             wait=self._wait_between_attempts,
+        )
+
+    def _configurator(self, ca_file: Path | None) -> Configurator:
+        settings = self._settings
+        folder = settings.state / "configuration"
+        limits = _limits(settings, settings.configuration_bytes_max)
+        return Configurator(
+            file=ConfigurationFile(
+                settings.configuration,
+                folder,
+                schema=settings.configuration_schema,
+                bytes_max=settings.configuration_bytes_max,
+            ),
+            fetcher=Fetcher(
+                folder / "download",
+                ca_file=ca_file,
+                limits=limits,
+                wait=self._wait_between_attempts,
+                what="configuration",
+            ),
+            uploader=Uploader(
+                ca_file=ca_file,
+                limits=limits,
+                wait=self._wait_between_attempts,
+                check=lambda: self._signals.check(abandonable=True),
+            ),
+            reload=Reload(
+                settings.configuration_reload,
+                timeout_seconds=settings.configuration_reload_timeout_seconds,
+                folder=settings.configuration.parent,
+                log=folder / "reload.log",
+                environment={
+                    "OUTFITTER_THING_NAME": settings.thing_name,
+                    "OUTFITTER_CONFIGURATION": str(settings.configuration),
+                },
+            ),
+            software_process=self._supervisor.process_id,
         )
 
     def _wait_between_attempts(self, seconds: float) -> bool:
@@ -184,6 +221,17 @@ class Agent:
         except Abandoned:
             return True
         return False
+
+
+def _limits(settings: Settings, bytes_max: int) -> FetchLimits:
+    return FetchLimits(
+        attempts_max=settings.download_attempts_max,
+        backoff_max_seconds=settings.download_backoff_max_seconds,
+        connect_timeout_seconds=settings.download_connect_timeout_seconds,
+        stall_seconds=settings.download_stall_seconds,
+        stall_bytes=settings.download_stall_bytes,
+        bytes_max=bytes_max,
+    )
 
 
 def _link(settings: Settings) -> Link:

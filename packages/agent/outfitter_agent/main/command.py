@@ -1,6 +1,7 @@
 """The command ``outfitter-agent``. Exit codes: 0 done, 1 failed, 2 wrong usage."""
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -98,7 +99,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
     journal = _journal(settings.state / FILE_NAME)
     slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
     installed = slots.installed(slots.current())
-    update, final = journal.update, journal.final
+    under_way, final = journal.update or journal.change, journal.final
     return {
         "thing_name": settings.thing_name,
         "device_type": settings.device_type,
@@ -107,11 +108,19 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "name": installed.name if installed else None,
         "version": installed.version if installed else None,
         "sha256": installed.sha256 if installed else None,
-        "job": update.job.job_id if update else None,
-        "stage": update.stage.value if update else None,
+        "configuration": _digest(settings.configuration),
+        "job": journal.job.job_id if journal.job else None,
+        "stage": under_way.stage.value if under_way else None,
         "unreported_job": final.job.job_id if final else None,
         "unreported_status": final.status.value if final else None,
     }
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _journal(path: Path) -> Journal:

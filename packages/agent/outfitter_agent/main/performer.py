@@ -13,6 +13,7 @@ from outfitter_agent.hands.reboot import Reboot
 from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.hands.supervisor import Program, Supervisor
+from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.plans import details, effects
 from outfitter_agent.plans.effects import Downloaded, Effect, Plan, UrlExpired, Verdict
 from outfitter_agent.plans.progress import Throttle
@@ -36,6 +37,7 @@ class Performer:
         reboot: Reboot,
         signals: Signals,
         health_times: HealthTimes,
+        configurator: Configurator,
         image_bytes_max: int,
     ) -> None:
         """Take the hands."""
@@ -47,6 +49,7 @@ class Performer:
         self._reboot = reboot
         self._signals = signals
         self._health_times = health_times
+        self._configurator = configurator
         self._image_bytes_max = image_bytes_max
         self._job: JobRef | None = None
 
@@ -92,7 +95,7 @@ class Performer:
             case effects.Report():
                 self._report(effect.details)
             case effects.Download():
-                return self._download(effect)
+                return self._download(self._fetcher, effect)
             case effects.FreshDocument():
                 return self._fresh_document()
             case effects.ReadManifest():
@@ -113,8 +116,9 @@ class Performer:
                 self._restart()
             case effects.Discard():
                 self._fetcher.discard()
+                self._configurator.discard()
             case _:
-                raise TypeError(f"no hand for {effect!r}")
+                return self._configurator.perform(effect, self._download)
         return None
 
     def _report(self, told: Any) -> None:
@@ -123,7 +127,9 @@ class Performer:
         log.info("%s", ", ".join(f"{key} {value}" for key, value in told.items()))
         self._client.report(told)
 
-    def _download(self, effect: effects.Download) -> Downloaded | UrlExpired:
+    def _download(
+        self, fetcher: Fetcher, effect: effects.Download | effects.DownloadConfiguration
+    ) -> Downloaded | UrlExpired:
         throttle = Throttle(reported_at=time.monotonic())
         base = dict(effect.details)
         self._report(details.downloading(base, 0, effect.size))
@@ -133,7 +139,7 @@ class Performer:
             if throttle.due(time.monotonic(), received, total):
                 self._client.report(details.downloading(base, received, total))
 
-        return self._fetcher.fetch(effect.url, sha256=effect.sha256, size=effect.size, progress=progress)
+        return fetcher.fetch(effect.url, sha256=effect.sha256, size=effect.size, progress=progress)
 
     def _fresh_document(self) -> object:
         """Ask until there is an answer: without a connection there is nothing else to do for this job."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from outfitter_contract.configuration import CONFIGURATION_BYTES_MAX
 from outfitter_contract.image import WORD
 from outfitter_contract.topics import THING_NAME
 
@@ -60,6 +61,12 @@ class Settings:
     download_stall_bytes: int = _number(100, 1, 1_000_000)
     image_bytes_max: int = _number(4 * 1024**3, 1, 2**50)
     log_bytes_max: int = _number(256 * 1024, 4096, 1_000_000_000)
+    configuration: Path = Path("configuration.json")
+    configuration_schema: Path | None = None
+    configuration_reload: tuple[str, ...] = ()
+    configuration_reload_timeout_seconds: float = _number(60.0, 0.1, 3600)
+    configuration_health: bool = False
+    configuration_bytes_max: int = _number(CONFIGURATION_BYTES_MAX, 2, 64 * 1024**2)
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:

@@ -22,16 +22,24 @@ class Decision(Enum):
     """The digest is not known yet: fetch the image, then ask again."""
 
 
-def read_document(value: object) -> JobDocument:
-    """The document as an install job; raises Refusal (another operation) or Trouble (malformed)."""
+def operation_of(value: object) -> Operation:
+    """The operation that a document names; INSTALL, whose plan says what is wrong, when it names none that is known."""
+    try:
+        return parse_document(value).operation
+    except DocumentError:
+        return Operation.INSTALL
+
+
+def read_document(value: object, operation: Operation) -> JobDocument:
+    """The document as a job of that operation; raises Refusal (another operation) or Trouble (malformed)."""
     try:
         document = parse_document(value)
     except UnknownOperation as error:
         raise Refusal(str(error)) from None
     except DocumentError as error:
         raise Trouble(str(error)) from None
-    if document.operation is not Operation.INSTALL:
-        raise Refusal(f"operation '{document.operation}' is not supported by this agent")
+    if document.operation is not operation:
+        raise Refusal(f"the job is {document.operation} now; it was {operation} when it was accepted")
     if not document.url.startswith(URL_SCHEMES):
         raise Trouble(f"the URL in the job document is neither https nor http: {document.url[:80]}")
     return document

@@ -4,7 +4,7 @@ from typing import Final
 
 from outfitter_contract.details import VALUE_LENGTH_MAX, Step, clean_details, clean_value
 
-from outfitter_agent.plans.transaction import Update
+from outfitter_agent.plans.transaction import Change, Update
 
 LOG_PAIRS: Final = 3
 LOG_LENGTH_MAX: Final = LOG_PAIRS * VALUE_LENGTH_MAX
@@ -55,12 +55,36 @@ def rolled_back(update: Update, *, boot_id: str, health: str) -> dict[str, str]:
         "version": previous.version if previous else None,
         "health": health,
     }
-    for number, part in enumerate(log_parts(update.log), start=1):
-        pairs[f"log_{number}"] = part
-    return clean_details(pairs)
+    return clean_details(pairs | _log(update.log))
+
+
+def uploaded(sha256: str, size: int, *, boot_id: str) -> dict[str, str]:
+    """What an upload ends with; digest and size (bytes) are those of what the store has."""
+    return clean_details({"step": Step.DONE, "boot_id": boot_id, "sha256": sha256, "size": size})
+
+
+def configured(sha256: str, *, boot_id: str, health: str) -> dict[str, str]:
+    """What a change of the configuration ends with that succeeded; the digest is that of the one in force."""
+    return clean_details({"step": Step.DONE, "boot_id": boot_id, "sha256": sha256, "health": health})
+
+
+def taken_back(change: Change, *, boot_id: str, health: str) -> dict[str, str]:
+    """What a change of the configuration ends with that was taken back; the digest is that of the one in force."""
+    pairs: dict[str, str | int | None] = {
+        "step": Step.ROLLED_BACK,
+        "reason": change.reason,
+        "boot_id": boot_id,
+        "sha256": change.previous,
+        "health": health,
+    }
+    return clean_details(pairs | _log(change.log))
 
 
 def log_parts(log: str) -> list[str]:
     """The end of a log as at most three values, oldest first."""
     text = clean_value(log, len(log) * len(" | ") + 1)[-LOG_LENGTH_MAX:]
     return [text[start : start + VALUE_LENGTH_MAX] for start in range(0, len(text), VALUE_LENGTH_MAX)]
+
+
+def _log(log: str) -> dict[str, str | int | None]:
+    return {f"log_{number}": part for number, part in enumerate(log_parts(log), start=1)}

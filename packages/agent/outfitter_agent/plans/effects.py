@@ -39,6 +39,19 @@ class Downloaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """The configuration in force: the bytes of its file."""
+
+    content: bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """The store has the whole of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UrlExpired:
     """The store refuses the URL; what was fetched is kept for another URL of the same object."""
 
@@ -139,4 +152,58 @@ class Restart(Effect[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discard(Effect[None]):
-    """Remove the downloaded image and what remains of a download."""
+    """Remove the downloaded image or configuration and what remains of a download."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadConfiguration(Effect[Configuration | None]):
+    """The configuration in force, None on a device without."""
+
+    strict: bool = True
+    """Whether a file that holds no configuration, or is too large for one, raises Trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadConfiguration(Effect[Uploaded | UrlExpired]):
+    """PUT these bytes; Uploaded only when the store has said so. Raises Trouble, Abandoned."""
+
+    url: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadConfiguration(Effect[Downloaded | UrlExpired]):
+    """Fetch a configuration, resuming; digest and size are checked when given. Raises Trouble, Abandoned."""
+
+    url: str
+    sha256: str | None
+    size: int | None
+    details: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareConfiguration(Effect[str]):
+    """Check what was downloaded; lay it, and the one in force, beside the file, durably; the digest of what shall be.
+
+    Merged, it is the one in force with the parameters of the downloaded one. Raises Trouble when it is no
+    configuration or breaks the device's schema.
+    """
+
+    merge: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyConfiguration(Effect[None]):
+    """Put the prepared configuration in its place, atomically and durably. Harmless when it is there already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreConfiguration(Effect[None]):
+    """Put the configuration before in its place again, atomically and durably; or remove the file."""
+
+    existed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadServices(Effect[Verdict]):
+    """Run the command that tells the services; healthy when it ends with 0, or when there is none."""

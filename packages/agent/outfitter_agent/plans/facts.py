@@ -11,6 +11,8 @@ class Facts:
     boot_id: str
     trial_boots_max: int
     attempts_max: int
+    configuration_health: bool = False
+    """Whether the software must be healthy under a new configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

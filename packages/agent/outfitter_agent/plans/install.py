@@ -11,14 +11,13 @@ from outfitter_contract.details import Step
 from outfitter_contract.document import JobDocument
 from outfitter_contract.execution import Status
 from outfitter_contract.image import Manifest
+from outfitter_contract.operations import Operation
 
 from outfitter_agent.plans import acceptance, details
 from outfitter_agent.plans.acceptance import Decision
 from outfitter_agent.plans.effects import (
-    Discard,
     Download,
     Downloaded,
-    FreshDocument,
     Plan,
     ReadManifest,
     ReadRunning,
@@ -28,14 +27,12 @@ from outfitter_agent.plans.effects import (
     WatchHealth,
     perform,
 )
+from outfitter_agent.plans.ending import close, final, status_of
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.recover import prove
-from outfitter_agent.plans.transaction import FinalReport, Installed, JobRef, Journal, Stage, Update
-from outfitter_agent.plans.troubles import Abandoned, Refusal, Trouble
-
-FRESH_URLS_MAX: Final = 50
-BARREN_URLS_MAX: Final = 2
-"""URLs in a row that are refused before they give a single byte."""
+from outfitter_agent.plans.transaction import Installed, JobRef, Journal, Stage, Update
+from outfitter_agent.plans.troubles import Abandoned, Trouble
+from outfitter_agent.plans.urls import with_fresh_urls
 
 SLOTS: Final = ("a", "b")
 
@@ -48,18 +45,17 @@ def carry_out(execution: Execution, facts: Facts, left: Update | None = None) ->
     try:
         update = yield from _prepare(execution, update, facts)
     except Abandoned:
-        yield from _close(Journal())
+        yield from close(Journal())
         return
     except Trouble as trouble:
-        status = Status.REJECTED if isinstance(trouble, Refusal) else Status.FAILED
         told = details.refused(Step.REFUSED, trouble.reason, boot_id=facts.boot_id)
-        yield from _close(_final(execution, job, status, told))
+        yield from close(final(job, execution.version_number, status_of(trouble), told))
         return
     if update.stage is Stage.TRIAL:
         yield from prove(update, facts)
         return
     told = details.proven(update, boot_id=facts.boot_id, health=update.reason)
-    yield from _close(_final(execution, job, Status.SUCCEEDED, told))
+    yield from close(final(job, execution.version_number, Status.SUCCEEDED, told))
 
 
 def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]:
@@ -69,7 +65,7 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
         raise Trouble(
             f"the job was begun {facts.attempts_max} times and never came to its end; see the agent's log"
         )
-    document = acceptance.read_document(execution.document)
+    document = acceptance.read_document(execution.document, Operation.INSTALL)
     yield from perform(
         Report(details=details.progress(Step.ACCEPTED, boot_id=facts.boot_id, version=document.version))
     )
@@ -114,20 +110,12 @@ def _already(update: Update, running: Installed | None) -> Plan[Update]:
 
 def _download(document: JobDocument, update: Update, facts: Facts) -> Plan[Downloaded]:
     yield from perform(Save(journal=Journal(update=replace(update, stage=Stage.DOWNLOADING))))
-    barren = 0
-    for _ in range(FRESH_URLS_MAX):
-        base = details.progress(Step.DOWNLOADING, boot_id=facts.boot_id, version=document.version)
-        outcome = yield from perform(
-            Download(url=document.url, sha256=document.sha256, size=document.size, details=base)
-        )
-        if isinstance(outcome, Downloaded):
-            return outcome
-        barren = 0 if outcome.bytes_gained else barren + 1
-        if barren >= BARREN_URLS_MAX:
-            raise Trouble(f"the image is not accessible: {outcome.reason}, also with a fresh URL")
-        fresh = acceptance.read_document((yield from perform(FreshDocument())))
-        document = replace(document, url=fresh.url)
-    raise Trouble(f"the image is not accessible: {FRESH_URLS_MAX} URLs expired before it was complete")
+    base = details.progress(Step.DOWNLOADING, boot_id=facts.boot_id, version=document.version)
+
+    def attempt(url: str) -> Download:
+        return Download(url=url, sha256=document.sha256, size=document.size, details=base)
+
+    return (yield from with_fresh_urls(document, "the image is not accessible", attempt))
 
 
 def _unpack(
@@ -149,15 +137,3 @@ def _unpack(
     told = details.progress(Step.RESTARTING, boot_id=facts.boot_id, version=manifest.version, slot=slot)
     yield from perform(Report(details=told))
     return replace(update, stage=Stage.TRIAL, boot_before=facts.boot_id, target=target, previous=running)
-
-
-def _final(execution: Execution, job: JobRef, status: Status, told: dict[str, str]) -> Journal:
-    return Journal(
-        final=FinalReport(job=job, version_number=execution.version_number, status=status, details=told)
-    )
-
-
-def _close(journal: Journal) -> Plan[None]:
-    """Replace the transaction by its end, then tidy up."""
-    yield from perform(Save(journal=journal))
-    yield from perform(Discard())

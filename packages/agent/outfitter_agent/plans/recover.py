@@ -11,6 +11,7 @@ from outfitter_contract.details import Step
 from outfitter_contract.execution import Status
 
 from outfitter_agent.plans import details
+from outfitter_agent.plans.configure import settle
 from outfitter_agent.plans.effects import (
     Discard,
     Plan,
@@ -40,6 +41,10 @@ from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 def recover(journal: Journal, facts: Facts) -> Plan[None]:
     """Bring the device back to where the journal says it is; the first plan of each start."""
+    if journal.change is not None:
+        yield from perform(StartSoftware(probation=False))
+        yield from settle(journal.change, facts)
+        return
     update = journal.update
     rule = PowerLoss.START_OVER if update is None else AFTER_POWER_LOSS[update.stage]
     if update is not None and rule is PowerLoss.PROVE:
@@ -51,7 +56,7 @@ def recover(journal: Journal, facts: Facts) -> Plan[None]:
 
 
 def forget() -> Plan[None]:
-    """The service has nothing more to do with the transaction in the journal, which never left the running software."""
+    """The service has nothing more to do with the transaction in the journal, which never left what runs."""
     yield from perform(Save(journal=Journal()))
     yield from perform(Discard())
 

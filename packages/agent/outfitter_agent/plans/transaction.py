@@ -9,8 +9,17 @@
 |             | into the new software                   | and the new software proven or rolled back                 |
 | ROLLBACK    | the link is switched back               | switched back again (harmless), then FAILED                |
 
+A change of the configuration has states of its own:
+
+| stage       | written before                          | after a power loss or a restart of the agent               |
+| ----------- | --------------------------------------- | ---------------------------------------------------------- |
+| ACCEPTED    | anything is fetched or sent             | the job is asked for again and starts over                 |
+| APPLYING    | the file is replaced; the new one and   | replaced again (harmless), the services told again, and    |
+|             | the one before lie beside it by then    | proven or taken back                                       |
+| ROLLBACK    | the file before is put back             | put back again (harmless), the services told, then FAILED  |
+
 A job that starts over is counted (``attempts``), boots into new software are counted (``boots``), requests to restart
-are counted (``restarts``): every loop has an end. What ends a transaction is one write that replaces it by its final
+are counted (``restarts``), and so are the times that a configuration is put in force (``tries``): every loop has an end. What ends a transaction is one write that replaces it by its final
 report; the report stays until the service has answered it.
 """
 
@@ -50,6 +59,23 @@ AFTER_POWER_LOSS: Final = MappingProxyType(
         Stage.UNPACKING: PowerLoss.START_OVER,
         Stage.TRIAL: PowerLoss.PROVE,
         Stage.ROLLBACK: PowerLoss.FINISH_ROLLBACK,
+    }
+)
+
+
+class ChangeStage(StrEnum):
+    """How far a change of the configuration is on this device; also that of an upload, which changes nothing."""
+
+    ACCEPTED = "accepted"
+    APPLYING = "applying"
+    ROLLBACK = "rollback"
+
+
+CHANGE_AFTER_POWER_LOSS: Final = MappingProxyType(
+    {
+        ChangeStage.ACCEPTED: PowerLoss.START_OVER,
+        ChangeStage.APPLYING: PowerLoss.PROVE,
+        ChangeStage.ROLLBACK: PowerLoss.FINISH_ROLLBACK,
     }
 )
 
@@ -104,6 +130,30 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change of the configuration, or its upload, under way."""
+
+    job: JobRef
+    stage: ChangeStage
+    version_number: int | None = None
+    """The execution's version number when it was handed over."""
+    attempts: int = 1
+    """Times that the job was begun on this device."""
+    tries: int = 0
+    """Times that the file of this stage was put in its place and the services told."""
+    sha256: str = ""
+    """Digest of the configuration that shall be in force; set from APPLYING on."""
+    previous: str | None = None
+    """Digest of the one before; None: there was none."""
+    reason: str = ""
+    """Why it is taken back."""
+    log: str = ""
+    """The end of what the reload command wrote."""
+    abandoned: bool = False
+    """Taken back because the job has ended elsewhere: nothing is reported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinalReport:
     """A final report that the service has not answered yet."""
 
@@ -119,4 +169,11 @@ class Journal:
     """All that the agent must remember."""
 
     update: Update | None = None
+    change: Change | None = None
     final: FinalReport | None = None
+
+    @property
+    def job(self) -> JobRef | None:
+        """The job under way."""
+        under_way = self.update or self.change
+        return under_way.job if under_way else None

@@ -1,0 +1,105 @@
+"""The device's configuration: one file, replaced whole, with the one before kept beside it.
+
+In the agent's own folder lie ``next.json`` (what shall be in force) and ``previous.json`` (what was before the last
+change). Both are durable before the file itself is touched.
+"""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from outfitter_contract.configuration import (
+    ConfigurationError,
+    Parameters,
+    build_configuration,
+    merged,
+    parse_configuration,
+)
+
+from outfitter_agent.hands.durable import sync_folder, write_durably
+from outfitter_agent.hands.schema import check
+from outfitter_agent.plans.effects import Configuration
+from outfitter_agent.plans.troubles import Trouble
+
+NEW_FILE_MODE: Final = 0o600
+
+
+class ConfigurationFile:
+    """The file that services read, and what is needed to change it and to change it back."""
+
+    def __init__(self, path: Path, folder: Path, *, schema: Path | None, bytes_max: int) -> None:
+        """``folder`` is the agent's own; it is made if it is new."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
+        self._next, self._previous = folder / "next.json", folder / "previous.json"
+        self._schema = schema
+        self._bytes_max = bytes_max
+
+    def read(self, *, strict: bool) -> Configuration | None:
+        """What the file holds, None when there is none; strict, raises Trouble when that is no configuration."""
+        content = self._content()
+        if content is None:
+            return None
+        if strict:
+            self._parsed(content, "this device's configuration")
+        return Configuration(content=content, sha256=hashlib.sha256(content).hexdigest())
+
+    def prepare(self, downloaded: Path, *, merge: bool) -> str:
+        """Check what was downloaded and lay it ready; the digest of what shall be in force. Raises Trouble."""
+        content, present = downloaded.read_bytes(), self._content()
+        parameters = self._parsed(content, "the configuration")
+        if merge and present is not None:
+            own = self._parsed(present, "this device's configuration")
+            parameters = merged(own, parameters)
+            content = present if parameters == own else build_configuration(parameters)
+            self._check_size(content, "the merged configuration")
+        write_durably(self._next, content)
+        if self._schema is not None:
+            check(self._schema, self._next)
+        if present is not None:
+            write_durably(self._previous, present)
+        return hashlib.sha256(content).hexdigest()
+
+    def apply(self) -> None:
+        """Put what was prepared in its place."""
+        self._replace(self._next.read_bytes())
+
+    def restore(self, *, existed: bool) -> None:
+        """Put what was there before in its place again."""
+        if existed:
+            self._replace(self._previous.read_bytes())
+            return
+        path = Path(os.path.realpath(self._path))
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_folder(path.parent)
+
+    def _content(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                return file.read(self._bytes_max * 2)
+        except FileNotFoundError:
+            return None
+
+    def _replace(self, content: bytes) -> None:
+        """Through a symbolic link to the file itself; who may read it stays as it was."""
+        path = Path(os.path.realpath(self._path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode, owner = NEW_FILE_MODE, None
+        if path.exists():
+            told = path.stat()
+            mode, owner = stat.S_IMODE(told.st_mode), (told.st_uid, told.st_gid)
+        write_durably(path, content, mode, owner)
+
+    def _parsed(self, content: bytes, what: str) -> Parameters:
+        self._check_size(content, what)
+        try:
+            return parse_configuration(content)
+        except ConfigurationError as error:
+            raise Trouble(f"{what} is refused: {error}") from None
+
+    def _check_size(self, content: bytes, what: str) -> None:
+        if len(content) > self._bytes_max:
+            raise Trouble(f"{what} is larger than this device takes ({self._bytes_max} bytes)")

@@ -1,0 +1,93 @@
+"""Telling the services of the device that their configuration is another: the owner's command, and what came of it."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from outfitter_agent.hands.output import OutputFile
+from outfitter_agent.hands.processes import die_with_parent, end_group
+from outfitter_agent.hands.supervisor import INHERITED
+from outfitter_agent.plans.effects import Verdict
+
+OUTPUT_BYTES_MAX: Final = 64 * 1024
+DRAIN_SECONDS: Final = 1.0
+"""How long output is waited for after the end: a service that the command started may hold on to it."""
+
+
+class Reload:
+    """The command ``configuration_reload``."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        timeout_seconds: float,
+        folder: Path,
+        log: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        """``folder`` is where it runs; ``environment`` is added to the usual names."""
+        self._command = list(command)
+        self._timeout_seconds = timeout_seconds
+        self._folder = folder
+        self._output = OutputFile(log, bytes_max=OUTPUT_BYTES_MAX)
+        self._environment = environment
+
+    def run(self, software_process: int | None) -> Verdict:
+        """Run it to its end; not healthy when it fails or takes too long. The software's process id, if it runs."""
+        if not self._command:
+            return Verdict(healthy=True, reason="applied; no reload command is set")
+        self._output.clear()
+        try:
+            child = self._spawn(software_process)
+        except OSError as error:
+            return Verdict(
+                healthy=False,
+                reason=f"the reload command could not be started: {error.strerror}: {error.filename}",
+            )
+        reader = threading.Thread(target=self._copy, args=(child,), name="reload-output", daemon=True)
+        reader.start()
+        try:
+            code = child.wait(self._timeout_seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            if child.returncode is None:
+                end_group(child.pid, signal.SIGKILL)
+                child.wait()
+        reader.join(DRAIN_SECONDS)
+        if code == 0:
+            return Verdict(healthy=True, reason="the reload command passed")
+        reason = (
+            f"the reload command took longer than {self._timeout_seconds:g} s"
+            if code is None
+            else f"the reload command was ended by signal {signal.Signals(-code).name}"
+            if code < 0
+            else f"the reload command ended with exit code {code}"
+        )
+        return Verdict(healthy=False, reason=reason, log=self._output.tail())
+
+    def _spawn(self, software_process: int | None) -> subprocess.Popen[bytes]:
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        environment |= self._environment
+        if software_process is not None:
+            environment["OUTFITTER_SOFTWARE_PID"] = str(software_process)
+        return subprocess.Popen(  # noqa: S603 - the owner's own setting
+            self._command,
+            cwd=self._folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - one prepared system call, no Python state is touched
+        )
+
+    def _copy(self, child: subprocess.Popen[bytes]) -> None:
+        if child.stdout is not None:
+            with child.stdout:
+                self._output.copy_from(child.stdout.fileno())

@@ -1,0 +1,60 @@
+"""Joins plans to the hands that fetch, keep, change and send the configuration."""
+
+from collections.abc import Callable
+from typing import Any
+
+from outfitter_agent.hands.configuration import ConfigurationFile
+from outfitter_agent.hands.fetch import Fetcher
+from outfitter_agent.hands.put import Uploader
+from outfitter_agent.hands.reload import Reload
+from outfitter_agent.plans import effects
+from outfitter_agent.plans.effects import Downloaded, Effect, UrlExpired
+
+FetchReporting = Callable[
+    [Fetcher, effects.Download | effects.DownloadConfiguration], Downloaded | UrlExpired
+]
+
+
+class Configurator:
+    """Carries out the effects that concern the configuration."""
+
+    def __init__(
+        self,
+        *,
+        file: ConfigurationFile,
+        fetcher: Fetcher,
+        uploader: Uploader,
+        reload: Reload,
+        software_process: Callable[[], int | None],
+    ) -> None:
+        """Take the hands; ``software_process`` tells the process id of the running software."""
+        self._file = file
+        self._fetcher = fetcher
+        self._uploader = uploader
+        self._reload = reload
+        self._software_process = software_process
+
+    def perform(self, effect: Effect[Any], fetch: FetchReporting) -> Any:
+        """The effect's result; ``fetch`` downloads and reports how far it is. TypeError: it is no effect of these."""
+        match effect:
+            case effects.ReadConfiguration():
+                return self._file.read(strict=effect.strict)
+            case effects.UploadConfiguration():
+                return self._uploader.put(effect.url, effect.content)
+            case effects.DownloadConfiguration():
+                return fetch(self._fetcher, effect)
+            case effects.PrepareConfiguration():
+                return self._file.prepare(self._fetcher.path, merge=effect.merge)
+            case effects.ApplyConfiguration():
+                self._file.apply()
+            case effects.RestoreConfiguration():
+                self._file.restore(existed=effect.existed)
+            case effects.ReloadServices():
+                return self._reload.run(self._software_process())
+            case _:
+                raise TypeError(f"no hand for {effect!r}")
+        return None
+
+    def discard(self) -> None:
+        """Remove what remains of a download."""
+        self._fetcher.discard()
