@@ -1,4 +1,4 @@
-"""A real ``outfitterd`` in a process of its own, and the real clients of AWS pointed at it."""
+"""What acceptance, mission and parity share: a real ``outfitterd`` in a process of its own, and AWS's clients pointed at it."""
 
 import contextlib
 import itertools
