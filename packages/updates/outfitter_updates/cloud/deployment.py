@@ -52,7 +52,7 @@ class Deployments:
             tell(what)
 
         page = _Page(connection, site, changed)
-        page.bucket()
+        page.buckets()
         function = _Function(connection, site, order.role_arn, changed)
         arn, url = function.code(), function.url()
         # The settings go last: a page that is there has a function that answers.
@@ -72,13 +72,15 @@ class _Page:
     def __init__(self, connection: Connection, site: Site, changed: Callable[[str], None]) -> None:
         self._connection, self._site, self._changed = connection, site, changed
 
-    def bucket(self) -> None:
+    def buckets(self) -> None:
+        """The page's, open to everybody, and that of software and configurations, which is not."""
         s3, name = self._connection.s3, self._site.bucket
-        if s3.find("head_bucket", Bucket=name) is None:
-            elsewhere = self._site.region != "us-east-1"
-            where = {"LocationConstraint": self._site.region} if elsewhere else None
-            s3.call("create_bucket", Bucket=name, CreateBucketConfiguration=where)
-            self._changed(f"Made the bucket {name}.")
+        for each in (name, default_bucket(self._connection.account.account, self._site.region)):
+            if s3.find("head_bucket", Bucket=each) is None:
+                elsewhere = self._site.region != "us-east-1"
+                where = {"LocationConstraint": self._site.region} if elsewhere else None
+                s3.call("create_bucket", Bucket=each, CreateBucketConfiguration=where)
+                self._changed(f"Made the bucket {each}.")
         self._check_contents()
         policy = public_read(name, self._connection.account.partition)
         if _json(self._told("get_bucket_policy", "Policy", "NoSuchBucketPolicy")) != json.loads(policy):

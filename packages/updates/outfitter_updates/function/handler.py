@@ -12,12 +12,24 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from outfitter_updates.catalogue.problems import CloudRefused, Conflict, NotFound, Problem, WrongUsage
+from outfitter_updates.catalogue.problems import (
+    BadConfiguration,
+    CloudRefused,
+    Conflict,
+    NotFound,
+    Problem,
+    WrongUsage,
+)
 from outfitter_updates.function.requests import parse_request, read_body
 from outfitter_updates.function.services import Services
 
 TOKEN_LENGTH: Final = 6
-STATUSES: Final[tuple[tuple[type[Problem], int], ...]] = ((WrongUsage, 400), (NotFound, 404), (Conflict, 409))
+STATUSES: Final[tuple[tuple[type[Problem], int], ...]] = (
+    (WrongUsage, 400),
+    (BadConfiguration, 400),
+    (NotFound, 404),
+    (Conflict, 409),
+)
 REFUSED_STATUSES: Final = {
     "AccessDeniedException": 403,
     "AccessDenied": 403,

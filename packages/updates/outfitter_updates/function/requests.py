@@ -24,11 +24,11 @@ from outfitter_updates.operations.update import JOB_ID
 
 BODY_CHARACTERS_MAX: Final = 16_384
 _MEMBERS: Final = {
-    Operation.INSTALL: frozenset({"software", "version", "forced"}),
+    Operation.INSTALL: frozenset({"software", "version", "forced", "continuous"}),
     Operation.CONFIG_UPLOAD: frozenset[str](),
-    Operation.CONFIG_DOWNLOAD: frozenset({"source"}),
+    Operation.CONFIG_DOWNLOAD: frozenset({"source", "forced", "continuous"}),
 }
-_ALWAYS: Final = frozenset({"operation", "target", "continuous", "jobId"})
+_ALWAYS: Final = frozenset({"operation", "target", "jobId"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,21 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from outfitter_contract.operations import Operation
 
-from outfitter_updates.catalogue.problems import CloudRefused, EndpointUnreachable, NotFound, WrongUsage
-from outfitter_updates.catalogue.software import SoftwareVersion, from_answer
-from outfitter_updates.function.requests import JobRequest
+from outfitter_updates.catalogue.configurations import (
+    StoredConfiguration,
+    check_size,
+    read_configuration,
+    uploaded_location,
+)
+from outfitter_updates.catalogue.problems import CloudRefused, EndpointUnreachable, NotFound
+from outfitter_updates.catalogue.software import SoftwareVersion, default_bucket, from_answer
+from outfitter_updates.function.requests import JobRequest, Source
+from outfitter_updates.operations.configuration import (
+    DownloadIntention,
+    UploadIntention,
+    plan_download,
+    plan_upload,
+)
 from outfitter_updates.operations.target import TargetKind, TargetName
 from outfitter_updates.operations.update import UpdateIntention, plan_update, role_arn
 
@@ -52,7 +64,32 @@ class Services:
                 job_id=wanted.job_id,
             )
             return plan_update(intention, now, token)
-        raise WrongUsage(f"{wanted.operation} is not offered here.")
+        if wanted.source is None:
+            return plan_upload(
+                UploadIntention(
+                    target_arn=target_arn,
+                    bucket=self._bucket(target_arn.split(":")[4]),
+                    region=self._region,
+                    role_arn=self._role_arn,
+                    job_id=wanted.job_id,
+                ),
+                now,
+                token,
+            )
+        return plan_download(
+            DownloadIntention(
+                target_arns=(target_arn,),
+                configuration=self._configuration(wanted.source, target_arn.split(":")[4]),
+                merge=False,
+                forced=wanted.forced,
+                continuous=wanted.continuous,
+                region=self._region,
+                role_arn=self._role_arn,
+                job_id=wanted.job_id,
+            ),
+            now,
+            token,
+        )
 
     def start(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """CreateJob; its id and ARN."""
@@ -70,6 +107,19 @@ class Services:
         with _translated(f"The catalogue has no version {version!r} of software {name!r}"):
             told = self._iot.get_package_version(packageName=name, versionName=version)
         return from_answer(told)
+
+    def _bucket(self, account: str) -> str:
+        return os.environ.get(BUCKET_VARIABLE) or default_bucket(account, self._region)
+
+    def _configuration(self, source: Source, account: str) -> StoredConfiguration:
+        """What the device handed over, checked: a configuration that no device takes makes no job."""
+        place = uploaded_location(self._bucket(account), source.thing, source.job_id)
+        origin = f"What {source.thing} handed over in {source.job_id}"
+        with _translated(f"{source.thing} has handed over no configuration in {source.job_id}"):
+            stored = self._s3.get_object(Bucket=place.bucket, Key=place.key)
+            check_size(stored["ContentLength"], origin)
+            found = read_configuration(stored["Body"].read(), origin)
+        return StoredConfiguration(location=place, sha256=found.sha256, size_bytes=len(found.content))
 
 
 @contextmanager
