@@ -39,6 +39,7 @@ from outfitter_server.mqtt.packets import Connect, Packet
 from outfitter_server.mqtt.stream import Decoder
 from outfitter_server.services.devices import DeviceIdentity
 from outfitter_server.services.effects import Effect, PendingChanged
+from outfitter_server.services.messages import Published
 
 POLICY = """{"Version":"2012-10-17","Statement":[
 {"Effect":"Allow","Action":"iot:Connect","Resource":"arn:aws:iot:us-east-1:000000000000:client/${iot:Connection.Thing.ThingName}"},
@@ -48,6 +49,19 @@ POLICY = """{"Version":"2012-10-17","Statement":[
 {"Effect":"Allow","Action":"iot:Subscribe","Resource":[
  "arn:aws:iot:us-east-1:000000000000:topicfilter/$aws/things/${iot:Connection.Thing.ThingName}/jobs/*",
  "arn:aws:iot:us-east-1:000000000000:topicfilter/free/*"]}]}"""
+
+
+class Rules:
+    """Topic rules that take what they are given; ``under_way`` is what a publisher waits for."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.taken: list[Published] = []
+        self.under_way: asyncio.Future[None] | None = None
+
+    def take(self, message: Published) -> asyncio.Future[None] | None:
+        self.taken.append(message)
+        return self.under_way
 
 
 class Plane:
@@ -183,6 +197,7 @@ class World:
     committer: Committer
     delivery: Delivery
     devices: Devices
+    rules: Rules
     port: int = 0
     tls_port: int = 0
     clients: "list[Client]" = field(default_factory=list)
@@ -247,16 +262,17 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def opened_world() -> AsyncIterator[World]:
-    plane, committer, delivery, devices = Plane(), Committer(), Delivery(), Devices()
+    plane, committer, delivery, devices, rules = Plane(), Committer(), Delivery(), Devices(), Rules()
     gateway = Gateway(
         devices=devices,  # type: ignore[arg-type]
         plane=plane,
         committer=committer,  # type: ignore[arg-type]
         delivery=delivery,  # type: ignore[arg-type]
+        rules=rules,
         clock=lambda: 7_000,
         installation=Installation(),
     )
-    world = World(gateway, plane, committer, delivery, devices)
+    world = World(gateway, plane, committer, delivery, devices, rules)
     world.port = await gateway.start("127.0.0.1", 0)
     try:
         yield world
@@ -377,6 +393,7 @@ class Doubles:
     """The kinds of the doubles above, for tests that make many."""
 
     plane: type[Plane] = Plane
+    rules: type[Rules] = Rules
     committer: type[Committer] = Committer
     delivery: type[Delivery] = Delivery
 

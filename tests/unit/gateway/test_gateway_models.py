@@ -72,6 +72,7 @@ def make_gateway(doubles):
         plane=plane,
         committer=committer,
         delivery=doubles.delivery(),
+        rules=doubles.rules(),
         clock=lambda: 0,
         installation=Installation(),
     )

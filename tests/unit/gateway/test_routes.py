@@ -25,7 +25,7 @@ T = "$aws/things/T/jobs"
         (f"{T}/notify-next", Destination.RESERVED),
         ("$aws/things/T/shadow/update", Destination.RESERVED),
         ("$aws/events/x", Destination.RESERVED),
-        ("$aws/rules/r/a", Destination.NOWHERE),
+        ("$aws/rules/r/a", Destination.INGEST),
         ("$SYS/x", Destination.RESERVED),
     ],
 )

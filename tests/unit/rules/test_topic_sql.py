@@ -357,8 +357,44 @@ def test_decimals_are_exact(left, right, sign):
 
 
 WORDS = st.sampled_from(
-    "SELECT VALUE * FROM WHERE 'a/b' , a . [ ] ( ) { } : 1 2.5e3 't' AND OR NOT IN = < + - / % "
-    "AS upper topic cast int null ${".split(" ")
+    [
+        "SELECT",
+        "VALUE",
+        "*",
+        "FROM",
+        "WHERE",
+        "'a/b'",
+        ",",
+        "a",
+        ".",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{",
+        "}",
+        ":",
+        "1",
+        "2.5e3",
+        "'t'",
+        "AND",
+        "OR",
+        "NOT",
+        "IN",
+        "=",
+        "<",
+        "+",
+        "-",
+        "/",
+        "%",
+        "AS",
+        "upper",
+        "topic",
+        "cast",
+        "int",
+        "null",
+        "${",
+    ]
 )
 json_values = st.recursive(
     st.one_of(

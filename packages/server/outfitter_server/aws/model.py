@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 import botocore.session
 
-REST_SERVICES: Final = ("iot", "iot-jobs-data")
+# The name in SigV4's credential scope, and botocore's name of the service where that is another.
+REST_SERVICES: Final = {"iot": "iot", "iot-jobs-data": "iot-jobs-data", "iotdata": "iot-data"}
 
 _LABEL = re.compile(r"\{([^}+]+)(\+?)\}\Z")
 
@@ -89,7 +90,9 @@ class ServiceModel:
 def load_services() -> Mapping[str, ServiceModel]:
     """The rest-json services that can have handlers, by signing name; loaded once, a third of a second, and never changed."""
     session = botocore.session.Session()
-    return {name: ServiceModel(name, session.get_service_model(name)) for name in REST_SERVICES}
+    return {
+        scope: ServiceModel(scope, session.get_service_model(name)) for scope, name in REST_SERVICES.items()
+    }
 
 
 def _find(node: _Node, segments: list[str], at: int, values: list[str]) -> Route | None:

@@ -51,6 +51,8 @@ def validate(parameters: dict[str, Any], shape: Shape | None) -> None:
 
 
 def _check(value: Any, shape: Shape, path: str, tell: _Tell) -> None:
+    if shape.serialization.get("jsonvalue"):
+        return  # any JSON value; the model calls it a string
     if not _is_of_type(value, shape):
         tell(_shown(value, shape), path, f"Member must be of type {shape.type_name}")
         return

@@ -40,6 +40,7 @@ from outfitter_server.mqtt.packets import (
 from outfitter_server.mqtt.reasons import Reason
 from outfitter_server.mqtt.sessions import Kind, Message, Session
 from outfitter_server.mqtt.topics import valid_topic
+from outfitter_server.services.messages import Published
 
 if TYPE_CHECKING:
     from outfitter_server.gateway.server import Gateway
@@ -229,11 +230,12 @@ class Connection(Outgoing):
         elif route.request is not None:
             self._ask(packet, route)
         else:
-            reached = 0
-            if route.destination is Destination.FREE:
-                reached = self._gateway.publish(packet)
+            done = self._gateway.publish(
+                Published(packet.topic, packet.payload, packet.qos, self.name, packet.properties)
+            )
             if packet.packet_id:
-                self._settled(packet.packet_id, Reason.SUCCESS if reached else Reason.NO_MATCHING_SUBSCRIBERS)
+                reason = Reason.SUCCESS if done.reached else Reason.NO_MATCHING_SUBSCRIBERS
+                self._settled(packet.packet_id, reason, done.under_way)
 
     def _publishable(self, packet: Publish) -> bool:
         """Close unless the message is one that this server takes, whatever its topic."""
@@ -273,13 +275,19 @@ class Connection(Outgoing):
             _log.info("connection of %s closed: it may not publish to %s", self.name, packet.topic)
             self.close(reason)
 
-    def _settled(self, packet_id: int, reason: Reason) -> None:
-        """Acknowledge, after everything that waits."""
+    def _settled(
+        self, packet_id: int, reason: Reason, under_way: "asyncio.Future[None] | None" = None
+    ) -> None:
+        """Acknowledge, after everything that waits, and after what must be on disk before."""
         if reason is Reason.SUCCESS or self.version != MQTT_5:
             frame = encode_puback(packet_id)
         else:
             frame = encode(PubAck(packet_id, reason), MQTT_5)
-        if self._slots:
+        if under_way is not None:
+            slot = Slot(self, packet_id)
+            self._slots.append(slot)
+            under_way.add_done_callback(lambda _: slot.reply(frame))
+        elif self._slots:
             slot = Slot(self, packet_id)
             slot.outcome = frame
             self._slots.append(slot)

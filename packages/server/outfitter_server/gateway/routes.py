@@ -18,7 +18,7 @@ class Destination(Enum):
     """What the gateway does with a published message."""
 
     FREE = "to the subscribers"
-    NOWHERE = "acknowledged: no topic rule takes it"
+    INGEST = "to one topic rule, and to no subscriber"
     JOBS = "a request to the job service"
     UNKNOWN_JOBS = "in a thing's jobs namespace, and no request"
     RESERVED = "written by the service, or unknown to it"
@@ -60,7 +60,7 @@ class Route:
         if not topic.startswith("$"):
             return Destination.FREE
         if topic.startswith(topics.BASIC_INGEST_PREFIX) and topic.count("/") > 1:
-            return Destination.NOWHERE
+            return Destination.INGEST
         self.request = jobs_topics.parse_request(topic)
         if self.request is not None:
             self.thing = self.request.thing

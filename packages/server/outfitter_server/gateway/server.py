@@ -25,13 +25,14 @@ from outfitter_server.gateway.notices import Notices
 from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
 from outfitter_server.jobs.values import DeviceAnswer, DeviceRequest
-from outfitter_server.mqtt.packets import Publish, Will
+from outfitter_server.mqtt.packets import Will
 from outfitter_server.mqtt.reasons import Reason
 from outfitter_server.mqtt.sessions import Session
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.delivery import Delivery
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.effects import Effect, PrincipalChanged
+from outfitter_server.services.messages import Publication, Published, Rules
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Gateway:
         plane: Plane,
         committer: Committer,
         delivery: Delivery,
+        rules: Rules,
         clock: Callable[[], int],
         installation: Installation,
         connections_max: int = CONNECTIONS_MAX,
@@ -66,6 +68,7 @@ class Gateway:
         self.plane = plane
         self.committer = committer
         self.delivery = delivery
+        self.rules = rules
         self.clock = clock
         self.installation = installation
         self.broker = Broker()
@@ -202,9 +205,14 @@ class Gateway:
         self.notices.ended(session)
         self.broker.discard(session)
 
-    def publish(self, packet: Publish) -> int:
-        """Route a client's message; how many sessions it reached."""
-        return self.broker.publish(packet.topic, packet.payload, packet.qos, packet.properties, self.second)
+    def publish(self, message: Published) -> Publication:
+        """Route a message to subscribers and rules."""
+        reached = 0
+        if not message.topic.startswith("$"):
+            reached = self.broker.publish(
+                message.topic, message.payload, message.qos, message.properties, self.second
+            )
+        return Publication(reached, self.rules.take(message) if self.rules.active else None)
 
     # Writing and reading
 
@@ -250,7 +258,7 @@ class Gateway:
 
     def _publish_will(self, client_id: str) -> None:
         _, will = self._wills.pop(client_id)
-        self.broker.publish(will.topic, will.payload, will.qos, will.properties, self.second)
+        self.publish(Published(will.topic, will.payload, will.qos, client_id, will.properties))
 
     # What changed elsewhere
 

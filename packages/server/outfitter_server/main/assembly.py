@@ -8,6 +8,7 @@ from typing import Final
 
 from outfitter_server.aws.dispatch import Dispatcher, Handler
 from outfitter_server.aws.operations.certificates import CertificateOperations
+from outfitter_server.aws.operations.data_plane import DataPlaneOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
 from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.identity import IdentityOperations
@@ -17,6 +18,7 @@ from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
+from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
 from outfitter_server.base.installation import Installation
 from outfitter_server.blobs.files import FileBlobs
 from outfitter_server.gateway.server import Gateway
@@ -39,14 +41,17 @@ from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
 from outfitter_server.services.heads import Heads
 from outfitter_server.services.jobs import Jobs
+from outfitter_server.services.messages import Messages, Publication, Published
 from outfitter_server.services.objects import Objects
 from outfitter_server.services.pacer import Pacer
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.rollout import Steps
+from outfitter_server.services.rule_engine import NoFunctions, RuleEngine
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
+from outfitter_server.services.topic_rules import TopicRules
 from outfitter_server.services.uploads import Uploads
 from outfitter_server.services.workspace import Watched
 from outfitter_server.stores.sqlite.store import SqliteStore
@@ -88,6 +93,7 @@ class Assembly:
         plane = DevicePlane(self._committer, heads, watched)
         jobs = Jobs(self._committer, installation, heads, steps, self.objects.read_text)
         executions = Executions(self._committer, heads, watched)
+        self._rules = RuleEngine(self._committer, installation, NoFunctions())
         dispatcher = Dispatcher(
             {
                 "iot": {
@@ -95,19 +101,13 @@ class Assembly:
                     **JobOperations(jobs, installation).handlers(),
                     **ExecutionOperations(executions, installation).handlers(),
                 },
+                "iotdata": DataPlaneOperations(Messages(self._publish)).handlers(),
                 "iot-jobs-data": JobsDataOperations(plane, self._delivery).handlers(),
                 "sts": IdentityOperations().handlers(),
             }
         )
-        self._gateway = Gateway(
-            devices=self._devices,
-            plane=plane,
-            committer=self._committer,
-            delivery=self._delivery,
-            clock=clock,
-            installation=installation,
-            connections_max=connections_max,
-        )
+        self._gateway = self._make_gateway(plane, connections_max)
+        self._rules.publish = self._publish
         objects_door = self._s3_door(blobs)
         self._door = HttpsDoor(
             dispatcher=dispatcher,
@@ -149,9 +149,25 @@ class Assembly:
         """Stop listening, let what is under way end, close the store."""
         await self._door.close()
         await self._gateway.close()
+        await self._rules.close()
         await self._pacer.close()
         await self._committer.drain()
         self.store.close()
+
+    def _make_gateway(self, plane: DevicePlane, connections_max: int) -> Gateway:
+        return Gateway(
+            devices=self._devices,
+            plane=plane,
+            committer=self._committer,
+            delivery=self._delivery,
+            rules=self._rules,
+            clock=self._clock,
+            installation=self._installation,
+            connections_max=connections_max,
+        )
+
+    def _publish(self, message: Published) -> Publication:
+        return self._gateway.publish(message)
 
     def renew_certificates(self) -> None:
         """Give the TLS listeners a new server certificate when theirs is near its end; for now and then."""
@@ -189,6 +205,7 @@ class Assembly:
             PolicyOperations(policies, installation),
             PolicyTargetOperations(policies, installation),
             PackageOperations(Packages(committer, self.objects.exists), installation),
+            TopicRuleOperations(TopicRules(committer, installation), installation),
         )
         return {name: handler for group in groups for name, handler in group.handlers().items()}
 

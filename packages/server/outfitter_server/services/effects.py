@@ -26,4 +26,23 @@ class WorkQueued:
     job: str
 
 
-Effect = PrincipalChanged | PendingChanged | WorkQueued
+@dataclass(frozen=True, slots=True)
+class RuleChanged:
+    """A topic rule was made, replaced, switched or deleted: read it anew."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionChanged:
+    """A function's code or configuration changed, or it is gone: its workers are of an earlier revision."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventQueued:
+    """A function has an event to be invoked with in the background."""
+
+
+Effect = PrincipalChanged | PendingChanged | WorkQueued | FunctionChanged | EventQueued | RuleChanged

@@ -44,6 +44,62 @@ CREATE UNIQUE INDEX executions_by_thing_job ON executions (thing, job, number);
 
 CREATE INDEX executions_by_thing_status ON executions (thing, status, id);
 
+CREATE TABLE function_events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    function TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    client_context TEXT,
+    queued_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    refusals INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX function_events_by_due ON function_events (due_at, seq);
+
+CREATE INDEX function_events_by_function ON function_events (function);
+
+CREATE TABLE function_permissions (
+    function TEXT NOT NULL,
+    id TEXT NOT NULL,
+    action TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    source_arn TEXT,
+    source_account TEXT,
+    url_auth_type TEXT,
+    via_url INTEGER,
+    PRIMARY KEY (function, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE function_urls (
+    id TEXT PRIMARY KEY,
+    function TEXT NOT NULL UNIQUE,
+    auth_type TEXT NOT NULL,
+    cors TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE functions (
+    name TEXT PRIMARY KEY,
+    runtime TEXT NOT NULL,
+    handler TEXT NOT NULL,
+    role TEXT NOT NULL,
+    description TEXT NOT NULL,
+    timeout_seconds INTEGER NOT NULL,
+    memory_mb INTEGER NOT NULL,
+    environment TEXT NOT NULL,
+    code_blob TEXT NOT NULL,
+    code_sha256 TEXT NOT NULL,
+    code_size INTEGER NOT NULL,
+    revision TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX functions_by_blob ON functions (code_blob);
+
 CREATE TABLE group_members (
     group_name TEXT NOT NULL,
     thing TEXT NOT NULL,
@@ -189,6 +245,8 @@ CREATE TABLE policy_versions (
     PRIMARY KEY (policy, version)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE sqlite_sequence(name,seq);
+
 CREATE TABLE thing_attributes (
     name TEXT NOT NULL,
     value TEXT NOT NULL,
@@ -240,6 +298,17 @@ CREATE TABLE things (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX things_by_type ON things (type, name) WHERE type IS NOT NULL;
+
+CREATE TABLE topic_rules (
+    name TEXT NOT NULL PRIMARY KEY,
+    sql TEXT NOT NULL,
+    topic_filter TEXT NOT NULL,
+    description TEXT,
+    actions TEXT NOT NULL,
+    error_action TEXT,
+    disabled INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE upload_parts (
     upload TEXT NOT NULL,

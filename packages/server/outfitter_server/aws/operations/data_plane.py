@@ -1,0 +1,90 @@
+"""Messages over HTTP: Publish of ``iot-data``. Shadows, retained messages and connections are not served."""
+
+import base64
+import binascii
+from typing import Any, Final
+
+from outfitter_server.aws.dispatch import Call, Handler
+from outfitter_server.aws.operations.members import refuse_left_out
+from outfitter_server.base.refusals import InvalidRequest
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.services.messages import Messages, Published
+
+_FORMATS: Final = {"UNSPECIFIED_BYTES": 0, "UTF8_DATA": 1}
+_USER_PROPERTIES_MAX: Final = 100
+_PROPERTY_BYTES_MAX: Final = 8_192  # of all properties together, as AWS's broker has it
+
+
+class DataPlaneOperations:
+    """Handlers of ``iot-data``."""
+
+    def __init__(self, messages: Messages) -> None:
+        """``messages`` publishes."""
+        self._messages = messages
+
+    def handlers(self) -> dict[str, Handler]:
+        """By operation name."""
+        return {"Publish": self._publish}
+
+    async def _publish(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        refuse_left_out(given, "retain")
+        message = Published(
+            given["topic"], given.get("payload", b""), given.get("qos", 0), properties=_properties(given)
+        )
+        await self._messages.publish(message)
+        return {}
+
+
+def _properties(given: dict[str, Any]) -> Properties:
+    """The MQTT 5 properties of a request.
+
+    Raises:
+        InvalidRequest: one is not as AWS has it, or they are too large.
+    """
+    found: dict[str, Any] = {
+        "content_type": given.get("contentType"),
+        "response_topic": given.get("responseTopic"),
+        "message_expiry_seconds": given.get("messageExpiry"),
+    }
+    if "payloadFormatIndicator" in given:
+        found["payload_format"] = _FORMATS[given["payloadFormatIndicator"]]
+    if "correlationData" in given:
+        try:
+            found["correlation_data"] = base64.b64decode(given["correlationData"], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InvalidRequest("correlationData must be base64") from error
+    if "userProperties" in given:
+        found["user"] = _user_properties(given["userProperties"])
+    if all(value is None for value in found.values()):
+        return NO_PROPERTIES
+    properties = Properties(**found)
+    texts = [
+        properties.content_type or "",
+        properties.response_topic or "",
+        *(t for pair in properties.user for t in pair),
+    ]
+    if (
+        sum(len(text.encode()) for text in texts) + len(properties.correlation_data or b"")
+        > _PROPERTY_BYTES_MAX
+    ):
+        raise InvalidRequest(f"the properties have more than {_PROPERTY_BYTES_MAX} bytes")
+    return properties
+
+
+def _user_properties(given: Any) -> tuple[tuple[str, str], ...]:
+    entries = given if isinstance(given, list) else [given]
+    pairs = [
+        (name, value)
+        for entry in entries
+        if isinstance(entry, dict)
+        for name, value in entry.items()
+        if isinstance(value, str)
+    ]
+    wanted = sum(len(entry) if isinstance(entry, dict) else 1 for entry in entries)
+    if not isinstance(given, list) or len(pairs) != wanted or wanted > _USER_PROPERTIES_MAX:
+        raise InvalidRequest(
+            f'userProperties must be a JSON array of objects with text values, such as [{{"name": "value"}}], '
+            f"at most {_USER_PROPERTIES_MAX} of them"
+        )
+    return tuple(pairs)
