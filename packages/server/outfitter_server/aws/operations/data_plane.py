@@ -2,7 +2,10 @@
 
 import base64
 import binascii
+import contextlib
 from typing import Any, Final
+
+import msgspec
 
 from outfitter_server.aws.dispatch import Call, Handler
 from outfitter_server.aws.operations.members import refuse_left_out
@@ -73,6 +76,10 @@ def _properties(given: dict[str, Any]) -> Properties:
 
 
 def _user_properties(given: Any) -> tuple[tuple[str, str], ...]:
+    if isinstance(given, str):
+        # SDKs encode what they are given, and AWS wants it given as JSON text: it comes encoded twice.
+        with contextlib.suppress(msgspec.DecodeError):
+            given = msgspec.json.decode(given)
     entries = given if isinstance(given, list) else [given]
     pairs = [
         (name, value)
