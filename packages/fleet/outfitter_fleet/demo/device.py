@@ -55,6 +55,13 @@ class Device:
             self._agent.stop()
             self._agent = None
 
+    def cut_power(self) -> None:
+        """End everything on it at once."""
+        if self._agent:
+            self._agent.kill()
+            self._agent.wait()
+            self._agent = None
+
     def has_connected(self, timeout_seconds: float) -> bool:
         """Whether the agent says in its log that it is connected, since it was last switched on; waited for."""
         deadline = time.monotonic() + timeout_seconds
