@@ -22,19 +22,25 @@ STS_NAMESPACE: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
 _SERVER_FAULT: Final = 500
 
 _SUBSTITUTES: Final[dict[str, tuple[str, ...]]] = {
-    "InvalidRequestException": ("ValidationException",),
+    "InvalidRequestException": ("ValidationException", "InvalidParameterValueException"),
     "ValidationException": ("InvalidRequestException",),
     "MalformedPolicyException": ("InvalidRequestException", "ValidationException"),
     "CertificateStateException": ("InvalidRequestException",),
     "LimitExceededException": ("ServiceQuotaExceededException", "ThrottlingException"),
     "ServiceQuotaExceededException": ("LimitExceededException", "ThrottlingException"),
     "ResourceAlreadyExistsException": ("ConflictException", "InvalidRequestException"),
-    "ConflictException": ("ResourceAlreadyExistsException", "InvalidRequestException"),
+    "ConflictException": (
+        "ResourceConflictException",
+        "ResourceAlreadyExistsException",
+        "InvalidRequestException",
+    ),
     "DeleteConflictException": ("ConflictException", "InvalidRequestException"),
     "VersionConflictException": ("InvalidStateTransitionException", "ConflictException"),
     "InvalidStateTransitionException": ("InvalidRequestException", "ConflictException"),
     "TerminalStateException": ("InvalidStateTransitionException",),
-    "InternalFailureException": ("InternalServerException", "InternalException"),
+    "InternalFailureException": ("InternalServerException", "InternalException", "ServiceException"),
+    "ServiceUnavailableException": ("ServiceException",),
+    "ThrottlingException": ("TooManyRequestsException",),
 }
 
 # S3's name of a signature fault → (name, status) of AWS's JSON front end, and of STS.

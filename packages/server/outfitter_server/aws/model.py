@@ -16,7 +16,12 @@ from urllib.parse import unquote
 import botocore.session
 
 # The name in SigV4's credential scope, and botocore's name of the service where that is another.
-REST_SERVICES: Final = {"iot": "iot", "iot-jobs-data": "iot-jobs-data", "iotdata": "iot-data"}
+REST_SERVICES: Final = {
+    "iot": "iot",
+    "iot-jobs-data": "iot-jobs-data",
+    "iotdata": "iot-data",
+    "lambda": "lambda",
+}
 
 _LABEL = re.compile(r"\{([^}+]+)(\+?)\}\Z")
 

@@ -1,6 +1,6 @@
 """One port, all services: who signed decides which of them answers.
 
-In order: the server's own pages (``/_outfitter/…``); the service in the SigV4 credential scope, from the headers or the
+In order: function URLs (``/_url/…``) and the server's own pages (``/_outfitter/…``); the service in the SigV4 credential scope, from the headers or the
 query; a client certificate, which makes an unsigned request one of the jobs data plane; else S3, which serves unsigned
 requests where a bucket's policy lets it. ``iot`` and ``iot-jobs-data`` share paths, and only the scope tells them apart.
 """
@@ -10,7 +10,6 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from hashlib import sha256
 from typing import Final
 
 from aiohttp import web
@@ -19,11 +18,9 @@ from outfitter_server.access.query_v2 import QueryClaim, read_query_claim, verif
 from outfitter_server.access.signature import (
     Claim,
     SignatureRefused,
-    SignedRequest,
     SigningContext,
     declared_payload_hash,
     read_claim,
-    verify,
 )
 from outfitter_server.aws.dispatch import Dispatcher, Origin, Permit
 from outfitter_server.aws.errors import InternalFailure
@@ -32,19 +29,23 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import NotFound, Refusal
 from outfitter_server.https import answers, cors, limits
 from outfitter_server.https.device_calls import JOBS_DATA, DeviceCalls, client_certificate
+from outfitter_server.https.function_urls import CODE_PREFIX, FunctionUrlDoor
 from outfitter_server.https.listener import DoorRequest, HttpServer
 from outfitter_server.https.reading import (
     RequestHead,
     allow_body,
     body_is_pending,
     called_host,
+    digest,
     named_service,
     read_body,
     read_head,
     redacted,
 )
+from outfitter_server.https.signatures import UNKNOWN_S3_KEY, Signatures
 from outfitter_server.services.callers import Caller, Callers
 from outfitter_server.services.devices import Devices
+from outfitter_server.services.function_urls import PREFIX as URL_PREFIX
 
 OWN_PREFIX: Final = "/_outfitter/"
 HEALTH_PATH: Final = "/_outfitter/health"
@@ -55,7 +56,6 @@ S3Handler = Callable[
 
 S3Grant = Callable[[web.BaseRequest], Mapping[str, str]]
 
-_UNKNOWN_S3_KEY: Final = "The AWS Access Key Id you provided does not exist in our records."
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class HttpsDoor:
         s3: serves object requests; the signature over the headers is verified before, the body is its own matter.
         clock: milliseconds since the epoch.
         s3_grant: the cross-origin headers of an answer about objects that this door gives by itself.
+        function_urls: serves function URLs; None for a server without functions.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class HttpsDoor:
         clock: Callable[[], int],
         installation: Installation,
         s3_grant: S3Grant = lambda _: {},
+        function_urls: FunctionUrlDoor | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._callers = callers
@@ -89,6 +91,8 @@ class HttpsDoor:
         self._s3 = s3
         self._s3_grant = s3_grant
         self._clock = clock
+        self._signatures = Signatures(callers, clock)
+        self._urls = function_urls
         self._server: HttpServer | None = None
         self._listeners: list[asyncio.Server] = []
         self._busy = 0
@@ -173,6 +177,10 @@ class HttpsDoor:
             return answers.s3_error(fault, "", request_id)
 
     async def _route(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
+        if self._urls is not None and head.raw_path.startswith(URL_PREFIX):
+            return await self._urls.handle(request, head)
+        if self._urls is not None and head.raw_path.startswith(CODE_PREFIX):
+            return await self._urls.handle_code(request, head)
         if head.raw_path.startswith(OWN_PREFIX):
             if head.raw_path == HEALTH_PATH and head.method in {"GET", "HEAD"}:
                 return answers.health()
@@ -186,9 +194,9 @@ class HttpsDoor:
             return await self._route_unsigned(request, head)
         if claim.service != "s3":
             return await self._serve_signed(request, head, claim)
-        context = self._verify(head, claim, declared_payload_hash(claim, dict(head.headers)))
+        context = self._signatures.verify(head, claim, declared_payload_hash(claim, dict(head.headers)))
         await allow_body(request)
-        return await self._s3(request, claim, self._callers.caller(claim.access_key_id), context)
+        return await self._s3(request, claim, self._signatures.caller(claim), context)
 
     async def _route_unsigned(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
         older = read_query_claim(head.raw_query)
@@ -211,7 +219,7 @@ class HttpsDoor:
     ) -> web.StreamResponse:
         credentials = self._callers.credentials(claim.access_key_id)
         if credentials is None:
-            raise SignatureRefused("InvalidAccessKeyId", _UNKNOWN_S3_KEY)
+            raise SignatureRefused("InvalidAccessKeyId", UNKNOWN_S3_KEY)
         verify_query(
             head.method,
             head.raw_path,
@@ -229,11 +237,9 @@ class HttpsDoor:
     ) -> web.StreamResponse:
         try:
             # Before the body is read, so that strangers cannot make the server hold one.
-            caller = self._callers.caller(claim.access_key_id)
-            if caller is None:
-                raise _unknown_key(claim)
-            body = await read_body(request)
-            self._verify(head, claim, sha256(body).hexdigest())
+            caller = self._signatures.caller(claim)
+            body = await read_body(request, limits.body_bytes_max(claim.service))
+            self._signatures.verify(head, claim, await digest(body))
         except Refusal as refusal:
             return self._refuse(claim.service, refusal, request)
         return await self._call(request, head, claim.service, caller, body)
@@ -260,19 +266,6 @@ class HttpsDoor:
         answer = await self._dispatcher.answer(service, wire, origin, permit)
         return cors.granted(request, answers.http_answer(answer))
 
-    def _verify(self, head: RequestHead, claim: Claim, payload_hash: str) -> SigningContext:
-        credentials = self._callers.credentials(claim.access_key_id)
-        if credentials is None:
-            raise _unknown_key(claim)
-        signed = SignedRequest(
-            method=head.method,
-            raw_path=head.raw_path,
-            raw_query=head.raw_query,
-            headers=head.headers,
-            payload_hash=payload_hash,
-        )
-        return verify(signed, claim, credentials, self._clock())
-
     def _refuse(self, service: str, refusal: Refusal, request: DoorRequest) -> web.Response:
         request_id = request.request_id
         if service != "s3":
@@ -281,11 +274,3 @@ class HttpsDoor:
         answer = answers.s3_error(refusal, request.raw_path.partition("?")[0], request_id)
         answer.headers.update(self._s3_grant(request))
         return answer
-
-
-def _unknown_key(claim: Claim) -> SignatureRefused:
-    if claim.service == "s3":
-        message = _UNKNOWN_S3_KEY
-    else:
-        message = "The security token included in the request is invalid."
-    return SignatureRefused("InvalidAccessKeyId", message)

@@ -3,6 +3,7 @@
 from typing import Final
 
 API_BODY_BYTES_MAX: Final = 1 << 20
+FUNCTIONS_BODY_BYTES_MAX: Final = 70_167_211  # AWS's limit: a zip of 50 MB in base64
 API_BODY_SECONDS_MAX: Final = 60
 LINE_BYTES_MAX: Final = (
     16_384  # a request line: a key of 1,024 bytes, encoded, and a session token in the query
@@ -15,3 +16,8 @@ TLS_SHUTDOWN_SECONDS: Final = 2  # a client that does not answer the end of its 
 DRAIN_SECONDS: Final = 20
 CONNECTIONS_MAX: Final = 4_000
 BACKLOG: Final = 1_024
+
+
+def body_bytes_max(service: str) -> int:
+    """How long the body of a service's call may be."""
+    return FUNCTIONS_BODY_BYTES_MAX if service == "lambda" else API_BODY_BYTES_MAX

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from aiohttp import HttpVersion11
@@ -13,6 +14,7 @@ from outfitter_server.base.refusals import InvalidRequest, Refusal
 from outfitter_server.https import limits
 from outfitter_server.https.listener import DoorRequest
 
+_DIGEST_INLINE_BYTES: Final = 1 << 18
 _SECRET_MEMBERS: Final = re.compile(
     r"((?:X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|Signature|AWSAccessKeyId)=)[^&\s]*",
     re.IGNORECASE,
@@ -64,17 +66,17 @@ def read_head(request: DoorRequest) -> RequestHead:
     )
 
 
-async def read_body(request: DoorRequest) -> bytes:
+async def read_body(request: DoorRequest, bytes_max: int = limits.API_BODY_BYTES_MAX) -> bytes:
     """The body of an API call.
 
     Raises:
-        BodyTooLarge: it is longer than API_BODY_BYTES_MAX.
+        BodyTooLarge: it is longer than ``bytes_max``.
         BodyTooSlow: it did not come within API_BODY_SECONDS_MAX.
     """
     if not request.body_exists:
         return b""
-    if (request.content_length or 0) > limits.API_BODY_BYTES_MAX:
-        raise _too_large()
+    if (request.content_length or 0) > bytes_max:
+        raise _too_large(bytes_max)
     await allow_body(request)
     if request.content.is_eof():
         return request.content.read_nowait()
@@ -84,12 +86,19 @@ async def read_body(request: DoorRequest) -> bytes:
         async with asyncio.timeout(limits.API_BODY_SECONDS_MAX):
             async for chunk in request.content.iter_any():
                 size += len(chunk)
-                if size > limits.API_BODY_BYTES_MAX:
-                    raise _too_large()
+                if size > bytes_max:
+                    raise _too_large(bytes_max)
                 chunks.append(chunk)
     except TimeoutError as error:
         raise BodyTooSlow(f"the body did not arrive within {limits.API_BODY_SECONDS_MAX} seconds") from error
     return b"".join(chunks)
+
+
+async def digest(body: bytes) -> str:
+    """The hex SHA-256 of a body; of a long one in a thread."""
+    if len(body) <= _DIGEST_INLINE_BYTES:
+        return sha256(body).hexdigest()
+    return await asyncio.to_thread(lambda: sha256(body).hexdigest())
 
 
 async def allow_body(request: DoorRequest) -> None:
@@ -125,5 +134,5 @@ def redacted(target: str) -> str:
     return _SECRET_MEMBERS.sub(r"\1...", target)
 
 
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"the body of an API call may have at most {limits.API_BODY_BYTES_MAX} bytes")
+def _too_large(bytes_max: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body of an API call may have at most {bytes_max} bytes")

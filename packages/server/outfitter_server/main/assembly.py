@@ -26,6 +26,7 @@ from outfitter_server.gateway.tls import DeviceTls
 from outfitter_server.https.door import HttpsDoor
 from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.keys.credentials import root_credentials
+from outfitter_server.main.functions import FunctionParts
 from outfitter_server.main.settings import Address, ServeSettings
 from outfitter_server.s3.door import S3Door
 from outfitter_server.services.buckets import Buckets
@@ -48,7 +49,7 @@ from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.rollout import Steps
-from outfitter_server.services.rule_engine import NoFunctions, RuleEngine
+from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
 from outfitter_server.services.topic_rules import TopicRules
@@ -93,7 +94,9 @@ class Assembly:
         plane = DevicePlane(self._committer, heads, watched)
         jobs = Jobs(self._committer, installation, heads, steps, self.objects.read_text)
         executions = Executions(self._committer, heads, watched)
-        self._rules = RuleEngine(self._committer, installation, NoFunctions())
+        callers = Callers(credentials, installation, clock)
+        self._functions = self._make_functions(callers, blobs)
+        self._rules = RuleEngine(self._committer, installation, self._functions.invocations)
         dispatcher = Dispatcher(
             {
                 "iot": {
@@ -103,6 +106,7 @@ class Assembly:
                 },
                 "iotdata": DataPlaneOperations(Messages(self._publish)).handlers(),
                 "iot-jobs-data": JobsDataOperations(plane, self._delivery).handlers(),
+                "lambda": self._functions.handlers(),
                 "sts": IdentityOperations().handlers(),
             }
         )
@@ -111,10 +115,11 @@ class Assembly:
         objects_door = self._s3_door(blobs)
         self._door = HttpsDoor(
             dispatcher=dispatcher,
-            callers=Callers(credentials, installation),
+            callers=callers,
             devices=self._devices,
             s3=objects_door.handle,
             s3_grant=objects_door.grant,
+            function_urls=self._functions.door,
             clock=clock,
             installation=installation,
         )
@@ -123,18 +128,22 @@ class Assembly:
         """Listen; the bound addresses by listener name."""
         settings = self._settings
         bound: dict[str, str] = {}
+        reached: dict[str, tuple[Address, int]] = {}
         self._pacer.start()
         if settings.http is not None:
             port = await self._door.start(settings.http.host, settings.http.port)
             bound["http"] = settings.http.text(port)
+            reached["http"] = (settings.http, port)
             self._delivery.endpoint = ObjectsEndpoint(scheme="http", port=port, advertised=settings.advertise)
         if settings.https is not None:
             context = self._context(ssl.CERT_OPTIONAL, ("http/1.1",))
             port = await self._door.start(settings.https.host, settings.https.port, context)
             bound["https"] = settings.https.text(port)
+            reached["https"] = (settings.https, port)
             self._delivery.endpoint = ObjectsEndpoint(
                 scheme="https", port=port, advertised=settings.advertise
             )
+        self._functions.start(reached, self._authority.ca_pem())
         if settings.mqtt is not None:
             bound["mqtt"] = settings.mqtt.text(
                 await self._gateway.start(settings.mqtt.host, settings.mqtt.port)
@@ -150,9 +159,25 @@ class Assembly:
         await self._door.close()
         await self._gateway.close()
         await self._rules.close()
+        await self._functions.close()
         await self._pacer.close()
         await self._committer.drain()
         self.store.close()
+
+    def _make_functions(self, callers: Callers, blobs: FileBlobs) -> FunctionParts:
+        settings = self._settings
+        return FunctionParts(
+            data=settings.data,
+            limits=settings.functions,
+            committer=self._committer,
+            blobs=blobs,
+            objects=self.objects,
+            callers=callers,
+            installation=self._installation,
+            advertise=settings.advertise[0] if settings.advertise else None,
+            clock=self._clock,
+            new_id=new_id,
+        )
 
     def _make_gateway(self, plane: DevicePlane, connections_max: int) -> Gateway:
         return Gateway(

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from outfitter_server.main.settings import ServeSettings, WrongUsage, parse_address, parse_name
+from outfitter_server.main.settings import (
+    FunctionLimits,
+    ServeSettings,
+    WrongUsage,
+    parse_address,
+    parse_name,
+)
 
 _EXAMPLES = """\
 examples:
@@ -95,9 +101,33 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="NAME",
         help="the one bucket whose pages may run scripts (outfitter-console-ACCOUNT-REGION)",
     )
+    _add_functions(serve)
     add("--insecure", action="store_true", help="allow --http and --mqtt off loopback")
     add("--verbose", action="store_true", help="log every request")
     serve.set_defaults(run=_serve)
+
+
+def _add_functions(serve: argparse.ArgumentParser) -> None:
+    add = serve.add_argument
+    add(
+        "--function-workers",
+        type=int,
+        default=10,
+        metavar="N",
+        help="functions that run at once (%(default)s)",
+    )
+    add(
+        "--function-memory",
+        type=int,
+        default=3_008,
+        metavar="MB",
+        help="the largest MemorySize (%(default)s)",
+    )
+    add(
+        "--unconfined-functions",
+        action="store_true",
+        help="run functions even where nothing keeps them from this server's files",
+    )
 
 
 def _serve(given: argparse.Namespace) -> int:
@@ -111,6 +141,11 @@ def _serve(given: argparse.Namespace) -> int:
         account=given.account,
         region=given.region,
         insecure=given.insecure,
+        functions=FunctionLimits(
+            workers_max=given.function_workers,
+            memory_mb_max=given.function_memory,
+            unconfined=given.unconfined_functions,
+        ),
         console_bucket=given.console_bucket,
     )
     settings.check()

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Final
 
 PORT_MAX: Final = 65_535
+WORKERS_MAX: Final = 500
+MEMORY_MB_MIN: Final = 128
+MEMORY_MB_MAX: Final = 10_240
 _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
@@ -68,6 +71,34 @@ def parse_name(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionLimits:
+    """What functions may take of this machine.
+
+    Attributes:
+        workers_max: functions that run at once, and stay warm.
+        memory_mb_max: the largest MemorySize that is accepted.
+        unconfined: run functions even where nothing keeps them from the server's own files.
+    """
+
+    workers_max: int = 10
+    memory_mb_max: int = 3_008
+    unconfined: bool = False
+
+    def check(self) -> None:
+        """Refuse what the pool cannot be.
+
+        Raises:
+            WrongUsage: with what to do instead.
+        """
+        if not 1 <= self.workers_max <= WORKERS_MAX:
+            raise WrongUsage(f"--function-workers {self.workers_max}: give a number from 1 to {WORKERS_MAX}")
+        if not MEMORY_MB_MIN <= self.memory_mb_max <= MEMORY_MB_MAX:
+            raise WrongUsage(
+                f"--function-memory {self.memory_mb_max}: give megabytes from {MEMORY_MB_MIN} to {MEMORY_MB_MAX}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
     """Everything that ``serve`` needs.
 
@@ -76,6 +107,7 @@ class ServeSettings:
         http, https, mqtt, mqtts: listeners, None for off.
         advertise: names by which devices reach this server, best first.
         insecure: allow plain listeners off loopback.
+        functions: what functions may take of this machine.
         console_bucket: the one bucket whose pages may run scripts; None: what `outfitter deploy` names by itself.
     """
 
@@ -88,6 +120,7 @@ class ServeSettings:
     account: str
     region: str
     insecure: bool
+    functions: FunctionLimits = FunctionLimits()
     console_bucket: str | None = None
 
     def check(self) -> None:
@@ -96,6 +129,7 @@ class ServeSettings:
         Raises:
             WrongUsage: with what to do instead.
         """
+        self.functions.check()
         for option, address in (("--http", self.http), ("--mqtt", self.mqtt)):
             if address is not None and not address.loopback and not self.insecure:
                 raise WrongUsage(

@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from outfitter_server.functions.outcomes import Outcome
+from outfitter_server.functions.settings import FunctionSettings
+
 Value = str | int | float | bytes | None
 
 
@@ -125,3 +128,45 @@ class Authority(Protocol):
         Raises:
             InvalidRequest: the request is not one, or its key is too weak.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnableFunction:
+    """What a worker needs to know of a function.
+
+    Attributes:
+        revision: changes with every change of code or configuration.
+        session: the ARN that its temporary keys go by.
+    """
+
+    name: str
+    arn: str
+    revision: str
+    settings: FunctionSettings
+    code_sha256: str
+    code_blob: str
+    session: str
+
+
+class Sandbox(Protocol):
+    """Runs functions away from the server."""
+
+    async def prepare(self, code_sha256: str, code_blob: str) -> None:
+        """Check an archive that is to become a function's code.
+
+        Raises:
+            InvalidRequest: it is no zip, or holds what it may not hold.
+        """
+
+    async def invoke(
+        self, function: RunnableFunction, request_id: str, payload: bytes, client_context: str | None = None
+    ) -> Outcome:
+        """Run one event to its end; errors of the function are an outcome.
+
+        Raises:
+            Throttled: no worker became free in time.
+            Unavailable: this machine cannot run functions; the message says why.
+        """
+
+    def retire(self, name: str) -> None:
+        """The function changed or is gone: workers of its earlier revisions serve nothing more."""

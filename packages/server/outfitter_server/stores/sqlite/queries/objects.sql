@@ -47,6 +47,7 @@ WHERE bucket = :bucket AND key >= :start ORDER BY key LIMIT :limit
 SELECT k.value AS blob FROM json_each(:blobs) AS k
 WHERE EXISTS (SELECT 1 FROM objects WHERE objects.blob = k.value)
     OR EXISTS (SELECT 1 FROM upload_parts WHERE upload_parts.blob = k.value)
+    OR EXISTS (SELECT 1 FROM functions WHERE functions.code_blob = k.value)
 
 -- name: upload_insert
 INSERT INTO uploads (id, bucket, key, created_at, headers, algorithm, checksum_type)

@@ -1,0 +1,1 @@
+"""The rules of functions, pure: names, limits, permissions, events of function URLs, retries, reports."""

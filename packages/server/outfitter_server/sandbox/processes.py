@@ -1,0 +1,55 @@
+"""What /proc tells of workers, and the end of what they left behind."""
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+MARK: Final = (
+    "OUTFITTER_WORKERS"  # in the environment of every worker: the folder that its server made for workers
+)
+_PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
+_PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
+_MIB: Final = 1024 * 1024
+
+
+def resident_mb(pid: int) -> int:
+    """Megabytes of memory that a process holds now, rounded up; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - read for every invocation: no Path in between
+            pages = int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return -(-pages * _PAGE_BYTES // _MIB)
+
+
+def peak_memory_mb(pid: int) -> int:
+    """Megabytes of memory that a process held at most; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - as above
+            found = _PEAK.search(file.read())
+    except OSError:
+        return 0
+    return -(-int(found[1]) // 1024) if found else 0
+
+
+def end_user(uid: int) -> None:
+    """Kill every process of a worker's user: what left its session as well."""
+    _end(lambda process: process.stat().st_uid == uid)
+
+
+def end_marked(folder: str) -> None:
+    """Kill the workers of a server that is gone, by the folder in their environment."""
+    wanted = f"{MARK}={folder}".encode()
+    _end(lambda process: wanted in (process / "environ").read_bytes().split(b"\0"))
+
+
+def _end(chosen: Callable[[Path], bool]) -> None:
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if chosen(process):
+                    os.kill(int(process.name), signal.SIGKILL)
