@@ -5,13 +5,17 @@ import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.credentials import Credentials
 from outfitter_contract.execution import TERMINAL
 from outfitter_fleet.demo.device import Device
 from outfitter_fleet.demo.images import BUILDS, DEVICE_TYPE, SOFTWARE, write_folder
+from outfitter_fleet.stage.page import post_signed
 from outfitter_fleet.stage.processes import Processes, program
 
 COMMAND_SECONDS = 30
@@ -62,20 +66,28 @@ class World:
             list(pool.map(upload, [build.version for build in BUILDS]))
 
     def device(
-        self, name: str, *, groups: tuple[str, ...] = (), settings: str = "", broker: str = ""
+        self, name: str, *, line: str = "", settings: str = "", broker: str = "", on: bool = True
     ) -> Device:
-        """A device whose agent runs."""
-        where = [word for group in groups for word in ("--group", group)]
+        """A device, of the lamps' type or on a line, whose agent runs."""
+        kind = ("--line", line) if line else ("--type", DEVICE_TYPE)
         broker = broker or f"localhost:{self.server.port('mqtts')}"
-        self.outfitter(
-            *("device", "add", name, "--type", DEVICE_TYPE, *where),
-            *("--mqtt", broker, "--out", self.folder / name),
-        )
+        self.outfitter("device", "add", name, *kind, "--mqtt", broker, "--out", self.folder / name)
         made = Device(name, self.folder / name, self.processes)
         (made.folder / "agent.toml.d" / "20-test.toml").write_text(settings)
         self.devices.append(made)
-        made.switch_on()
+        if on:
+            made.switch_on()
         return made
+
+    def post(self, url: str, request: Any, secret_key: str = "") -> tuple[int, Any]:
+        """A call as the page makes it: status and answer."""
+        key = Credentials(self.server.access_key, secret_key or self.server.secret_key)
+        return post_signed(url, request, key, region="us-east-1", ca=self.server.ca)
+
+    @cached_property
+    def deployment(self) -> Any:
+        """Page and function, as ``outfitter deploy`` puts them where they belong."""
+        return self.outfitter("deploy")
 
     def told(self, device: Device) -> dict[str, Any]:
         """What the agent tells of itself."""
@@ -92,6 +104,12 @@ class World:
         """Status and details."""
         found = self.iot.describe_job_execution(jobId=job, thingName=thing)["execution"]
         return found["status"], found.get("statusDetails", {}).get("detailsMap", {})
+
+    def status_of(self, thing: str, job: str) -> str:
+        """The status; nothing while there is no execution."""
+        with suppress(self.iot.exceptions.ResourceNotFoundException):
+            return self.execution(thing, job)[0]
+        return ""
 
 
 @pytest.fixture(scope="session")

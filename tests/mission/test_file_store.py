@@ -1,10 +1,9 @@
 """The file store, row by row."""
 
 import json
+import re
 
 import pytest
-
-ROLE = "arn:aws:iam::000000000000:role/signer"
 
 
 @pytest.fixture
@@ -33,6 +32,26 @@ def test_files_lie_in_a_hierarchy_each_at_a_url(server, world, bucket, curl):
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     world.s3.put_bucket_policy(Bucket=bucket, Policy=policy)
     assert [curl(url, "--cacert", server.ca) for url in urls] == [(200, b"1.1")] * 2
+
+
+def test_a_page_that_people_open_is_served_from_the_store_and_calls_the_api(world, curl):
+    """The console with all that it fetches; that a browser opens it and works with it is shown with one."""
+    page, ca = world.deployment["page_url"], ("--cacert", world.server.ca)
+    status, text = curl(page, *ca)
+    assert (status, b"<script" in text) == (200, True)
+    names = [each.decode() for each in re.findall(rb'(?:src|href)="([^"]+)"', text)]
+    assert any(name.endswith(".js") for name in names)
+    for name in (*(name for name in names if ":" not in name), "config.json"):
+        headers = curl(
+            f"{page.rpartition('/')[0]}/{name.removeprefix('./')}", *ca, "-D", "-", "-o", "/dev/null"
+        )
+        assert headers[0] == 200
+        kind = {"js": b"text/javascript", "css": b"text/css", "json": b"application/json"}[
+            name.rpartition(".")[2]
+        ]
+        assert b"content-type: " + kind in headers[1].lower()
+    settings = json.loads(curl(f"{page.rpartition('/')[0]}/config.json", *ca)[1])
+    assert world.deployment["function_url"].endswith(settings["functionUrl"])
 
 
 def test_pre_signed_urls_lend_the_signers_privileges_for_a_limited_time(

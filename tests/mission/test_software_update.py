@@ -53,6 +53,24 @@ def test_images_are_files_in_the_store_many_versions_at_once(world, catalogue):
         assert stored["device_types"] == [world.device_type]
 
 
+def test_the_function_builds_the_document_of_what_the_page_asks_for(world, lamp, ended, install, catalogue):
+    """Signed as the page signs; the device takes the job, and ignores members that it does not know."""
+    url = world.deployment["function_url"]
+    request = {"operation": "install", "target": {"thing": lamp.name}, "software": world.software}
+    status, made = world.post(url, {**request, "version": "2.1.0"})
+    assert status == 200, made
+    document = json.loads(world.iot.get_job_document(jobId=made["jobId"])["document"])
+    assert document["operation"] == "install"
+    assert catalogue["2.1.0"]["key"] in document["url"]
+    assert document["forced"] is False
+    assert ended(lamp.name, made["jobId"])[0] == "SUCCEEDED"
+    assert lamp.answer() == "2.1.0"
+    back = placeholder(catalogue["2.0.0"])
+    assert install(lamp, "mission-more", url=back, forced=True, colour="green")[0] == "SUCCEEDED"
+    status, refused = world.post(url, {**request, "version": "9"})
+    assert (status, "no version '9'" in refused["message"]) == (404, True)
+
+
 def test_forced_allows_a_downgrade(lamp, world, ended):
     def update(job_id, *flags):
         world.outfitter("update", lamp.name, world.software, "1.0.0", "--job-id", job_id, *flags)
