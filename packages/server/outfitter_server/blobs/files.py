@@ -3,17 +3,20 @@
 The order that makes a blob durable: write to ``FOLDER/incoming``, fsync the file, rename it to its name, fsync the folder
 that now holds it. Only then does anybody name it in a row. What a crash leaves behind is either in ``incoming``, which is
 emptied at start, or named by no row, which ``sweep`` finds.
+
+A backup, in a process of its own, holds the folder while it copies: blobs that are deleted meanwhile stay for the sweep.
 """
 
 import asyncio
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -25,6 +28,9 @@ SWEEP_AGE_SECONDS: Final = 3_600
 _SWEEP_BATCH: Final = 500
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _INCOMING: Final = "incoming"
+_HOLD: Final = "hold"
+_HOLD_ATTEMPTS: Final = 50
+_HOLD_PAUSE_SECONDS: Final = 0.1
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
 
 
@@ -97,7 +103,7 @@ class FileBlobs:
     async def delete(self, names: Iterable[str]) -> None:
         """Remove blobs; see the port."""
         paths = [self._path(name) for name in names]
-        await asyncio.to_thread(_unlink, paths)
+        await asyncio.to_thread(_unlink, self._folder, paths)
 
     async def sweep(self, is_named: Callable[[list[str]], set[str]]) -> int:
         """Remove what no row names and is older than an hour; ``is_named`` is asked on the event loop's thread."""
@@ -108,15 +114,13 @@ class FileBlobs:
                 batch = old[begin : begin + _SWEEP_BATCH]
                 named = is_named([path.name for path in batch])
                 unnamed = [path for path in batch if path.name not in named]
-                await asyncio.to_thread(_unlink, unnamed)
-                removed += len(unnamed)
-        await asyncio.to_thread(_unlink, await asyncio.to_thread(_older_files, self._folder / _INCOMING))
+                removed += await asyncio.to_thread(_unlink, self._folder, unnamed)
+        left = await asyncio.to_thread(_older_files, self._folder / _INCOMING)
+        await asyncio.to_thread(_unlink, self._folder, left)
         return removed
 
     def _path(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise NotFound("a blob is named by 32 hexadecimal digits")
-        return self._folder / name[:2] / name
+        return self._folder / relative_path(name)
 
 
 class _Draft:
@@ -192,9 +196,55 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _unlink(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
+def relative_path(name: str) -> Path:
+    """Where a blob lies below the folder of blobs.
+
+    Raises:
+        NotFound: it is no name of a blob.
+    """
+    if not _NAME.fullmatch(name):
+        raise NotFound("a blob is named by 32 hexadecimal digits")
+    return Path(name[:2], name)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every blob of the folder where it is, whatever a server deletes meanwhile.
+
+    Raises:
+        Unavailable: somebody else holds them.
+        OSError: the folder cannot be written.
+    """
+    descriptor = os.open(folder / _HOLD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        for attempt in range(_HOLD_ATTEMPTS):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # The server deletes something just now, or another backup runs.
+                if attempt == _HOLD_ATTEMPTS - 1:
+                    raise Unavailable(
+                        "another backup of this data folder is running; wait for its end"
+                    ) from None
+                time.sleep(_HOLD_PAUSE_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(folder: Path, paths: Sequence[Path]) -> int:
+    """Remove files unless the folder is held; how many."""
+    descriptor = os.open(folder / _HOLD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        for path in paths:
+            path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return 0
+    finally:
+        os.close(descriptor)
+    return len(paths)
 
 
 def _older_files(folder: Path) -> list[Path]:

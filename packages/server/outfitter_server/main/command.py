@@ -22,6 +22,8 @@ examples:
       a server for a network; devices and people call it updates.example.net
   outfitterd ca --data /var/lib/outfitter > ca.pem
       the certificate that devices and SDKs must trust
+  outfitterd backup --data /var/lib/outfitter /backups/monday.tar
+      everything, while it is served; outfitterd restore makes a data folder of it again
 
 Then: AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_SHARED_CREDENTIALS_FILE=DIR/credentials aws iot list-things
 """
@@ -56,7 +58,42 @@ def _parser() -> argparse.ArgumentParser:
     ca.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data folder")
     ca.add_argument("--json", action="store_true", help="print it as a JSON object")
     ca.set_defaults(run=_ca)
+    _add_backup(commands)
+    _add_restore(commands)
     return parser
+
+
+def _add_backup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    backup = commands.add_parser(
+        "backup",
+        help="write a backup of a data folder, also while it is served",
+        description="State, files, keys: everything of an installation, as it was at one moment. It holds secrets.",
+        epilog="example: outfitterd backup --data /var/lib/outfitter /backups/2026-11-23.tar",
+    )
+    backup.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data folder")
+    backup.add_argument(
+        "target",
+        type=Path,
+        metavar="TARGET",
+        help="what to make: a tar file if it ends in .tar, else a folder, which shares unchanged files with DIR",
+    )
+    backup.add_argument("--json", action="store_true", help="print what was done as a JSON object")
+    backup.set_defaults(run=_backup)
+
+
+def _add_restore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    back = commands.add_parser(
+        "restore",
+        help="make a data folder of a backup",
+        description="Checks every byte of the backup, then makes the folder, or changes nothing.",
+        epilog="example: outfitterd restore /backups/2026-11-23.tar --data /var/lib/outfitter",
+    )
+    back.add_argument("source", type=Path, metavar="SOURCE", help="what outfitterd backup made")
+    back.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="the data folder, missing or empty"
+    )
+    back.add_argument("--json", action="store_true", help="print what was done as a JSON object")
+    back.set_defaults(run=_restore)
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -152,6 +189,18 @@ def _serve(given: argparse.Namespace) -> int:
     from outfitter_server.main.serve import serve
 
     return serve(settings, verbose=given.verbose)
+
+
+def _backup(given: argparse.Namespace) -> int:
+    from outfitter_server.main.backup import run_backup
+
+    return run_backup(given.data, given.target, as_json=given.json)
+
+
+def _restore(given: argparse.Namespace) -> int:
+    from outfitter_server.main.restore import run_restore
+
+    return run_restore(given.source, given.data, as_json=given.json)
 
 
 def _ca(given: argparse.Namespace) -> int:
