@@ -1,9 +1,10 @@
 # Every target installs what it needs by itself: Python 3.11 or newer, make and git are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+CONSOLE := packages/updates/console
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test check bench format schema tables clean
+.PHONY: help install demo test check bench format schema tables console chromium clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ install: .venv/installed ## everything into .venv; quiet and quick when nothing 
 demo: install ## the mission on an empty machine: one server, real agents, a table at the end (KEEP=1 leaves it running)
 	@$(BIN)/python -m outfitter_fleet.demo $(if $(KEEP),--keep)
 
-test: install ## every test
+test: install chromium ## every test
 	@$(BIN)/python -m pytest -q
 
 check: install ## format, lint, types, import walls
@@ -28,6 +29,9 @@ check: install ## format, lint, types, import walls
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@if command -v npm >/dev/null && $(MAKE) --no-print-directory $(CONSOLE)/node_modules/installed; \
+	then npm --prefix $(CONSOLE) run --silent check; \
+	else echo "no node, or no packages for it: the page's sources are not type-checked"; fi
 
 bench: install ## the benchmarks, as a table
 	@$(BIN)/python -m outfitter_fleet.load
@@ -42,5 +46,17 @@ schema: install ## write stores/sqlite/schema.sql anew from the migrations
 tables: install ## write the tables of docs/reference anew from the contract
 	@$(BIN)/python -m outfitter_fleet.tables reference
 
+console: $(CONSOLE)/node_modules/installed ## build the page anew from packages/updates/console (needs node)
+	@npm --prefix $(CONSOLE) run --silent build
+
+$(CONSOLE)/node_modules/installed: $(CONSOLE)/package-lock.json
+	@npm --prefix $(CONSOLE) ci --silent --no-audit --no-fund
+	@touch $@
+
+chromium: ## the browser of tests/browser, when it is missing and this machine lets us bring it
+	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+	|| echo "chromium cannot be installed: tests/browser will fail"
+
 clean: ## remove what the other targets made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
+	rm -rf .venv $(CONSOLE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo

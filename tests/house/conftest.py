@@ -23,8 +23,12 @@ _TEXT = {
     ".html",
     ".js",
     ".css",
+    ".ts",
+    ".mjs",
 }
 _PLAIN_NAMES = {"Makefile", "LICENSE", "run", ".importlinter", ".gitignore"}
+# What tools bring or make: compiled modules, npm's packages, the built page.
+_MADE = {"__pycache__", "node_modules", "static"}
 _OURS = ("packages", "tests", "docs", ".ci")
 
 
@@ -59,7 +63,11 @@ class Tree:
         yield from (path for path in sorted(self.root.iterdir()) if path.is_file() and self._is_text(path))
         for folder in _OURS:
             for path in sorted((self.root / folder).rglob("*")):
-                if path.is_file() and "__pycache__" not in path.parts and self._is_text(path):
+                if (
+                    path.is_file()
+                    and not _MADE & set(path.relative_to(self.root).parts)
+                    and self._is_text(path)
+                ):
                     yield path
 
     def packages(self) -> list[Path]:

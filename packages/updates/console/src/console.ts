@@ -26,6 +26,7 @@ const RETRY_LONGEST_SECONDS = 30;
 const main = h("main", { id: "main", tabindex: -1 });
 const banner = h("div", { class: "banner", role: "alert", hidden: true });
 const navigation = h("nav", { "aria-label": "Views", hidden: true });
+const leave = h("button", { type: "button", class: "plain", hidden: true }, "Sign out");
 
 let fleet: Fleet | undefined;
 let running: Running | undefined;
@@ -48,7 +49,7 @@ function signIn(settings: Settings): void {
       await made.greet();
       fleet = made;
       running = new Running(made);
-      navigation.hidden = false;
+      navigation.hidden = leave.hidden = false;
       if (location.hash.length < 3) history.replaceState(null, "", to("devices"));
       await show();
     } catch (error) {
@@ -73,7 +74,7 @@ function signIn(settings: Settings): void {
       h("p", { class: "quiet" }, `The key stays in this tab's memory until you sign out, reload or close it. Region ${settings.region}, ${settings.iot.host}.`),
     ),
   );
-  document.title = "Sign in – Outfitter";
+  document.title = "Sign in - Outfitter";
   id.focus();
 }
 
@@ -93,8 +94,10 @@ async function show(): Promise<void> {
   } catch {
     // A name that cannot be decoded is nobody's.
   }
-  for (const each of navigation.querySelectorAll("a")) each.toggleAttribute("aria-current", each.hash === to(view));
-  document.title = `${name || found.title} – Outfitter`;
+  for (const each of navigation.querySelectorAll("a"))
+    if (each.hash === to(view)) each.setAttribute("aria-current", "page");
+    else each.removeAttribute("aria-current");
+  document.title = `${name || found.title} - Outfitter`;
   fill(main, h("p", { class: "quiet", role: "status" }, "Loading…"));
   main.focus({ preventScroll: true });
   scrollTo(0, 0);
@@ -157,21 +160,19 @@ function signOut(settings: Settings): void {
   leaving.abort();
   fleet = undefined;
   running = undefined;
-  navigation.hidden = true;
+  navigation.hidden = leave.hidden = true;
   hide();
   history.replaceState(null, "", location.pathname);
   signIn(settings);
 }
 
 async function begin(): Promise<void> {
-  const header = h("header", {}, h("strong", { class: "brand" }, "Outfitter"), navigation);
+  const header = h("header", {}, h("strong", { class: "brand" }, "Outfitter"), navigation, leave);
   document.body.replaceChildren(h("a", { href: "#main", class: "skip", onclick: (event) => (event.preventDefault(), main.focus()) }, "To the content"), header, banner, main);
   try {
     const settings = await readSettings();
-    navigation.append(
-      ...Object.entries(VIEWS).map(([key, { title }]) => link(to(key), title, key === "start" ? "button" : "")),
-      h("button", { type: "button", class: "plain", onclick: () => signOut(settings) }, "Sign out"),
-    );
+    navigation.append(...Object.entries(VIEWS).map(([key, { title }]) => link(to(key), title, key === "start" ? "button" : "")));
+    leave.addEventListener("click", () => signOut(settings));
     addEventListener("hashchange", () => (hide(), void show()));
     signIn(settings);
   } catch (error) {

@@ -26,6 +26,8 @@ class JobView {
   readonly #list = table("Devices of this job", ["Device", "State", "Step", "Reason", "Updated", ""]);
   readonly #more: HTMLButtonElement;
   readonly #cancel = h("button", { type: "button", class: "danger", onclick: () => this.#askToCancel() }, "Cancel this job");
+  readonly #asked = new Set<string>();
+  readonly #title: HTMLHeadingElement;
   readonly #details = new Map<string, Record<string, string>>();
   #only: State | undefined;
   #rows = ROWS;
@@ -44,8 +46,9 @@ class JobView {
     });
     this.#more.hidden = true;
     const { main, name } = context;
+    this.#title = h("h1", {}, name);
     const told = h("details", {}, h("summary", {}, "Job document"), h("pre", {}, JSON.stringify(document, null, 2)));
-    fill(main, h("h1", {}, name), this.#facts, this.#progress, this.#summary, h("p", { class: "actions" }, this.#cancel), this.#chips, this.#list.element, this.#more, told);
+    fill(main, this.#title, this.#facts, this.#progress, this.#summary, h("p", { class: "actions" }, this.#cancel), this.#chips, this.#list.element, this.#more, told);
   }
 
   /** Asks again; whether anything was new. A lost server or a busy one is no end: it is asked again later. */
@@ -73,10 +76,11 @@ class JobView {
     this.#progress.value = done;
     fill(this.#summary, total ? `${done} of ${total} devices done` : "No devices yet");
     this.#cancel.hidden = found.status !== "IN_PROGRESS" && found.status !== "SCHEDULED";
+    fill(this.#title, found.description ?? found.jobId);
     fill(
       this.#facts,
       fact("Status", badge(found.status)),
-      fact("What", found.description ?? this.document.operation ?? "–"),
+      fact("Job", found.jobId),
       fact("Target", ...targets(found.targets ?? [])),
       fact("Kind", found.targetSelection === "CONTINUOUS" ? "continuous: also devices that join later" : "once"),
       fact("Created", moment(found.createdAt)),
@@ -112,13 +116,15 @@ class JobView {
     if (only !== this.#only) return;
     this.#more.hidden = !next;
     this.#shown = found.sort((one, other) => urgency(one) - urgency(other) || one.thing.localeCompare(other.thing));
+    const telling = this.#tell(this.#shown.filter((each) => each.state !== "QUEUED" && each.state !== "SUCCEEDED").slice(0, DETAILS_MAX));
     this.#draw_executions();
-    await this.#tell(this.#shown.filter((each) => each.state !== "QUEUED" && each.state !== "SUCCEEDED").slice(0, DETAILS_MAX));
+    await telling;
   }
 
   /** Asks what devices told; what is final is asked once. */
   async #tell(executions: Execution[]): Promise<void> {
     const asked = executions.filter((each) => !FINAL.has(each.state) || !this.#details.has(id(each)));
+    for (const each of asked) this.#asked.add(id(each));
     await Promise.all(asked.map(async (each) => this.#details.set(id(each), await this.context.fleet.details(each, this.context.signal))));
     if (asked.length) this.#draw_executions();
   }
@@ -127,7 +133,7 @@ class JobView {
     this.#list.set(
       this.#shown.map((each) => {
         const known = this.#details.get(id(each));
-        const wanting = !known && each.state !== "QUEUED" && each.state !== "SUCCEEDED";
+        const wanting = !known && !this.#asked.has(id(each)) && each.state !== "QUEUED" && each.state !== "SUCCEEDED";
         const ask = h("button", { type: "button", class: "fine", onclick: () => void this.#tell([each]).catch(this.context.report) }, "Ask");
         const percent = known?.["percent"] && !FINAL.has(each.state) ? ` ${known["percent"]} %` : "";
         return [
