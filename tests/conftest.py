@@ -471,3 +471,134 @@ def link(request: pytest.FixtureRequest) -> Link:
 @pytest.fixture(name="make_link")
 def link_class() -> type[Link]:
     return Link
+
+
+QUICK_SETTINGS = """
+settle_seconds = 0.5
+health_interval_seconds = 0.1
+health_timeout_seconds = 5
+reconnect_max_seconds = 0.5
+download_backoff_max_seconds = 0.1
+answer_timeout_seconds = 3
+stop_timeout_seconds = 2
+"""
+
+
+class AgentDevice:
+    """A thing made with ``outfitter device add``, and its agent as a process."""
+
+    def __init__(self, server: Server, folder: Path, name: str, *added: str, settings: str = "") -> None:
+        self.server, self.folder, self.name = server, folder, name
+        command = [BIN / "outfitter", "device", "add", name, "--out", folder, *added]
+        command += ["--mqtt", f"localhost:{server.port('mqtts')}"]
+        done = subprocess.run(command, env=server.environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        drop_ins = folder / "agent.toml.d"
+        drop_ins.mkdir()
+        (drop_ins / "10-quick.toml").write_text(QUICK_SETTINGS)
+        (drop_ins / "20-test.toml").write_text(settings)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def configuration(self) -> Path:
+        return self.folder / "configuration.json"
+
+    def configured(self, **parameters: Any) -> "AgentDevice":
+        """With these parameters in its file."""
+        self.configuration.write_text(json.dumps(parameters))
+        return self
+
+    def holds(self) -> Any:
+        """The parameters in its file, None when it has none."""
+        return json.loads(self.configuration.read_bytes()) if self.configuration.exists() else None
+
+    def start(self) -> "AgentDevice":
+        with (self.folder / "log").open("a") as log:
+            command = [BIN / "outfitter-agent", "--verbose", "run", "--config", self.folder / "agent.toml"]
+            self.process = subprocess.Popen(command, stderr=log)
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(signal.SIGTERM)
+        return process.wait(20)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def execution(self, job: str) -> tuple[str, dict[str, str]]:
+        """Status and details of a job on this device; ``NONE`` when it has no such job."""
+        iot = self.server.client("iot")
+        try:
+            found = iot.describe_job_execution(jobId=job, thingName=self.name)["execution"]
+        except iot.exceptions.ResourceNotFoundException:
+            return "NONE", {}
+        return found["status"], found.get("statusDetails", {}).get("detailsMap", {})
+
+    def ends(self, job: str) -> tuple[str, dict[str, str]]:
+        """Wait for the end of a job on this device."""
+        waiting = ("NONE", "QUEUED", "IN_PROGRESS")
+        try:
+            return eventually(lambda: (found := self.execution(job))[0] not in waiting and found)
+        except AssertionError:
+            raise AssertionError(f"{self.execution(job)}\n{self.log()}") from None
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Iterator[Callable[..., AgentDevice]]:
+    """Makes devices with agents; all of them end with exit code 0."""
+    made: list[AgentDevice] = []
+
+    def make(server: Server, *added: str, name: str, settings: str = "") -> AgentDevice:
+        made.append(AgentDevice(server, tmp_path / name, name, *added, settings=settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        assert each.stop() == 0, each.log()
+
+
+class Shell:
+    """Types ``outfitter`` commands and reads what they say."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server, self.folder = server, folder
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Type a command and do not wait."""
+        return subprocess.Popen(
+            [BIN / "outfitter", *arguments],
+            env=self.server.environment(),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        """Type a command and wait for its end."""
+        process = self.start(*arguments)
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        assert process.returncode == expect, f"{arguments}: {process.returncode}\n{output}\n{errors}"
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def told(self, *arguments: str, expect: int = 0) -> Any:
+        """What a command says in JSON."""
+        return json.loads(self.run(*arguments, "--json", expect=expect).stdout)
+
+
+@pytest.fixture
+def make_shell(tmp_path: Path) -> Callable[[Server], Shell]:
+    return lambda server: Shell(server, tmp_path)

@@ -77,12 +77,8 @@ def _refuse_constant(name: str) -> Any:
 
 def _depth(value: object) -> int:
     """How many objects and lists are within each other; without recursion, as the value may be deep."""
-    deepest, level = 0, [value]
-    while level:
-        level = [
-            child
-            for each in level
-            for child in (each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
-        ]
-        deepest += 1
-    return deepest - 1
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        level = [child for each in level for child in (each.values() if isinstance(each, dict) else each)]
+        depth += 1
+    return depth

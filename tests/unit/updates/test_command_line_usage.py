@@ -38,6 +38,12 @@ def test_the_commands_that_people_rely_on():
         "outfitter software upload",
         "outfitter software list",
         "outfitter update",
+        "outfitter config pull",
+        "outfitter config push",
+        "outfitter config propagate",
+        "outfitter config diff",
+        "outfitter line create",
+        "outfitter line show",
         "outfitter deploy",
         "outfitter job list",
         "outfitter job show",
@@ -50,7 +56,8 @@ def test_the_commands_that_people_rely_on():
 def test_every_command_has_an_example_that_its_own_parser_takes(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pump-1.4.0").mkdir()
-    (tmp_path / "pump-1.4.0.tar.gz").touch()
+    for name in ("pump-1.4.0.tar.gz", "pump.json", "site.json"):
+        (tmp_path / name).touch()
     command = LEAVES[path]
     assert isinstance(command, ExampleCommand)
     assert command.example
@@ -93,6 +100,12 @@ def test_help_needs_neither_boto3_nor_rich():
         (["update", "pumps", "pump", "1", "--timeout", "3"], "--timeout goes with --wait"),
         (["update", "a b", "pump", "1"], "can be no device or group"),
         (["job", "list", "--limit", "0"], "--limit"),
+        (["config", "push", __file__, "pump", "--timeout", "3"], "--timeout goes with --wait"),
+        (["config", "propagate", "pump"], "Missing argument"),
+        (["config", "pull", "a b"], "can be no device"),
+        (["line", "create", "pump"], "--software"),
+        (["line", "create", "a/b", "--software", "pump", "1"], "can be no device type"),
+        (["device", "add", "x", "--line", "a", "--type", "b", "--out", "x"], "leave out --type"),
         (["job", "list", "--status", "DONE"], "--status"),
         (["--endpoint-url", "nonsense", "device", "list"], "Invalid endpoint"),
     ],

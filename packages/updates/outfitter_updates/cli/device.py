@@ -26,11 +26,18 @@ def device() -> None:
 
 @device.command(
     cls=ExampleCommand,
-    example="outfitter device add pump-1 --group pumps --type pump-controller --out ./pump-1",
+    example="outfitter device add pump-1 --group pumps --type pump-controller --out ./pump-1\n"
+    "outfitter device add pump-2 --line pump-controller --out ./pump-2",
 )
 @click.argument("name")
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="Group to put it in; repeatable.")
 @click.option("--type", "device_type", metavar="TYPE", help="Device type, made when missing.  [generic]")
+@click.option(
+    "--line",
+    "line_type",
+    metavar="TYPE",
+    help="Put it on the factory line of this device type, which is then its own.",
+)
 @click.option(
     "--mqtt", metavar="HOST:PORT", help="Broker as the device reaches it.  [what the server tells, 8883]"
 )
@@ -50,6 +57,7 @@ def add(
     name: str,
     groups: tuple[str, ...],
     device_type: str | None,
+    line_type: str | None,
     mqtt: str | None,
     policy: str,
     out: Path,
@@ -64,6 +72,10 @@ def add(
         raise click.UsageError(
             f"{name!r} can be no device: names have 1 to 128 letters, digits, ':', '_' and '-'."
         )
+    if line_type is not None:
+        if device_type not in {None, line_type}:
+            raise click.UsageError("--line gives the device its type: leave out --type.")
+        device_type, groups = line_type, (*groups, application.cloud.lines.need(line_type).name)
     order = DeviceOrder(name=name, device_type=device_type, groups=groups, policy_name=policy, mqtt=mqtt)
     with DeviceFolder(out) as folder, application.cloud.identities.issue(order) as identity:
         written = folder.write(identity)

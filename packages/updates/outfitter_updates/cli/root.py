@@ -2,10 +2,12 @@
 
 import click
 
+from outfitter_updates.cli.config import config
 from outfitter_updates.cli.deploy import deploy
 from outfitter_updates.cli.device import device
 from outfitter_updates.cli.group import group
 from outfitter_updates.cli.job import job
+from outfitter_updates.cli.line import line
 from outfitter_updates.cli.shape import Application
 from outfitter_updates.cli.software import software
 from outfitter_updates.cli.update import update
@@ -20,7 +22,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.option("--endpoint-url", metavar="URL", help="Server to call; else AWS_ENDPOINT_URL or the profile's.")
 @click.pass_context
 def root(ctx: click.Context, profile: str | None, region: str | None, endpoint_url: str | None) -> None:
-    """Software updates for fleets of devices.
+    """Software updates and configuration for fleets of devices.
 
     Works with an Outfitter server (set AWS_ENDPOINT_URL) and with AWS alike. Credentials are found as by every AWS
     tool: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ~/.aws; AWS_CA_BUNDLE names the authority of a
@@ -32,5 +34,5 @@ def root(ctx: click.Context, profile: str | None, region: str | None, endpoint_u
     application.profile, application.region, application.endpoint_url = profile, region, endpoint_url
 
 
-for command in (device, group, software, update, job, deploy):
+for command in (device, group, software, update, job, config, line, deploy):
     root.add_command(command)

@@ -70,4 +70,23 @@ def json_option(function: Command) -> Command:
     return option(function)
 
 
+def role_option(function: Command) -> Command:
+    """Adds ``--role-arn``."""
+    option = click.option(
+        "--role-arn",
+        envvar="OUTFITTER_ROLE_ARN",
+        show_envvar=True,
+        help="Role whose privileges the URLs of the job carry.  [role outfitter-updates of the account]",
+    )
+    return option(function)
+
+
+def timeout_option(function: Command) -> Command:
+    """Adds ``--timeout``."""
+    option = click.option(
+        "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up waiting after so long."
+    )
+    return option(function)
+
+
 pass_application = click.make_pass_decorator(Application)

@@ -47,16 +47,37 @@ def watch_job(application: Application, job_id: str, timeout_seconds: float | No
     Raises Unfinished when a device ended without success, when the time is over, or when the person turns away; the
     job itself goes on in the last two cases.
     """
+    _report(application, follow_job(application, job_id, timeout_seconds), as_json=as_json)
+
+
+def need_success(application: Application, job_id: str, timeout_seconds: float | None) -> Job:
+    """Watches until every device has succeeded, and prints nothing of it on standard output.
+
+    Raises Unfinished as ``watch_job`` does, with the reasons of those devices that did not.
+    """
+    job = follow_job(application, job_id, timeout_seconds)
+    if job.went_wrong:
+        reasons = "; ".join(
+            f"{each.thing} {each.status}{f': {each.reason}' if each.reason else ''}"
+            for each in _failed(application, job)[:SHOWN_MAX]
+        )
+        raise Unfinished(f"Job {job_id}: {reasons}")
+    if not job.total:
+        raise Unfinished(f"Job {job_id} reached no device.")
+    return job
+
+
+def follow_job(application: Application, job_id: str, timeout_seconds: float | None) -> Job:
+    """Watches until the job is settled; raises Unfinished when the time is over or the person turns away."""
     deadline = None if timeout_seconds is None else application.clock() + int(timeout_seconds * 1000)
     try:
         with _display() as display:
-            job = _follow(application, job_id, deadline, display)
+            return _follow(application, job_id, deadline, display)
     except KeyboardInterrupt:
         raise Unfinished(
             f"No longer watching; the job goes on. `outfitter job watch {job_id}` looks again,"
             f" `outfitter job cancel {job_id}` stops it."
         ) from None
-    _report(application, job, as_json=as_json)
 
 
 def _follow(application: Application, job_id: str, deadline: int | None, display: Display) -> Job:

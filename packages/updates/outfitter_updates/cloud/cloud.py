@@ -2,11 +2,13 @@
 
 from functools import cached_property
 
+from outfitter_updates.cloud.configurations import Configurations
 from outfitter_updates.cloud.connection import Connection
 from outfitter_updates.cloud.deployment import Deployments
 from outfitter_updates.cloud.devices import Devices
 from outfitter_updates.cloud.identities import Identities
 from outfitter_updates.cloud.jobs import Jobs
+from outfitter_updates.cloud.lines import Lines
 from outfitter_updates.cloud.software import Software
 from outfitter_updates.operations.update import role_arn
 
@@ -20,6 +22,8 @@ class Cloud:
         self.identities = Identities(self._connection, self.devices)
         self.software = Software(self._connection)
         self.jobs = Jobs(self._connection)
+        self.configurations = Configurations(self._connection)
+        self.lines = Lines(self._connection, self.devices, self.jobs)
         self.deployments = Deployments(self._connection)
 
     @property

@@ -38,12 +38,34 @@ class Jobs:
 
     def need(self, job_id: str) -> Job:
         """The job with its counts; raises NotFound with the ids that come close."""
-        told = self._connection.iot.find("describe_job", jobId=job_id)
-        if told is None:
+        found = self.find(job_id)
+        if found is None:
             known = islice(self._connection.iot.pages("list_jobs", "jobs"), NAMES_MAX)
             hint = did_you_mean(job_id, (each["jobId"] for each in known), nothing="There are no jobs yet.")
             raise NotFound(f"There is no job {job_id!r}. {hint}")
-        return _job(told["job"])
+        return found
+
+    def find(self, job_id: str) -> Job | None:
+        """The job with its counts, if there is one."""
+        told = self._connection.iot.find("describe_job", jobId=job_id)
+        return _job(told["job"]) if told else None
+
+    def document(self, job_id: str) -> str:
+        """The job's document as it was written."""
+        return str(self._connection.iot.call("get_job_document", jobId=job_id)["document"])
+
+    def continuous(self, group: str, limit: int) -> tuple[Job, ...]:
+        """The continuous jobs in progress that aim at the group, with their counts."""
+        told = self._connection.iot.pages(
+            "list_jobs", "jobs", status="IN_PROGRESS", targetSelection="CONTINUOUS", thingGroupName=group
+        )
+        found = (self.find(each["jobId"]) for each in islice(told, limit))
+        return tuple(each for each in found if each is not None)
+
+    def execution(self, job_id: str, thing: str) -> Execution | None:
+        """The newest execution of the job on the device, with what the device told."""
+        told = self._connection.iot.find("describe_job_execution", jobId=job_id, thingName=thing)
+        return _execution(job_id, thing, told["execution"]) if told else None
 
     def executions(
         self,

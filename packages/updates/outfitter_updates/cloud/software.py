@@ -18,6 +18,7 @@ from outfitter_updates.catalogue.software import (
     unknown_version,
     version_order,
 )
+from outfitter_updates.cloud.buckets import need_bucket
 from outfitter_updates.cloud.connection import Connection
 from outfitter_updates.cloud.refusals import translated
 
@@ -82,12 +83,7 @@ class Software:
 
     def _bucket(self, name: str | None) -> str:
         connection = self._connection
-        bucket = name or default_bucket(connection.account.account, connection.region)
-        if connection.s3.find("head_bucket", Bucket=bucket) is None:
-            elsewhere = connection.region != "us-east-1"
-            where = {"LocationConstraint": connection.region} if elsewhere else None
-            connection.s3.call("create_bucket", Bucket=bucket, CreateBucketConfiguration=where)
-        return bucket
+        return need_bucket(connection, name or default_bucket(connection.account.account, connection.region))
 
     def _store(self, file: Path, location: Location, progress: Callable[[int], None]) -> None:
         s3 = self._connection.s3

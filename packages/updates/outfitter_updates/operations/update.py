@@ -46,11 +46,11 @@ def make_job_id(software: SoftwareVersion, now: int, token: str) -> str:
     return stamped_job_id(f"update-{software.image.name}-{software.image.version}", now, token)
 
 
-def stamped_job_id(what: str, now: int, token: str) -> str:
+def stamped_job_id(what: str, now: int, token: str, length_max: int = JOB_ID_MAX) -> str:
     """``WHAT-20260131T235959-TOKEN``, with what no job id may hold as hyphens; WHAT gives way to the limit."""
     moment = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%S")
     ending = f"-{moment}-{token}"
-    return re.sub(r"[^a-zA-Z0-9_-]+", "-", what)[: JOB_ID_MAX - len(ending)] + ending
+    return re.sub(r"[^a-zA-Z0-9_-]+", "-", what)[: length_max - len(ending)] + ending
 
 
 def job_document(software: SoftwareVersion, *, forced: bool, region: str) -> dict[str, object]:
