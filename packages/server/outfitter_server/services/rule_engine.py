@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from outfitter_server.base.installation import Installation
-from outfitter_server.base.refusals import NotFound, Refusal
+from outfitter_server.base.refusals import Refusal
 from outfitter_server.mqtt.topics import BASIC_INGEST_PREFIX, SubscriptionTrie, valid_topic
 from outfitter_server.rules.bounds import CannotEvaluate
 from outfitter_server.rules.compiled import (
@@ -48,18 +48,6 @@ class Functions(Protocol):
         Raises:
             Refusal: there is no such function, or its policy does not let iot.amazonaws.com invoke it for this rule.
         """
-
-
-class NoFunctions:
-    """For a server without functions: every invocation is refused."""
-
-    async def queue_for_rule(self, function: str, payload: bytes, rule_arn: str) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse.
-
-        Raises:
-            NotFound: always.
-        """
-        raise NotFound(f"Function not found: {function}")
 
 
 class Trouble:

@@ -92,7 +92,9 @@ class SqliteStore:
         except sqlite3.OperationalError as error:
             self._rollback()
             if _is_disk_trouble(error):
-                raise Unavailable(f"the data folder cannot be written: {error}; free some space and retry") from error
+                raise Unavailable(
+                    f"the data folder cannot be written: {error}; free some space and retry"
+                ) from error
             raise
         except BaseException:
             self._rollback()
@@ -149,10 +151,16 @@ def migrate(connection: sqlite3.Connection) -> None:
     (current,) = connection.execute("PRAGMA user_version").fetchone()
     migrations = load_migrations()
     if current > len(migrations):
-        raise Unavailable(f"the data folder is at schema {current}, this release knows {len(migrations)}: upgrade outfitterd")
+        raise Unavailable(
+            f"the data folder is at schema {current}, this release knows {len(migrations)}: upgrade outfitterd"
+        )
     for number, script in enumerate(migrations[current:], start=current + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
 def _is_disk_trouble(error: sqlite3.OperationalError) -> bool:
-    return (error.sqlite_errorcode & 0xFF) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+    return (error.sqlite_errorcode & 0xFF) in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+    )
