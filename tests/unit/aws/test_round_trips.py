@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 from functools import cache
@@ -28,6 +29,10 @@ SCOPES = {
     "IdentityOperations": "sts",
     "JobsDataOperations": "iot-jobs-data",
     "DataPlaneOperations": "iotdata",
+    "FunctionOperations": "lambda",
+    "FunctionPermissionOperations": "lambda",
+    "FunctionUrlOperations": "lambda",
+    "InvocationOperations": "lambda",
 }
 
 
@@ -79,7 +84,7 @@ def structures(shape, depth=0):
     required = {name: values(shape.members[name], depth) for name in shape.required_members}
     optional = {
         name: header_values(member)
-        if member.serialization.get("location") == "header"
+        if member.serialization.get("location") in LOCATED
         else values(member, depth)
         for name, member in shape.members.items()
         if name not in required and depth < 5
@@ -92,7 +97,12 @@ def structures(shape, depth=0):
     return st.fixed_dictionaries(required, optional=optional)
 
 
+LOCATED = {"header", "statusCode"}
+
+
 def header_values(shape):
+    if shape.type_name == "integer":
+        return st.integers(200, 299)
     assert shape.type_name == "string"
     return st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20)
 
@@ -170,13 +180,26 @@ def test_what_we_serialise_botocore_parses(service, name, data):
     operation = model_of(service, name)
     result = data.draw(members_of(service, name, "output_shape"))
     answer = serialize(result, operation)
-    assert answer.status == 200
+    assert answer.status == result.get("StatusCode", operation.http.get("responseCode", 200))
+    streaming = operation.get_streaming_output() is not None
+    body = io.BytesIO(answer.body) if streaming else answer.body
     parsed = botocore.parsers.create_parser("rest-json").parse(
-        {"status_code": answer.status, "headers": dict(answer.headers), "body": answer.body},
-        operation.output_shape,
+        {"status_code": answer.status, "headers": dict(answer.headers), "body": body}, operation.output_shape
     )
     parsed.pop("ResponseMetadata", None)
-    assert parsed == result
+    if streaming:
+        payload = operation.output_shape.serialization["payload"]
+        parsed[payload] = parsed[payload].read()
+        result.setdefault(payload, b"")
+    assert parsed == {**status_members(operation, answer.status), **result}
+
+
+def status_members(operation, status):
+    """Members that every answer has because they are the answer's status."""
+    members = operation.output_shape.members if operation.output_shape else {}
+    return {
+        name: status for name, shape in members.items() if shape.serialization.get("location") == "statusCode"
+    }
 
 
 @pytest.mark.parametrize(("service", "name"), OPERATIONS)

@@ -24,6 +24,8 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_CAPBSET_DROP: Final = 24
+_CAPABILITIES_VERSION: Final = 0x20080522
 _CLONE_NEWNS: Final = 0x00020000
 _MS_BIND: Final = 4096
 _MS_PRIVATE_ALL: Final = 16384 | (1 << 18)
@@ -41,7 +43,23 @@ _TRUNCATE: Final = 1 << 14
 _SCOPED: Final = 0b11  # abstract sockets and signals
 _OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 
-_SYSTEM: Final = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/opt", "/proc", "/nix")
+_SYSTEM: Final = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/opt", "/nix")
+_SETTINGS: Final = (
+    "alternatives", "ca-certificates", "gai.conf", "group", "host.conf", "hosts", "ld.so.cache", "ld.so.conf",
+    "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release", "passwd", "pki", "protocols",
+    "resolv.conf", "services", "ssl", "timezone",
+)  # fmt: skip
+_FACTS: Final = (
+    "cpuinfo",
+    "filesystems",
+    "loadavg",
+    "meminfo",
+    "stat",
+    "sys/kernel",
+    "sys/vm",
+    "uptime",
+    "version",
+)
 _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -50,7 +68,7 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     try:
         _confine(told)
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:
         sys.stderr.write(f"outfitterd: this machine does not let a worker be confined: {error}\n")
         os._exit(NOT_CONFINED)
     os.chdir(told["task"])
@@ -65,11 +83,21 @@ def _confine(told: dict[str, Any]) -> None:
     _limit(told["limits"], told["nice"])
     if told["uid"] is not None:
         _hide_private_folders([*told["readable"], told["home"]])
+    _forgo_privileges()
+    if told["uid"] is not None:
         _become(told["uid"])
+    if told["uid"] is not None or told["landlock"]:
+        _drop_capabilities()
     if told["landlock"]:
-        landlock([*_SYSTEM, *told["readable"]], [told["home"]], [*_DEVICES])
+        landlock([*_system(), *told["readable"]], [told["home"]], [*_DEVICES])
     _die_with(told["parent"])
     os.umask(0o077)
+
+
+def _system() -> list[str]:
+    """What every program may read of this machine: libraries, names, certificates, itself; no secrets, no neighbours."""
+    settings, facts = [f"/etc/{name}" for name in _SETTINGS], [f"/proc/{name}" for name in _FACTS]
+    return [*_SYSTEM, *settings, *facts, f"/proc/{os.getpid()}"]
 
 
 def landlock_abi() -> int:
@@ -163,6 +191,18 @@ def _hide_private_folders(readable: list[str]) -> None:
 
 def _is_closed(folder: Path) -> bool:
     return not folder.stat().st_mode & stat.S_IXOTH
+
+
+def _forgo_privileges() -> None:
+    """No program that this process starts gets a privilege back, not even root's."""
+    capability = 0
+    while _LIBC.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) == 0:
+        capability += 1
+
+
+def _drop_capabilities() -> None:
+    header, none = struct.pack("Ii", _CAPABILITIES_VERSION, 0), bytes(24)
+    _call("capset", _LIBC.capset(header, none))
 
 
 def _become(uid: int) -> None:

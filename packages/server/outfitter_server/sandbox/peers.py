@@ -51,8 +51,8 @@ def find_peer(own: tuple[str, int], other: tuple[str, int]) -> Peer | None:
 def holds(pid: int, inode: int) -> bool:
     """Whether a process has this socket open."""
     wanted = f"socket:[{inode}]"
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
             with contextlib.suppress(OSError):
                 if str(Path(entry.path).readlink()) == wanted:
                     return True

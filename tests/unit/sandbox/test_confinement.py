@@ -1,0 +1,170 @@
+"""What a worker cannot reach: proved from inside, for each way of keeping it apart that this machine has."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from outfitter_server.base.refusals import Unavailable
+from outfitter_server.keys.credentials import root_credentials
+from outfitter_server.sandbox import launcher
+from outfitter_server.sandbox.confinement import Confinement, find_confinement
+
+READ = """
+import os
+def handler(event, context):
+    found = {}
+    for path in event:
+        try:
+            found[path] = os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(10).decode("latin-1")
+        except OSError as error:
+            found[path] = type(error).__name__
+    return found
+"""
+
+
+def ways():
+    """The confinements that can be tried here; the kernel's alone works for root as well."""
+    found = find_confinement(unconfined=False)
+    if found.users:
+        yield Confinement(users=True, landlock=False, allowed=True)
+    if found.landlock:
+        yield Confinement(users=False, landlock=True, allowed=True)
+    yield found
+
+
+@pytest.fixture(params=list(ways()), ids=lambda way: f"users={way.users},landlock={way.landlock}")
+async def confined(request, make_house):
+    return make_house(confinement=request.param)
+
+
+def test_this_machine_can_confine_workers():
+    assert find_confinement(unconfined=False).allowed
+
+
+async def test_the_keys_of_the_server_are_out_of_reach(confined, tmp_path):
+    data = tmp_path / "data"
+    root_credentials(data, {})
+    (data / "ca").mkdir(mode=0o700)
+    (data / "ca" / "ca.key").write_text("secret key")
+    data.chmod(0o700)
+    wanted = [data, data / "credentials", data / "ca", data / "ca" / "ca.key", Path("/etc/shadow")]
+    found = await confined.result(READ, [str(path) for path in wanted])
+    assert set(found.values()) <= {"PermissionError", "FileNotFoundError"}, found
+
+
+async def test_processes_of_the_server_are_out_of_reach(confined):
+    source = """
+import os, signal
+def handler(pid, context):
+    found = []
+    for attempt in (
+        lambda: open(f"/proc/{pid}/environ", "rb").read(1),
+        lambda: open(f"/proc/{pid}/mem", "rb").read(1),
+        lambda: os.listdir(f"/proc/{pid}/fd"),
+        lambda: os.kill(pid, signal.SIGSTOP),
+    ):
+        try:
+            attempt()
+            found.append("reached")
+        except OSError as error:
+            found.append(type(error).__name__)
+    return found
+"""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=subprocess.PIPE)
+    try:
+        found = await confined.result(source, child.pid)
+    finally:
+        child.kill()
+        await child.wait()
+    signals_kept_apart = confined.pool._confinement.users or launcher.landlock_abi() >= 6
+    assert "reached" not in (found if signals_kept_apart else found[:3]), found
+
+
+async def test_other_workers_are_out_of_reach(confined):
+    sleeper = confined.function(
+        "import os\ndef handler(event, context): return os.environ['HOME'], os.getpid()", name="first"
+    )
+    home, pid = json.loads((await confined.call(sleeper)).payload)
+    (Path(home) / "kept").write_text("of the first")
+    reader = confined.function(READ, name="second")
+    outcome = await confined.call(reader, [home, f"{home}/kept", f"/proc/{pid}/environ"])
+    assert set(json.loads(outcome.payload).values()) == {"PermissionError"}
+
+
+async def test_code_cannot_be_changed(confined):
+    source = """
+import os
+def handler(event, context):
+    try:
+        open(os.path.join(os.environ["LAMBDA_TASK_ROOT"], "app.py"), "a").write("x")
+    except OSError as error:
+        return type(error).__name__
+"""
+    assert await confined.result(source) == "PermissionError"
+
+
+async def test_a_worker_has_no_privileges(make_house):
+    house = make_house()
+    source = """
+import os
+def handler(event, context):
+    return {line.split(":")[0]: line.split()[1] for line in open("/proc/self/status") if line.startswith(("Cap", "NoNew"))} | {"uid": os.getuid(), "sid": os.getsid(0) == os.getpid()}
+"""
+    found = await house.result(source)
+    assert found["NoNewPrivs"] == "1"
+    assert found["sid"]
+    if house.pool._confinement.users:
+        assert found["uid"] not in {0, os.getuid()}
+        assert int(found["CapEff"], 16) == int(found["CapPrm"], 16) == 0
+
+
+async def test_limits_of_resources(make_house):
+    house = make_house()
+    source = """
+import resource
+def handler(event, context):
+    return {name: resource.getrlimit(getattr(resource, name)) for name in ("RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_CPU")}
+"""
+    found = await house.result(source)
+    assert found["RLIMIT_AS"] == [320 << 20, 320 << 20]
+    assert found["RLIMIT_CORE"] == [0, 0]
+    assert all(0 < hard < 2**40 for name, (_, hard) in found.items() if name != "RLIMIT_CORE")
+
+
+async def test_nothing_runs_unconfined_unless_told(make_house):
+    house = make_house(confinement=Confinement(users=False, landlock=False, allowed=False))
+    with pytest.raises(Unavailable, match="--unconfined-functions"):
+        await house.call(house.function("def handler(event, context): pass"))
+    told = make_house(confinement=Confinement(users=False, landlock=False, allowed=True))
+    assert await told.result("def handler(event, context): return 1") == 1
+
+
+async def test_a_machine_that_cannot_confine_says_so(make_house, monkeypatch):
+    house = make_house()
+    monkeypatch.setattr(Confinement, "uid", lambda self, slot: 2**32 if self.users else None)
+    if not house.pool._confinement.users:
+        return
+    house.pool._make_home = lambda slot: house.pool._home(slot).mkdir() or house.pool._home(slot)
+    error, log = await house.failure("def handler(event, context): return 1")
+    assert error["errorType"] == "Runtime.Unknown"
+    assert "does not let a worker be confined" in log
+    monkeypatch.undo()
+
+
+async def test_a_stranger_at_the_runtime_api_is_turned_away(make_house):
+    house = make_house()
+    source = """
+import os
+def handler(event, context): return os.environ["AWS_LAMBDA_RUNTIME_API"]
+"""
+    function = house.function(source)
+    host, _, port = json.loads((await house.call(function)).payload).partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b" 403 " in await reader.readline()
+    writer.close()
+    assert json.loads((await house.call(function)).payload) == f"{host}:{port}"
