@@ -150,7 +150,7 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
         assert made.stop() == 0, made.log()
 
 
-@pytest.fixture(name="eventually")
+@pytest.fixture(name="eventually", scope="session")
 def eventually_fixture() -> Callable[..., Any]:
     return eventually
 
