@@ -44,6 +44,7 @@ class ObjectsEndpoint:
     def authority(self, host: str | None, local: str | None) -> str:
         """``host:port`` for a URL to a device that called ``host`` on the address ``local``."""
         name = host or (self.advertised[0] if self.advertised else None) or local or "127.0.0.1"
+        name = name.strip("[]")
         return f"[{name}]:{self.port}" if ":" in name else f"{name}:{self.port}"
 
 
