@@ -66,9 +66,9 @@ def compact(text: str) -> str:
             _without_nulls(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False
         )
         delivered.encode()  # half a surrogate pair is no character, and fits into no store
-        return delivered
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"document: not valid JSON: {error}") from error
+    return delivered
 
 
 def placeholders(text: str) -> list[Placeholder]:
