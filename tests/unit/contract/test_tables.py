@@ -147,6 +147,11 @@ PLACEHOLDERS = [
         ("images", "my file"),
     ),
     (
+        "${aws:iot:s3-presigned-url:https://s3.amazonaws.com/images/50%20+1?versionId=x#y}",
+        "s3-presigned-url",
+        ("images", "50%20+1?versionId=x#y"),
+    ),
+    (
         "${aws:iot:s3-presigned-url-v2:https://images.s3.eu-west-1.amazonaws.com/my%20file}",
         "s3-presigned-url-v2",
         ("images", "my file"),

@@ -24,6 +24,7 @@ from outfitter_server.jobs.values import Execution, JobHead
 from outfitter_server.objects.urls import ObjectAddress, parse_object_url
 
 _ENCODED_VERSION: Final = re.compile(r"%3[Ff]versionId%3[Dd]")
+_UNENCODED: Final = frozenset({PlaceholderKind.DOWNLOAD, PlaceholderKind.DOWNLOAD_V1})
 _ROLE_HINT: Final = "give presignedUrlConfig.roleArn, the role that signs the URLs"
 
 
@@ -101,6 +102,9 @@ def placeholder_address(found: Placeholder) -> ObjectAddress:
     if found.kind is PlaceholderKind.DOWNLOAD_V2:
         # Its URL is percent-encoded as a whole, and so is the suffix that pins a version.
         url = _ENCODED_VERSION.sub("?versionId=", url)
+    elif found.kind in _UNENCODED:
+        # Its URL is taken as it is written: nothing in it is an escape, a query or a fragment.
+        url = url.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
     address = parse_object_url(url)
     if address is None:
         raise InvalidRequest(
