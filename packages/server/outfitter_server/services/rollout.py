@@ -20,6 +20,9 @@ from outfitter_server.services.workspace import Watched, Workspace
 
 FIRST_ROWS_MAX: Final = 1_000  # what CreateJob queues before it answers
 CHUNK_ROWS_MAX: Final = 5_000  # one INSERT … SELECT; about 30 ms of the writer's time
+HEARD_ROWS_MAX: Final = (
+    1_000  # the same when so many listen: each is told on the loop's thread, document and all
+)
 CHANGED_ROWS_MAX: Final = 1_000  # executions canceled or deleted in one step
 LATEST_TIME: Final = 2**62
 
@@ -32,8 +35,10 @@ class Steps:
         self._heads = heads
         self._watched = watched
 
-    def step(self, batch: Batch, job_id: str, *, rows_max: int = CHUNK_ROWS_MAX) -> None:
+    def step(self, batch: Batch, job_id: str, *, rows_max: int | None = None) -> None:
         """Do one chunk of what the job has to do; emits WorkQueued while more is left."""
+        if rows_max is None:
+            rows_max = CHUNK_ROWS_MAX if len(self._watched) < HEARD_ROWS_MAX else HEARD_ROWS_MAX
         row = batch.tx.one("job_by_id", id=job_id)
         if row is None:
             return
