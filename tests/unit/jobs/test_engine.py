@@ -328,3 +328,26 @@ async def test_one_failing_request_harms_no_other(engine):
     assert outcomes[0].execution.status == "IN_PROGRESS"
     assert isinstance(outcomes[1], RuntimeError)
     assert outcomes[2] == [("j", "IN_PROGRESS")]
+
+
+async def test_joining_a_group_costs_nothing_for_the_jobs_that_it_once_had(engine):
+    engine.things("t", "u")
+    engine.group("g", ["t"])
+    await engine.job("c", "thinggroup:g", continuous=True)
+
+    def steps() -> int:
+        counted = []
+        engine.store._writer.set_progress_handler(lambda: counted.append(1), 1)
+        with engine.store.write() as tx:
+            jobs = [row["job"] for row in tx.all("job_targets_named", kind="thinggroup", name="g")]
+        engine.store._writer.set_progress_handler(None, 0)
+        assert jobs == ["c"]
+        return len(counted)
+
+    before = steps()
+    for index in range(40):
+        await engine.job(f"old{index}", "thinggroup:g", continuous=index % 2 == 0)
+        await engine.jobs.cancel(f"old{index}", force=True, comment=None, reason_code=None)
+    assert steps() == before
+    await engine.join("u", "g")
+    assert await engine.pending("u") == [("c", "QUEUED")]

@@ -192,10 +192,14 @@ class Jobs:
             now=batch.now,
             work=Work.ROLLOUT.value,
         )
+        joinable = int(new.selection is TargetSelection.CONTINUOUS)
         tx.run("job_document_insert", job=new.id, stored=new.stored, delivered=new.delivered)
         tx.run_many(
             "job_target_insert",
-            [{"job": new.id, "position": t.position, "kind": t.kind, "name": t.name} for t in new.targets],
+            [
+                {"job": new.id, "position": t.position, "kind": t.kind, "name": t.name, "open": joinable}
+                for t in new.targets
+            ],
         )
         self._heads.forget(new.id)
         self._steps.step(batch, new.id, rows_max=FIRST_ROWS_MAX)
