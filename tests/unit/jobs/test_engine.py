@@ -1,5 +1,7 @@
 """The job engine on a real store: what people and devices do, and what becomes of it."""
 
+import asyncio
+
 import pytest
 from outfitter_server.base.refusals import (
     AlreadyExists,
@@ -351,3 +353,17 @@ async def test_joining_a_group_costs_nothing_for_the_jobs_that_it_once_had(engin
     assert steps() == before
     await engine.join("u", "g")
     assert await engine.pending("u") == [("c", "QUEUED")]
+
+
+async def test_a_long_pending_list_stays_right_through_a_burst_of_one_device(engine):
+    engine.things("t")
+    for index in range(40):
+        await engine.job(f"j{index:02d}", "thing:t")
+    for index in range(20):
+        await engine.report("t", f"j{index:02d}", "IN_PROGRESS")
+    before = engine.committer.batches
+    burst = [engine.report("t", f"j{index:02d}", "IN_PROGRESS") for index in range(30, 40)]
+    burst += [engine.report("t", f"j{index:02d}", "SUCCEEDED") for index in range(10)]
+    *_, pending = await asyncio.gather(*burst, engine.pending("t"))
+    assert engine.committer.batches == before + 1
+    assert [job for job, _ in pending] == [f"j{index:02d}" for index in range(10, 20)]

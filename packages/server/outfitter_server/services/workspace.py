@@ -199,7 +199,8 @@ class Workspace:
 
     def _relist(self, thing: str, after: list[Execution], *, ended: bool) -> None:
         before = self._pending[thing]
-        self._pending[thing] = after
+        # Of a list that goes on in the store, no more is known than the length that was loaded.
+        self._pending[thing] = after[:_LOADED] if thing in self._truncated else after
         touched = self._touched.setdefault(thing, [False, False])
         touched[0] |= ended
         touched[1] |= front(before) != front(after)
