@@ -1,8 +1,8 @@
 """Requests without an SDK: pre-signed URLs, everybody's reads, browsers, raw bodies, and clients that misbehave."""
 
 import hashlib
-import logging
 import json
+import logging
 import socket
 import subprocess
 
