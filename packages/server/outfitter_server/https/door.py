@@ -66,6 +66,7 @@ class HttpsDoor:
         callers: the access keys.
         devices: the certificate registry.
         s3: serves object requests; the signature over the headers is verified before, the body is its own matter.
+        bucket_of_host: the bucket that ``s3`` reads in front of a Host header; older signatures cover it.
         clock: milliseconds since the epoch.
     """
 
@@ -76,6 +77,7 @@ class HttpsDoor:
         callers: Callers,
         devices: Devices,
         s3: S3Handler,
+        bucket_of_host: Callable[[str], str | None],
         clock: Callable[[], int],
         installation: Installation,
     ) -> None:
@@ -83,6 +85,7 @@ class HttpsDoor:
         self._callers = callers
         self._devices = DeviceCalls(devices, installation)
         self._s3 = s3
+        self._bucket_of_host = bucket_of_host
         self._clock = clock
         self._server: HttpServer | None = None
         self._listeners: list[asyncio.Server] = []
@@ -179,7 +182,7 @@ class HttpsDoor:
             return await self._route_unsigned(request, head)
         if claim.service != "s3":
             return await self._serve_signed(request, head, claim)
-        context = self._verify(head, claim, declared_payload_hash(claim, dict(head.headers)))
+        context = self._verify(head, claim, declared_payload_hash(claim, request.headers))
         await allow_body(request)
         return await self._s3(request, claim, self._callers.caller(claim.access_key_id), context)
 
@@ -210,6 +213,7 @@ class HttpsDoor:
             head.raw_path,
             head.raw_query,
             head.headers,
+            bucket=self._bucket_of_host(request.headers.get("Host", "")),
             claim=claim,
             credentials=credentials,
             now=self._clock(),

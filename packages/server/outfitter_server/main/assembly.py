@@ -108,11 +108,13 @@ class Assembly:
             installation=installation,
             connections_max=connections_max,
         )
+        s3 = self._s3_door(blobs)
         self._door = HttpsDoor(
             dispatcher=dispatcher,
             callers=Callers(credentials, installation),
             devices=self._devices,
-            s3=self._s3_door(blobs).handle,
+            s3=s3.handle,
+            bucket_of_host=s3.bucket_of_host,
             clock=clock,
             installation=installation,
         )

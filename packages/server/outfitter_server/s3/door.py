@@ -31,6 +31,7 @@ from outfitter_server.s3.routing import (
     choose_operation,
     read_query,
     read_target,
+    virtual_bucket,
 )
 from outfitter_server.services.buckets import Buckets
 from outfitter_server.services.callers import Caller
@@ -103,6 +104,10 @@ class S3Door:
             return await self._handlers[exchange.operation](exchange)
         except Exception as error:  # noqa: BLE001 - a fault is logged and answered in S3's shape
             return _answer_failure(request, error, request_id, headers)
+
+    def bucket_of_host(self, host: str) -> str | None:
+        """The bucket that a Host header carries in front of one of our names; None: the path begins with it."""
+        return virtual_bucket(_host_name(host).lower(), self._hosts)
 
     def refuse(self, request: web.BaseRequest, refusal: Refusal) -> web.StreamResponse:
         """The error document for a request that was refused before it came here."""
