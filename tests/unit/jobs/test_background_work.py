@@ -130,3 +130,15 @@ async def test_no_step_tells_more_than_a_thousand_devices(engine, count):
     assert count("j") == {"queued": 3_500}
     assert max(told) <= 1_001, "the things of one step, and that more is to be done"
     assert len(engine.told()) == 3_500
+
+
+async def test_a_hierarchy_of_empty_groups_is_walked_in_steps_too(engine, count):
+    engine.things("t", watch=False)
+    engine.group("top")
+    for number in range(2_500):
+        engine.group(f"low{number:04d}", ["t"] if number == 2_400 else [], parent="top")
+    target = Target(position=0, kind="thinggroup", name="top")
+    job = await engine.jobs.create(NewJob(id="j", targets=(target,), stored="{}", delivered="{}"))
+    assert job.work == "ROLLOUT", "CreateJob answers after its first thousand"
+    await until(lambda: engine.jobs.get("j").work is None)
+    assert count("j") == {"queued": 1}

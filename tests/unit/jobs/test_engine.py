@@ -367,3 +367,13 @@ async def test_a_long_pending_list_stays_right_through_a_burst_of_one_device(eng
     *_, pending = await asyncio.gather(*burst, engine.pending("t"))
     assert engine.committer.batches == before + 1
     assert [job for job, _ in pending] == [f"j{index:02d}" for index in range(10, 20)]
+
+
+async def test_jobs_that_a_thing_joins_at_once_queue_as_they_were_made(engine):
+    engine.things("t")
+    engine.group("above")
+    engine.group("below", parent="above")
+    await engine.job("first", "thinggroup:below", continuous=True)
+    await engine.job("second", "thinggroup:above", continuous=True)
+    await engine.join("t", "below")
+    assert [job for job, _ in await engine.pending("t")] == ["first", "second"]

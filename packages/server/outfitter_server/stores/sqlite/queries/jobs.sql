@@ -31,7 +31,7 @@ SELECT position, kind, name, cursor_group, cursor_thing, done FROM job_targets W
 
 -- name: job_targets_named
 -- The continuous jobs in progress that target a group.
-SELECT jobs.id AS job FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
+SELECT jobs.seq, jobs.id AS job FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
 WHERE job_targets.kind = :kind AND job_targets.name = :name AND job_targets.open = 1 AND jobs.selection = 'CONTINUOUS'
   AND jobs.status = 'IN_PROGRESS'
 ORDER BY jobs.seq;
