@@ -1,10 +1,12 @@
 """Requests that were signed for one thing and are sent for another."""
 
+import json
 import socket
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 
 def spoken(server, request):
@@ -47,3 +49,50 @@ def test_a_host_name_turns_no_signed_url_to_another_object(server, bucket, older
         assert "<Code>SignatureDoesNotMatch</Code>" in answer
     query = plain.partition("?")[2]
     assert spoken(server, f"GET /k?{query} HTTP/1.1\r\nHost: {bucket}.store.test\r\n").endswith("open")
+
+
+def test_a_denied_object_is_neither_copied_nor_deleted_among_others(server, bucket):
+    client = server.client()
+    for key in ("kept/k", "free"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"bytes")
+    upload = client.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    denied = {"Effect": "Deny", "Principal": "*", "Action": ["s3:GetObject", "s3:DeleteObject"]}
+    statement = {**denied, "Resource": f"arn:aws:s3:::{bucket}/kept/*"}
+    client.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    source = {"Bucket": bucket, "CopySource": f"{bucket}/kept/k"}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.copy_object(Key="copy", **source)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.upload_part_copy(Key="parts", UploadId=upload, PartNumber=1, **source)
+    both = {"Objects": [{"Key": "kept/k"}, {"Key": "free"}]}
+    answer = client.delete_objects(Bucket=bucket, Delete=both)
+    assert [(error["Key"], error["Code"]) for error in answer["Errors"]] == [("kept/k", "AccessDenied")]
+    assert [entry["Key"] for entry in answer["Deleted"]] == ["free"]
+    assert [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket)["Contents"]] == ["kept/k"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        ("[" * 20_000, "MalformedPolicy"),
+        ('{"Version": []}', "MalformedPolicy"),
+        ('{"Statement": [{"Effect": []}]}', "MalformedPolicy"),
+        (
+            '{"Statement": {"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "*", "Resource": "arn:aws:s3:::%s/*"}}',
+            "NotImplemented",
+        ),
+    ],
+)
+def test_what_is_no_policy_of_this_server_is_refused_and_opens_nothing(server, bucket, policy, code):
+    with pytest.raises(ClientError, match=code):
+        server.client().put_bucket_policy(Bucket=bucket, Policy=policy.replace("%s", bucket))
+
+
+def test_listings_of_nothing_end(server, bucket):
+    client = server.client()
+    upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"x")
+    assert client.list_multipart_uploads(Bucket=bucket, MaxUploads=0)["IsTruncated"] is False
+    assert client.list_parts(Bucket=bucket, Key="k", UploadId=upload, MaxParts=0)["IsTruncated"] is False
