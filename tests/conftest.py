@@ -40,6 +40,7 @@ class Server:
     listeners: dict[str, str] = field(default_factory=dict)
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
+    clients: dict[Any, Any] = field(default_factory=dict)
 
     def start(self) -> None:
         where = {name: self.listeners.get(name, "127.0.0.1:0") for name in ("http", "https", "mqtt", "mqtts")}
@@ -92,16 +93,24 @@ class Server:
         return int(self.listeners[name].rpartition(":")[2])
 
     def client(self, service: str, *, tls: bool = False, **options: Any) -> Any:
-        """boto3's client of a service, over http or https."""
-        return boto3.client(
-            service,
-            region_name="us-east-1",
-            endpoint_url=self.https if tls else self.http,
-            verify=str(self.ca) if tls else None,
-            aws_access_key_id=options.pop("access_key", ACCESS_KEY),
-            aws_secret_access_key=options.pop("secret_key", SECRET_KEY),
-            config=Config(retries={"max_attempts": 1}, **options),
-        )
+        """boto3's client of a service, over http or https; the same one for the same wishes."""
+        wishes = (service, tls, *sorted(options.items()))
+        if wishes not in self.clients:
+            self.clients[wishes] = boto3.client(
+                service,
+                region_name="us-east-1",
+                endpoint_url=self.https if tls else self.http,
+                verify=str(self.ca) if tls else None,
+                aws_access_key_id=options.pop("access_key", ACCESS_KEY),
+                aws_secret_access_key=options.pop("secret_key", SECRET_KEY),
+                config=Config(retries={"max_attempts": 1}, **options),
+            )
+        return self.clients[wishes]
+
+    def close_clients(self) -> None:
+        for client in self.clients.values():
+            client.close()
+        self.clients.clear()
 
     def environment(self, *, tls: bool = False) -> dict[str, str]:
         """What a command line needs to reach this server."""
@@ -137,6 +146,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(tmp_path_factory.mktemp("shared") / "data")
     made.start()
     yield made
+    made.close_clients()
     assert made.stop() == 0, made.log()
 
 
@@ -146,6 +156,7 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     made = Server(tmp_path / "data")
     made.start()
     yield made
+    made.close_clients()
     if made.process.poll() is None:
         assert made.stop() == 0, made.log()
 

@@ -121,3 +121,24 @@ def test_a_certificate_opens_neither_the_control_plane_nor_the_store(server, fle
     status, body = call(identity, "GET", f"/{bucket}/secret")
     assert status == 403
     assert "AccessDenied" in body
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_urls_show_the_host_that_the_device_called(server, fleet, thing, host):
+    bucket = f"hosts-{fleet.name()}"
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="image", Body=b"image")
+    placeholder = f"${{aws:iot:s3-presigned-url:https://s3.us-east-1.amazonaws.com/{bucket}/image}}"
+    role = {"roleArn": "arn:aws:iam::000000000000:role/signer"}
+    fleet.job(thing, document={"url": placeholder}, presignedUrlConfig=role)
+    identity = fleet.identity(thing)
+    base = f"https://{host}:{server.port('https')}"
+    curl = ["curl", "-sSf", "--cacert", server.ca]
+    by_certificate = [*curl, "--cert", identity.certificate, "--key", identity.key]
+    asked = subprocess.run(
+        [*by_certificate, f"{base}/things/{thing}/jobs/$next"], capture_output=True, timeout=20, check=True
+    )
+    url = json.loads(json.loads(asked.stdout)["execution"]["jobDocument"])["url"]
+    assert url.startswith(f"{base}/{bucket}/image?")
+    assert subprocess.run([*curl, url], capture_output=True, timeout=20, check=True).stdout == b"image"

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import subprocess
+from urllib.parse import quote
 
 import pytest
 
@@ -660,6 +661,21 @@ def _after_a_second(sent, first):
     while seen["url"] == first["url"]:
         seen = sent()
     return seen.values()
+
+
+@pytest.mark.parametrize("key", ["plain", "a b/c d", "50%20+1", "ü/ß", "q?a=b&c#d", "$~!*'(),;:@="])
+def test_objects_with_any_key_are_delivered(server, fleet, data, bucket, key):
+    server.client("s3").put_object(Bucket=bucket, Key=key, Body=key.encode())
+    base = "https://s3.us-east-1.amazonaws.com"
+    document = {
+        "raw": f"${{aws:iot:s3-presigned-url:{base}/{bucket}/{key}}}",
+        "encoded": f"${{aws:iot:s3-presigned-url-v2:{base}/{bucket}/{quote(key)}}}",
+    }
+    thing = fleet.thing()
+    fleet.job(thing, document=document, presignedUrlConfig={"roleArn": ROLE})
+    sent = data.start_next_pending_job_execution(thingName=thing)["execution"]["jobDocument"]
+    for url in json.loads(sent).values():
+        assert fetch(url, server) == (200, key.encode())
 
 
 def test_a_pre_signed_upload_puts_with_the_execution_in_its_key(server, fleet, data, bucket):

@@ -158,10 +158,21 @@ async def test_nothing_acknowledged_is_lost_and_every_rollout_completes(
         assert "processingTargets" not in described["jobProcessDetails"]
         waiting = len(THINGS) - len(REPORTING)
         assert fleet.counts(job) == executions(fleet, job) == {"Succeeded": len(REPORTING), "Queued": waiting}
-        fleet.iot.cancel_job(jobId=job)
+    # Cancellations and deletions of thousands go on after a kill as well.
     for job in jobs:
-        ended = {"Succeeded": len(REPORTING), "Canceled": waiting}
-        eventually(lambda job=job, ended=ended: fleet.counts(job) == ended)
+        fleet.iot.cancel_job(jobId=job)
+    own_server.kill()
+    own_server.start()
+    ended = {"Succeeded": len(REPORTING), "Canceled": waiting}
+    for job in jobs:
+        eventually(lambda job=job: fleet.counts(job) == ended)
+        assert executions(fleet, job) == ended
+        assert fleet.status(job) == "CANCELED"
+        fleet.iot.delete_job(jobId=job)
+    own_server.kill()
+    own_server.start()
+    eventually(lambda: fleet.iot.list_jobs()["jobs"] == [])
+    assert fleet.iot.list_job_executions_for_thing(thingName=THINGS[0])["executionSummaries"] == []
     assert ledger.surprises == []
 
 

@@ -25,20 +25,32 @@ def presigned(operation="get_object", style="path", **parameters):
     return client.generate_presigned_url(operation, Params=given, ExpiresIn=600)
 
 
-def check(url, method="GET", *, headers=(), late_seconds=0):
+def check(url, method="GET", *, headers=(), late_seconds=0, bucket=None):
     parts = urlsplit(url)
     claim = read_query_claim(parts.query)
     now = (claim.expires - 600 + late_seconds) * 1000
     all_headers = (("host", parts.netloc), *headers)
-    verify_query(method, parts.path, parts.query, all_headers, claim=claim, credentials=CREDENTIALS, now=now)
+    verify_query(
+        method,
+        parts.path,
+        parts.query,
+        all_headers,
+        bucket=bucket,
+        claim=claim,
+        credentials=CREDENTIALS,
+        now=now,
+    )
 
 
-@pytest.mark.parametrize("style", ["path", "virtual"])
-def test_urls_of_boto3_are_accepted(style):
-    check(presigned(style=style))
-    check(presigned(style=style, ResponseContentType="text/plain", VersionId="v1"))
+@pytest.mark.parametrize(("style", "bucket"), [("path", None), ("virtual", "soft")])
+def test_urls_of_boto3_are_accepted(style, bucket):
+    check(presigned(style=style), bucket=bucket)
+    check(presigned(style=style, ResponseContentType="text/plain", VersionId="v1"), bucket=bucket)
     put = presigned("put_object", style, ContentType="text/plain")
-    check(put, "PUT", headers=[("content-type", "text/plain")])
+    check(put, "PUT", headers=[("content-type", "text/plain")], bucket=bucket)
+    twice = [("content-type", "text/html"), ("content-type", "text/plain")]
+    with pytest.raises(SignatureRefused, match="does not match"):
+        check(put, "PUT", headers=twice, bucket=bucket)
 
 
 def test_anything_changed_is_refused():
@@ -53,5 +65,6 @@ def test_anything_changed_is_refused():
 
 def test_incomplete_claims_are_refused_and_other_queries_are_none_of_its_business():
     assert read_query_claim("list-type=2") is None
+    assert read_query_claim("xAWSAccessKeyId=x&Signature=y&Expires=1") is None
     with pytest.raises(SignatureRefused, match="requires"):
         read_query_claim("AWSAccessKeyId=x&Signature=y")

@@ -12,6 +12,7 @@ import pytest
 from outfitter_agent.hands import health, processes
 from outfitter_agent.hands.health import HealthTimes
 from outfitter_agent.hands.output import OutputFile
+from outfitter_agent.hands.signals import Stopping
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.plans.transaction import Installed
 
@@ -179,6 +180,21 @@ def test_check_that_hangs(supervisor, tmp_path, monkeypatch):
     assert "took longer than 0.1 s" in verdict.reason
 
 
+def test_agent_that_is_to_end_waits_for_no_check(supervisor, tmp_path):
+    supervisor.start(
+        program(tmp_path, SLEEPS, check=("sh", "-c", "echo $$ > check.pid; sleep 60")), probation=True
+    )
+    number = tmp_path / "check.pid"
+
+    def told_to_end(_seconds):
+        if number.exists() and number.read_text().strip():
+            raise Stopping
+
+    with pytest.raises(Stopping):
+        health.watch(supervisor, QUICK, settle=True, sleep=told_to_end)
+    until(lambda: not alive(int(number.read_text())))
+
+
 def test_no_software(supervisor):
     assert watch(supervisor).reason == "no software is installed"
 
@@ -202,6 +218,7 @@ def test_output_is_bounded(tmp_path):
 ORPHANS = """
 import sys, threading
 from pathlib import Path
+from outfitter_agent.hands.signals import Stopping
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.plans.transaction import Installed
 state = Path(sys.argv[1])

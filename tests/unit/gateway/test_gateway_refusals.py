@@ -294,6 +294,20 @@ async def test_receive_decides_about_delivery(tls_world, pki):
     assert (await client.packet()).payload == b"2"
 
 
+async def test_a_session_that_another_certificate_resumes_gives_it_only_what_it_may_have(tls_world, pki):
+    wish = {"client_id": "shared", "clean_start": False}
+    first = await tls_client(tls_world, pki, "dev", policy=ANYTHING, **wish)
+    first.send(Subscribe(1, (FilterRequest("free/#", 1),)), Publish("free/secret", b"1", 1, 1))
+    assert [type(await first.packet()).__name__ for _ in range(3)] == ["SubAck", "Publish", "PubAck"]
+    deny = '{"Effect":"Deny","Action":"iot:Receive","Resource":"*"}'
+    second = await tls_client(tls_world, pki, "dev2", policy=ANYTHING.replace("[", f"[{deny},"), **wish)
+    assert second.connack.session_present
+    start = tls_world.gateway.second
+    for later in range(start, start + 36):
+        tls_world.gateway.pass_to(later)
+    assert await second.silent()
+
+
 async def test_a_certificate_that_is_revoked_closes_the_connection_at_once(tls_world, pki):
     client = await tls_client(tls_world, pki, "dev", version=5)
     other = await tls_client(tls_world, pki, "dev2", version=5)

@@ -210,6 +210,16 @@ async def test_keep_alive_and_connect_timeout(world):
     assert await client.packet() == Disconnect(Reason.KEEP_ALIVE_TIMEOUT)
 
 
+async def test_a_connect_that_comes_byte_by_byte_is_not_waited_for(world):
+    client = await world.open(world.port)
+    start = world.gateway.second
+    for second, byte in enumerate(b"\x10\x7f\x00\x04MQTT\x04\x02\x00\x3c\x00\x70"):
+        client.writer.write(bytes((byte,)))
+        await asyncio.sleep(0)
+        world.gateway.pass_to(start + 2 * second)
+    assert await client.ended()
+
+
 async def test_unacknowledged_messages_come_again_with_their_id_and_without_the_duplicate_flag(world):
     client = await subscribed(await world.client("ear"), "a")
     client.send(Publish("a", b"x", 1, 5))

@@ -183,6 +183,7 @@ async def house(tmp_path):
         callers=Callers(ROOT, installation),
         devices=Devices(committer, authority),
         s3=objects.handle,
+        bucket_of_host=lambda _host: None,
         clock=clock,
         installation=installation,
     )

@@ -398,6 +398,18 @@ async def test_a_device_is_known_by_its_certificate_and_bound_by_its_policies(ho
     assert (await in_thread(fetch, house.secure_url + "/bucket/key", context=context))[0] == 404
 
 
+async def test_a_device_cannot_name_itself_after_the_thing_that_it_asks_for(house, tmp_path):
+    issued = await house.device("d1")
+    await house.policies.create(
+        "p", POLICY.replace("iot:Connection.Thing.ThingName", "iot:ClientId"), {}, "arn:p"
+    )
+    await house.policies.attach("p", f"cert/{issued.certificate_id}")
+    context = device_context(house, issued, tmp_path)
+    for thing, status in (("d1", 200), ("d2", 403)):
+        url = f"{house.secure_url}/things/{thing}/jobs"
+        assert (await in_thread(fetch, url, context=context))[0] == status
+
+
 @pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
 async def test_a_certificate_that_is_not_active_is_refused(house, tmp_path, status):
     issued = await house.device("d1")

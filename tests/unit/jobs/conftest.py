@@ -48,6 +48,7 @@ class Engine:
     executions: Executions
     continuous: ContinuousJobs
     watched: Watched
+    steps: Steps
     clock: list[int]
     heard: list[Notification] = field(default_factory=list)
     installation: Installation = field(default_factory=Installation)
@@ -96,8 +97,9 @@ class Engine:
 
     async def delete_thing(self, thing: str) -> None:
         def apply(batch):
-            self.store._writer.execute("DELETE FROM things WHERE name = ?", (thing,))
             self.continuous.thing_deleted(batch, thing)
+            self.store._writer.execute("DELETE FROM group_members WHERE thing = ?", (thing,))
+            self.store._writer.execute("DELETE FROM things WHERE name = ?", (thing,))
 
         await self.committer.change(apply)
 
@@ -146,7 +148,7 @@ class Engine:
 
 
 @asynccontextmanager
-async def open_engine(folder: Path) -> AsyncIterator[Engine]:
+async def open_engine(folder: Path, *, paced: bool = True) -> AsyncIterator[Engine]:
     store = SqliteStore(folder)
     clock = [1_700_000_000_000]
     committer = Committer(store, lambda: clock[0])
@@ -161,12 +163,14 @@ async def open_engine(folder: Path) -> AsyncIterator[Engine]:
         executions=Executions(committer, heads, watched),
         continuous=ContinuousJobs(heads, watched),
         watched=watched,
+        steps=steps,
         clock=clock,
     )
     committer.listen(
         lambda effects: made.heard.extend(e.notification for e in effects if isinstance(e, PendingChanged))
     )
-    pacer.start()
+    if paced:
+        pacer.start()
     yield made
     await pacer.close()
     await committer.drain()

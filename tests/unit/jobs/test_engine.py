@@ -1,5 +1,7 @@
 """The job engine on a real store: what people and devices do, and what becomes of it."""
 
+import asyncio
+
 import pytest
 from outfitter_server.base.refusals import (
     AlreadyExists,
@@ -328,3 +330,50 @@ async def test_one_failing_request_harms_no_other(engine):
     assert outcomes[0].execution.status == "IN_PROGRESS"
     assert isinstance(outcomes[1], RuntimeError)
     assert outcomes[2] == [("j", "IN_PROGRESS")]
+
+
+async def test_joining_a_group_costs_nothing_for_the_jobs_that_it_once_had(engine):
+    engine.things("t", "u")
+    engine.group("g", ["t"])
+    await engine.job("c", "thinggroup:g", continuous=True)
+
+    def steps() -> int:
+        counted = []
+        engine.store._writer.set_progress_handler(lambda: counted.append(1), 1)
+        with engine.store.write() as tx:
+            jobs = [row["job"] for row in tx.all("job_targets_named", kind="thinggroup", name="g")]
+        engine.store._writer.set_progress_handler(None, 0)
+        assert jobs == ["c"]
+        return len(counted)
+
+    before = steps()
+    for index in range(40):
+        await engine.job(f"old{index}", "thinggroup:g", continuous=index % 2 == 0)
+        await engine.jobs.cancel(f"old{index}", force=True, comment=None, reason_code=None)
+    assert steps() == before
+    await engine.join("u", "g")
+    assert await engine.pending("u") == [("c", "QUEUED")]
+
+
+async def test_a_long_pending_list_stays_right_through_a_burst_of_one_device(engine):
+    engine.things("t")
+    for index in range(40):
+        await engine.job(f"j{index:02d}", "thing:t")
+    for index in range(20):
+        await engine.report("t", f"j{index:02d}", "IN_PROGRESS")
+    before = engine.committer.batches
+    burst = [engine.report("t", f"j{index:02d}", "IN_PROGRESS") for index in range(30, 40)]
+    burst += [engine.report("t", f"j{index:02d}", "SUCCEEDED") for index in range(10)]
+    *_, pending = await asyncio.gather(*burst, engine.pending("t"))
+    assert engine.committer.batches == before + 1
+    assert [job for job, _ in pending] == [f"j{index:02d}" for index in range(10, 20)]
+
+
+async def test_jobs_that_a_thing_joins_at_once_queue_as_they_were_made(engine):
+    engine.things("t")
+    engine.group("above")
+    engine.group("below", parent="above")
+    await engine.job("first", "thinggroup:below", continuous=True)
+    await engine.job("second", "thinggroup:above", continuous=True)
+    await engine.join("t", "below")
+    assert [job for job, _ in await engine.pending("t")] == ["first", "second"]

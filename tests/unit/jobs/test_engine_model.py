@@ -20,7 +20,8 @@ from hypothesis.stateful import (
 from outfitter_server.base.refusals import Refusal
 
 THINGS = ["t0", "t1", "t2", "t3"]
-GROUPS = ["g0", "g1"]
+GROUPS = ["g0", "g1", "low"]
+PARENTS = {"low": "g0"}
 ENDS = {"SUCCEEDED", "FAILED", "REJECTED", "CANCELED", "REMOVED"}
 
 things = st.sampled_from(THINGS)
@@ -48,6 +49,20 @@ class Model:
         waiting = [entry for entry in self.executions if entry[1] == thing and entry[3] not in ENDS]
         return sorted(waiting, key=lambda entry: (entry[3] != "IN_PROGRESS", entry[5]))
 
+    def reached(self, aim):
+        """The things that a target stands for."""
+        if aim in THINGS:
+            return {aim}
+        below = [group for group in GROUPS if aim in (group, PARENTS.get(group))]
+        return set().union(*(self.members[group] for group in below))
+
+    def joinable(self, group):
+        """The jobs that a thing meets when it joins a group, or loses when it leaves."""
+        for name, job in self.jobs.items():
+            above = {group, PARENTS.get(group)} & set(job["aims"])
+            if above and job["continuous"] and job["status"] == "IN_PROGRESS":
+                yield name, job
+
     def settle(self) -> None:
         for name, job in self.jobs.items():
             busy = any(entry[0] == name and entry[3] not in ENDS for entry in self.executions)
@@ -66,7 +81,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine = self.runner.run(self.stack.enter_async_context(EngineMachine.engines(self.folder)))
         self.engine.things(*THINGS)
         for group in GROUPS:
-            self.engine.group(group)
+            self.engine.group(group, parent=PARENTS.get(group))
         self.model = Model()
         self.names = 0
 
@@ -99,14 +114,17 @@ class EngineMachine(RuleBasedStateMachine):
                 expected.add((thing, *changed))
         assert set(self.engine.told()) == expected
 
-    @rule(aim=st.sampled_from([*THINGS, *GROUPS]), continuous=st.booleans())
-    def create(self, aim, continuous) -> None:
+    @rule(
+        aims=st.lists(st.sampled_from([*THINGS, *GROUPS]), min_size=1, max_size=3, unique=True),
+        continuous=st.booleans(),
+    )
+    def create(self, aims, continuous) -> None:
         name = f"j{self.names}"
         self.names += 1
-        kind = "thing" if aim in THINGS else "thinggroup"
-        assert self.act(self.engine.job(name, f"{kind}:{aim}", continuous=continuous)) is None
-        self.model.jobs[name] = {"status": "IN_PROGRESS", "continuous": continuous, "target": aim}
-        for thing in sorted({aim} if kind == "thing" else self.model.members[aim]):
+        targets = [f"{'thing' if aim in THINGS else 'thinggroup'}:{aim}" for aim in aims]
+        assert self.act(self.engine.job(name, *targets, continuous=continuous)) is None
+        self.model.jobs[name] = {"status": "IN_PROGRESS", "continuous": continuous, "aims": aims}
+        for thing in sorted(set().union(*map(self.model.reached, aims))):
             self.model.queue(name, thing, 1)
         self.check_told()
 
@@ -150,11 +168,10 @@ class EngineMachine(RuleBasedStateMachine):
             return
         self.act(self.engine.join(thing, group))
         self.model.members[group].add(thing)
-        for name, job in self.model.jobs.items():
-            if job["target"] == group and job["continuous"] and job["status"] == "IN_PROGRESS":
-                newest = self.model.newest(name, thing)
-                if newest is None or newest[3] in ENDS:
-                    self.model.queue(name, thing, newest[2] + 1 if newest else 1)
+        for name, _ in self.model.joinable(group):
+            newest = self.model.newest(name, thing)
+            if newest is None or newest[3] in ENDS:
+                self.model.queue(name, thing, newest[2] + 1 if newest else 1)
         self.check_told()
 
     @rule(thing=things, group=groups)
@@ -163,12 +180,55 @@ class EngineMachine(RuleBasedStateMachine):
             return
         self.act(self.engine.leave(thing, group))
         self.model.members[group].discard(thing)
-        for name, job in self.model.jobs.items():
+        for name, job in self.model.joinable(group):
             newest = self.model.newest(name, thing)
-            active = job["target"] == group and job["continuous"] and job["status"] == "IN_PROGRESS"
-            if active and newest and newest[3] == "QUEUED":
+            stays = any(thing in self.model.reached(aim) for aim in job["aims"])
+            if newest and newest[3] == "QUEUED" and not stays:
                 newest[3] = "REMOVED"
                 newest[4] += 1
+        self.check_told()
+
+    @precondition(lambda self: self.model.executions)
+    @rule(data=st.data(), force=st.booleans())
+    def cancel_execution(self, data, force) -> None:
+        some = data.draw(st.sampled_from(self.model.executions))
+        entry = self.model.newest(*some[:2])
+        expected = data.draw(st.sampled_from([None, 1, entry[4]]))
+        refused = self.act(
+            self.engine.executions.cancel(
+                entry[1], entry[0], force=force, expected_version=expected, details=None
+            )
+        )
+        if expected not in (None, entry[4]):
+            assert refused == "VersionConflict"
+        elif entry[3] in ENDS or (entry[3] == "IN_PROGRESS" and not force):
+            assert refused == "InvalidStateTransition"
+        else:
+            assert refused is None
+            entry[3] = "CANCELED"
+            entry[4] += 1
+        self.check_told()
+
+    @precondition(lambda self: self.model.executions)
+    @rule(data=st.data(), force=st.booleans())
+    def delete_execution(self, data, force) -> None:
+        entry = data.draw(st.sampled_from(self.model.executions))
+        refused = self.act(self.engine.executions.delete(entry[1], entry[0], entry[2], force=force))
+        if entry[3] == "IN_PROGRESS" and not force:
+            assert refused == "InvalidStateTransition"
+        else:
+            assert refused is None
+            self.model.executions.remove(entry)
+        self.check_told()
+
+    @rule(thing=things)
+    def replace_thing(self, thing) -> None:
+        """Deleted, and another registered under the name: it has no history and is in no group."""
+        self.act(self.engine.delete_thing(thing))
+        self.engine.things(thing, watch=False)
+        self.model.executions = [entry for entry in self.model.executions if entry[1] != thing]
+        for members in self.model.members.values():
+            members.discard(thing)
         self.check_told()
 
     @precondition(lambda self: self.model.jobs)

@@ -29,6 +29,7 @@ async def iot(registry):
         callers=Callers(ROOT, Installation()),
         devices=registry.devices,
         s3=no_objects,
+        bucket_of_host=lambda _host: None,
         clock=lambda: int(time.time() * 1000),
         installation=Installation(),
     )

@@ -104,6 +104,7 @@ async def _serve(server, folder, ready, stop):
         callers=Callers(ROOT, installation),
         devices=devices,
         s3=s3.handle,
+        bucket_of_host=s3.bucket_of_host,
         clock=clock,
         installation=installation,
     )

@@ -24,6 +24,7 @@ from outfitter_agent.plans.effects import Configuration
 from outfitter_agent.plans.troubles import Trouble
 
 NEW_FILE_MODE: Final = 0o600
+OWN: Final = "this device's configuration"
 
 
 class ConfigurationFile:
@@ -38,12 +39,15 @@ class ConfigurationFile:
         self._bytes_max = bytes_max
 
     def read(self, *, strict: bool) -> Configuration | None:
-        """What the file holds, None when there is none; strict, raises Trouble when that is no configuration."""
+        """What the file holds, None when there is none.
+
+        Raises Trouble when it is larger than may be, and, strict, when it holds no configuration.
+        """
         content = self._content()
         if content is None:
             return None
         if strict:
-            self._parsed(content, "this device's configuration")
+            self._parsed(content, OWN)
         return Configuration(content=content, sha256=hashlib.sha256(content).hexdigest())
 
     def prepare(self, downloaded: Path, *, merge: bool) -> str:
@@ -51,7 +55,7 @@ class ConfigurationFile:
         content, present = downloaded.read_bytes(), self._content()
         parameters = self._parsed(content, "the configuration")
         if merge and present is not None:
-            own = self._parsed(present, "this device's configuration")
+            own = self._parsed(present, OWN)
             parameters = merged(own, parameters)
             content = present if parameters == own else build_configuration(parameters)
             self._check_size(content, "the merged configuration")
@@ -77,11 +81,14 @@ class ConfigurationFile:
             sync_folder(path.parent)
 
     def _content(self) -> bytes | None:
+        """The whole file: what could be kept by half only is not touched."""
         try:
             with self._path.open("rb") as file:
-                return file.read(self._bytes_max * 2)
+                content = file.read(self._bytes_max + 1)
         except FileNotFoundError:
             return None
+        self._check_size(content, OWN)
+        return content
 
     def _replace(self, content: bytes) -> None:
         """Through a symbolic link to the file itself; who may read it stays as it was."""

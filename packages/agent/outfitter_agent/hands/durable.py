@@ -13,7 +13,8 @@ def write_durably(
     ``owner``: user and group id that it shall have, as far as this process may give it away.
     """
     temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         if owner is not None and owner != (os.geteuid(), os.getegid()):
             with suppress(PermissionError):

@@ -12,6 +12,7 @@ from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.plans.effects import Verdict
 
 COMMAND_TIMEOUT_SECONDS: Final = 30
+COMMAND_POLL_SECONDS: Final = 0.02
 GLANCE_SECONDS: Final = 1.0
 """How long health must hold where the settle time is not asked for."""
 
@@ -40,7 +41,7 @@ def watch(
             return Verdict(
                 healthy=False, reason=f"the software does not run: {running.ended}", log=_tail(supervisor)
             )
-        fault = _look(running.program, supervisor)
+        fault = _look(running.program, supervisor, sleep)
         now = time.monotonic()
         if fault is None:
             healthy_since = now if healthy_since is None else healthy_since
@@ -56,8 +57,8 @@ def watch(
         sleep(min(times.interval_seconds, max(hold, 0.01)))
 
 
-def _look(program: Program, supervisor: Supervisor) -> str | None:
-    """One run of the health command; what is wrong, or None."""
+def _look(program: Program, supervisor: Supervisor, sleep: Callable[[float], None]) -> str | None:
+    """One run of the health command; what is wrong, or None. ``sleep`` may raise, and the command ends with that."""
     command = program.installed.health
     if command is None:
         return None
@@ -74,10 +75,12 @@ def _look(program: Program, supervisor: Supervisor) -> str | None:
         )
     except OSError as error:
         return f"the health command could not be started: {error.strerror}: {error.filename}"
+    deadline = time.monotonic() + COMMAND_TIMEOUT_SECONDS
     try:
-        code = child.wait(COMMAND_TIMEOUT_SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"the health command took longer than {COMMAND_TIMEOUT_SECONDS} s"
+        while (code := child.poll()) is None:
+            if time.monotonic() >= deadline:
+                return f"the health command took longer than {COMMAND_TIMEOUT_SECONDS} s"
+            sleep(COMMAND_POLL_SECONDS)
     finally:
         if child.returncode is None:
             end_group(child.pid, signal.SIGKILL)

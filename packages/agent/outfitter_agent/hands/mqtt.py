@@ -149,11 +149,7 @@ class Connection:
         )
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         if link.tls:
-            context = ssl.create_default_context(cafile=str(link.ca) if link.ca else None)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if link.certificate and link.private_key:
-                context.load_cert_chain(link.certificate, link.private_key)
-            client.tls_set_context(context)
+            client.tls_set_context(tls_context(link))
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._received
@@ -169,8 +165,17 @@ class Connection:
         self._guarded(self._on_up)
 
     def _disconnected(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if not self._closed.is_set():
+        if self._closed.is_set() or self._lost.is_set():
+            return  # it was meant to end, or what ended it has been said
+        if self._client is not None:
             log.warning("connection to %s:%d lost: %s", self._link.host, self._link.port, reason)
+        else:
+            log.warning(
+                "%s:%d ended the connection before accepting it (%s): is it an MQTT broker that knows this certificate?",
+                self._link.host,
+                self._link.port,
+                reason,
+            )
         self._lost.set()
 
     def _received(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
@@ -184,6 +189,25 @@ class Connection:
         except Exception:
             log.exception("handling a message failed; connecting anew")
             self._lost.set()
+
+
+def tls_context(link: Link) -> ssl.SSLContext:
+    """The context with the device's identity; raises OSError that names the file which cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=str(link.ca) if link.ca else None)
+    except ssl.SSLError as error:
+        raise OSError(f"{link.ca} ('ca') holds no certificate of an authority: {error}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if link.certificate and link.private_key:
+        try:
+            # Without a password of ours, OpenSSL would wait for one to be typed.
+            context.load_cert_chain(link.certificate, link.private_key, password="")
+        except ssl.SSLError as error:
+            raise OSError(
+                f"{link.certificate} ('certificate') and {link.private_key} ('private_key') are no certificate"
+                f" with its key, unencrypted: {error}"
+            ) from None
+    return context
 
 
 def backoff(failures: int, seconds_max: float, chance: float) -> float:

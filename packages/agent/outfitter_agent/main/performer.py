@@ -1,6 +1,7 @@
 """Joins plans to hands: each effect is one call."""
 
 import logging
+import re
 import time
 from typing import Any
 
@@ -82,7 +83,7 @@ class Performer:
                 except OSError as error:
                     log.warning("%s: %s", type(effect).__name__, error)
                     reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-                    effect = plan.throw(Trouble(f"{type(effect).__name__.lower()} failed: {reason}"))
+                    effect = plan.throw(Trouble(f"{_words(effect)} failed: {reason}"))
                 else:
                     effect = plan.send(result)
         except StopIteration:
@@ -170,3 +171,8 @@ class Performer:
         log.info("restarting")
         self._client.flush()
         self._reboot.restart()
+
+
+def _words(effect: Effect[Any]) -> str:
+    """What it does, for people: ``apply configuration``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", type(effect).__name__).lower()

@@ -177,9 +177,10 @@ def _try(change: Change, facts: Facts) -> Plan[Verdict]:
     yield from perform(Save(journal=Journal(change=replace(change, tries=change.tries + 1))))
     yield from perform(ApplyConfiguration())
     verdict = yield from perform(ReloadServices())
-    if verdict.healthy and facts.configuration_health and (yield from perform(ReadRunning())) is not None:
+    if verdict.healthy:
         yield from perform(Report(details=details.progress(Step.VERIFYING, boot_id=facts.boot_id)))
-        verdict = yield from perform(WatchHealth(settle=True, abandonable=True))
+        if facts.configuration_health and (yield from perform(ReadRunning())) is not None:
+            verdict = yield from perform(WatchHealth(settle=True, abandonable=True))
     present = yield from _in_force()
     if verdict.healthy and present != change.sha256:
         return Verdict(

@@ -157,10 +157,10 @@ class Discard(Effect[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadConfiguration(Effect[Configuration | None]):
-    """The configuration in force, None on a device without."""
+    """The configuration in force, None on a device without; raises Trouble when it is too large to be kept."""
 
     strict: bool = True
-    """Whether a file that holds no configuration, or is too large for one, raises Trouble."""
+    """Whether a file that holds no configuration raises Trouble as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,12 @@
 """One device of the demonstration: a folder as ``outfitter device add`` wrote it, and an agent that may be switched off."""
 
+import json
 import socket
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from outfitter_fleet.stage.processes import Process, Processes, program
 
@@ -20,7 +23,10 @@ stop_timeout_seconds = 3
 reconnect_max_seconds = 1
 download_backoff_max_seconds = 1
 trial_boots_max = 2
+configuration_reload = {reload}
 """
+# Of the version that runs, whichever that is.
+_RELOAD: Final = (sys.executable, "software/current/reload.py")
 
 
 class Device:
@@ -36,7 +42,7 @@ class Device:
         self._log_start = 0
         drop_in = folder / "agent.toml.d" / "10-demo.toml"
         drop_in.parent.mkdir(exist_ok=True)
-        drop_in.write_text(_PATIENCE)
+        drop_in.write_text(_PATIENCE.format(reload=json.dumps(_RELOAD)))
 
     @property
     def pid(self) -> int | None:
@@ -71,8 +77,23 @@ class Device:
             time.sleep(_LOOK_SECONDS)
         return True
 
+    def configure(self, parameters: Mapping[str, Any]) -> None:
+        """Give it a configuration, as its maker does before it is first switched on."""
+        (self.folder / "configuration.json").write_text(json.dumps(parameters))
+
+    def bear_at_most(self, per_cent: int) -> None:
+        """Put a weak bulb in."""
+        (self.folder / "bulb.json").write_text(json.dumps({"bears": per_cent}))
+
     def answer(self) -> str:
         """The version that the device's software itself gives, asked now; SILENT when none runs."""
+        return self._ask().partition(" ")[0]
+
+    def brightness(self) -> str:
+        """How bright the device's software says that it shines, in per cent, asked now; SILENT when none runs."""
+        return self._ask().partition(" ")[2] or SILENT
+
+    def _ask(self) -> str:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lamp:
             lamp.settimeout(_ANSWER_SECONDS)
             try:

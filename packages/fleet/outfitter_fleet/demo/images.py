@@ -12,7 +12,7 @@ from outfitter_contract.image import MANIFEST_NAME, Manifest, build_manifest
 
 SOFTWARE: Final = "lamp"
 DEVICE_TYPE: Final = "street-lamp"
-_PROGRAM: Final = ("lamp.py", "health.py")
+_PROGRAM: Final = ("lamp.py", "health.py", "reload.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

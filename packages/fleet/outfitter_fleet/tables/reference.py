@@ -36,9 +36,12 @@ _OPERATION_MEANINGS: Final = {
     Operation.CONFIG_UPLOAD: "put the device's configuration to `url`, by HTTP PUT",
 }
 _PLACEHOLDERS: Final = {
-    PlaceholderKind.DOWNLOAD: ("GET", "the object at `URL`"),
+    PlaceholderKind.DOWNLOAD: ("GET", "the object at `URL`, taken as written"),
     PlaceholderKind.DOWNLOAD_V1: ("GET", "the same, by its longer name"),
-    PlaceholderKind.DOWNLOAD_V2: ("GET", "the object at `URL`, its key percent-encoded"),
+    PlaceholderKind.DOWNLOAD_V2: (
+        "GET",
+        "the object at `URL`, which is percent-encoded; `%3FversionId%3D` pins a version",
+    ),
     PlaceholderKind.UPLOAD: ("PUT", "the object at `URL`; the key may hold the keywords below"),
 }
 _DOCUMENT_MEMBERS: Final = {

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import re
 from base64 import b64encode
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
@@ -66,6 +65,8 @@ def read_query_claim(raw_query: str) -> QueryClaim | None:
     if "AWSAccessKeyId=" not in raw_query:
         return None
     given = dict(parse_qsl(raw_query, keep_blank_values=True))
+    if "AWSAccessKeyId" not in given:
+        return None
     expires = given.get("Expires", "")
     if not given.get("Signature") or not _EPOCH_SECONDS.fullmatch(expires):
         raise SignatureRefused(
@@ -83,11 +84,15 @@ def verify_query(
     raw_query: str,
     headers: Headers,
     *,
+    bucket: str | None,
     claim: QueryClaim,
     credentials: Credentials,
     now: int,
 ) -> None:
     """Whether the URL was signed with the key and still lives; ``now`` in milliseconds.
+
+    ``bucket`` is the one in front of the host, as whoever serves the request reads it: it belongs to the signed resource,
+    and read in two ways one signature would open two objects.
 
     Raises:
         SignatureRefused: expired (AccessDenied), or another signature.
@@ -97,7 +102,7 @@ def verify_query(
     query = parse_qsl(raw_query, keep_blank_values=True)
     signed = sorted((name, value) for name, value in query if name in _SUB_RESOURCES)
     resource_query = "&".join(f"{name}={value}" if value else name for name, value in signed)
-    found = dict(headers)
+    found = dict(reversed(headers))  # the first of a name counts, as for those who serve the request
     amazon = sorted((name, value.strip()) for name, value in headers if name.startswith("x-amz-"))
     token = dict(query).get("x-amz-security-token")
     if token is not None:
@@ -106,24 +111,15 @@ def verify_query(
         [method, found.get("content-md5", ""), found.get("content-type", ""), str(claim.expires)]
         + [f"{name}:{value}" for name, value in amazon]
     )
-    for path in _resources(raw_path, found.get("host", "")):
-        text = f"{head}\n{path}{'?' if resource_query else ''}{resource_query}"
-        digest = hmac.new(
-            credentials.secret_access_key.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha1
-        )
-        if hmac.compare_digest(
-            b64encode(digest.digest()), claim.signature.encode("utf-8", "surrogateescape")
-        ):
-            return
-    raise SignatureRefused(
-        "SignatureDoesNotMatch",
-        "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+    path = raw_path if bucket is None else f"/{bucket}{raw_path}"
+    text = f"{head}\n{path}{'?' if resource_query else ''}{resource_query}"
+    digest = hmac.new(
+        credentials.secret_access_key.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha1
     )
-
-
-def _resources(raw_path: str, host: str) -> Iterator[str]:
-    # A bucket in front of the host belongs to the signed resource, and only the client knows where the host begins.
-    yield raw_path
-    labels = host.partition(":")[0].split(".")
-    for end in range(1, len(labels)):
-        yield f"/{'.'.join(labels[:end])}{raw_path}"
+    if not hmac.compare_digest(
+        b64encode(digest.digest()), claim.signature.encode("utf-8", "surrogateescape")
+    ):
+        raise SignatureRefused(
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+        )

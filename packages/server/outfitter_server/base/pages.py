@@ -5,7 +5,6 @@ is no secret: tampering yields another position in a listing that the caller may
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,11 +39,18 @@ def decode_token(token: str | None, *kinds: type[str] | type[int]) -> tuple[Key,
         return None
     try:
         key = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-    except (ValueError, binascii.Error, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest("nextToken is not one that this listing returned") from error
     if not isinstance(key, list) or len(key) != len(kinds):
         raise InvalidRequest("nextToken is not one that this listing returned")
     for value, kind in zip(key, kinds, strict=True):
-        if type(value) is not kind:
+        if type(value) is not kind or not _storable(value):
             raise InvalidRequest("nextToken is not one that this listing returned")
     return tuple(key)
+
+
+def _storable(value: Key) -> bool:
+    # A store holds integers of 64 bits and text in UTF-8; listings give out nothing else.
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 63
+    return value is None or value.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in value)

@@ -117,7 +117,9 @@ class Connection(Outgoing):
         """Handle every complete packet, then see whether the client has to wait."""
         if self.closing:
             return
-        self.heard_at = self._gateway.second
+        if self.session is not None:
+            # The bytes of a CONNECT that is never whole are no sign of life.
+            self.heard_at = self._gateway.second
         if not self._handle(self._decoder.feed(data)):
             return
         failure = self._decoder.failure
@@ -155,6 +157,7 @@ class Connection(Outgoing):
     def accepted(self, session: Session, packet: Connect) -> None:
         """The CONNECT is granted."""
         self.session = session
+        self.heard_at = self._gateway.second
         self.will = packet.will
         if packet.version == MQTT_5:
             self._block = b"\0"

@@ -38,7 +38,8 @@ from outfitter_server.jobs.values import (
 from outfitter_server.services.delivery import Delivery
 
 CLIENT_TOKEN_CHARS_MAX: Final = 512
-_NUMBER: Final = re.compile(r"-?\d{1,18}")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
+_NUMBERS_END: Final = 1 << 63  # AWS's long, and what the store can hold
 
 _CODES: Final[dict[type[Refusal], str]] = {
     InvalidStateTransition: "InvalidStateTransition",
@@ -213,11 +214,11 @@ def _integer(name: str, value: object) -> int | None:
     # AWS's embedded C library sends numbers as strings, and AWS takes them.
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return int(value)
-    raise InvalidRequest(f"{name}: must be an integer")
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -_NUMBERS_END <= value < _NUMBERS_END:
+        return value
+    raise InvalidRequest(f"{name}: must be an integer of 64 bits")
 
 
 def _flag(name: str, value: object, *, default: bool) -> bool:

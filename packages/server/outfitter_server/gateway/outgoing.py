@@ -144,17 +144,21 @@ class Outgoing(Link):
         if session is None:
             return
         for packet_id, message in session.next_queued(self._station.second):
-            # Asked again: the message may have waited for a client that has other rights now.
-            if message.kind is Kind.ORDINARY and not self.permit.allows(RECEIVE, message.topic[2:].decode()):
-                session.acknowledge(packet_id)
-            else:
-                self._send(packet_id, message)
+            self._send_kept(session, packet_id, message)
 
     def send_again(self, second: int) -> None:
         """Repeat what was not acknowledged for RESEND_SECONDS: same packet identifier, no duplicate flag, as AWS does."""
-        if self.session is not None and self.session.under_way and not self._pauses & WRITING:
-            for packet_id, message in self.session.unacknowledged(second, RESEND_SECONDS):
-                self._send(packet_id, message)
+        session = self.session
+        if session is not None and session.under_way and not self._pauses & WRITING:
+            for packet_id, message in list(session.unacknowledged(second, RESEND_SECONDS)):
+                self._send_kept(session, packet_id, message)
+
+    def _send_kept(self, session: Session, packet_id: int, message: Message) -> None:
+        """Send unless the client, which may have other rights than when the message came, may not have it now."""
+        if message.kind is Kind.ORDINARY and not self.permit.allows(RECEIVE, message.topic[2:].decode()):
+            session.acknowledge(packet_id)
+        else:
+            self._send(packet_id, message)
 
     def _catch_up(self) -> None:
         self._notices_due = False

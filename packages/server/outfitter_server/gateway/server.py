@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from outfitter_server.base.installation import Installation
@@ -138,6 +138,10 @@ class Gateway:
     def connected(self) -> int:
         """How many clients have a session open."""
         return len(self._connections)
+
+    def clients(self) -> Collection[str]:
+        """The ids of the clients that have a session open."""
+        return self._connections.keys()
 
     # Connections
 

@@ -64,8 +64,11 @@ class DeviceCalls:
             thing = call.parameters.get("thingName", "")
             action = f"iotjobsdata:{call.operation}"
             resource = self._installation.iot_arn("thing", thing)
-            # Over HTTPS there is no client id; the thing that is asked for stands in its place.
+            # Over HTTPS there is no client id; the thing that is asked for stands in its place, if it is the device's own:
+            # over MQTT, iot:Connect has decided about a client id, and here nobody has.
             variables = self._devices.variables(identity, thing)
+            if thing not in identity.things:
+                del variables["iot:ClientId"]
             if not evaluate(identity.documents, action, resource, variables):
                 raise Forbidden(f"no policy of the certificate allows {action} on {resource}")
 

@@ -68,6 +68,7 @@ class HttpsDoor:
         callers: the access keys.
         devices: the certificate registry.
         s3: serves object requests; the signature over the headers is verified before, the body is its own matter.
+        bucket_of_host: the bucket that ``s3`` reads in front of a Host header; older signatures cover it.
         clock: milliseconds since the epoch.
         s3_grant: the cross-origin headers of an answer about objects that this door gives by itself.
         function_urls: serves function URLs; None for a server without functions.
@@ -80,6 +81,7 @@ class HttpsDoor:
         callers: Callers,
         devices: Devices,
         s3: S3Handler,
+        bucket_of_host: Callable[[str], str | None],
         clock: Callable[[], int],
         installation: Installation,
         s3_grant: S3Grant = lambda _: {},
@@ -90,6 +92,7 @@ class HttpsDoor:
         self._devices = DeviceCalls(devices, installation)
         self._s3 = s3
         self._s3_grant = s3_grant
+        self._bucket_of_host = bucket_of_host
         self._clock = clock
         self._signatures = Signatures(callers, clock)
         self._urls = function_urls
@@ -194,7 +197,7 @@ class HttpsDoor:
             return await self._route_unsigned(request, head)
         if claim.service != "s3":
             return await self._serve_signed(request, head, claim)
-        context = self._signatures.verify(head, claim, declared_payload_hash(claim, dict(head.headers)))
+        context = self._signatures.verify(head, claim, declared_payload_hash(claim, request.headers))
         await allow_body(request)
         return await self._s3(request, claim, self._signatures.caller(claim), context)
 
@@ -225,6 +228,7 @@ class HttpsDoor:
             head.raw_path,
             head.raw_query,
             head.headers,
+            bucket=self._bucket_of_host(request.headers.get("Host", "")),
             claim=claim,
             credentials=credentials,
             now=self._clock(),

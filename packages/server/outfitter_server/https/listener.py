@@ -26,6 +26,17 @@ class DoorRequest(web.BaseRequest):
         self.request_id = str(uuid.uuid4())
         self.continued = False
 
+    @property
+    def raw_path(self) -> str:
+        """The target as a path with its query: what is verified must be what is served, whoever reads it.
+
+        Proxies are asked in absolute form, and servers must understand it.
+        """
+        target = super().raw_path
+        if target.startswith(("http://", "https://")):
+            return "/" + target.split("://", 1)[1].partition("/")[2]
+        return target
+
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         response.headers.setdefault("x-amzn-RequestId", self.request_id)
         response.headers["Server"] = SERVER_NAME

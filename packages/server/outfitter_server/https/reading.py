@@ -44,14 +44,14 @@ def read_head(request: DoorRequest) -> RequestHead:
     """The head of a request; header names in lower case.
 
     Raises:
-        InvalidRequest: the target is no path, or no UTF-8.
+        InvalidRequest: the target is no path, has a fragment, or is no UTF-8.
     """
     target = request.raw_path
     if not target.isascii() and any("\ud800" <= character <= "\udfff" for character in target):
         raise InvalidRequest("the request target is not UTF-8")
-    if target.startswith(("http://", "https://")):
-        # Proxies are asked in absolute form, and servers must understand it.
-        target = "/" + target.split("://", 1)[1].partition("/")[2]
+    if "#" in target:
+        # No client sends one; what is behind it would be signed by nobody and read by somebody.
+        raise InvalidRequest("the request target has a fragment; encode # as %23")
     raw_path, _, raw_query = target.partition("?")
     if not raw_path.startswith("/") and not (raw_path == "*" and request.method == "OPTIONS"):
         raise InvalidRequest("the request target must be a path")
@@ -61,9 +61,7 @@ def read_head(request: DoorRequest) -> RequestHead:
             for name, value in request.raw_headers
         ]
     )
-    return RequestHead(
-        method=request.method, raw_path=raw_path, raw_query=raw_query.partition("#")[0], headers=headers
-    )
+    return RequestHead(method=request.method, raw_path=raw_path, raw_query=raw_query, headers=headers)
 
 
 async def read_body(request: DoorRequest, bytes_max: int = limits.API_BODY_BYTES_MAX) -> bytes:

@@ -4,6 +4,7 @@ Source: the ``iot-jobs-data`` model (DetailsKey, DetailsValue) and the AWS IoT j
 """
 
 import re
+import unicodedata
 from typing import Final
 
 DETAILS_PAIRS_MAX: Final = 10
@@ -11,7 +12,9 @@ DETAILS_KEY_CHARS_MAX: Final = 128
 DETAILS_VALUE_CHARS_MAX: Final = 1_024
 
 _KEY: Final = re.compile(rf"[a-zA-Z0-9:_-]{{1,{DETAILS_KEY_CHARS_MAX}}}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_INVISIBLE: Final = frozenset(
+    {"Cc", "Cf", "Co", "Cs"}
+)  # the model's class C; code points yet unassigned pass
 
 
 def details_problem(details: object) -> str | None:
@@ -25,7 +28,7 @@ def details_problem(details: object) -> str | None:
             return f"statusDetails: key {str(key)[:40]!r} must be 1 to {DETAILS_KEY_CHARS_MAX} of a-z A-Z 0-9 : _ -"
         if not isinstance(value, str) or not 1 <= len(value) <= DETAILS_VALUE_CHARS_MAX:
             return f"statusDetails: value of {key!r} must be a string of 1 to {DETAILS_VALUE_CHARS_MAX} characters"
-        if _CONTROL.search(value):
+        if not value.isprintable() and not _INVISIBLE.isdisjoint(map(unicodedata.category, value)):
             return f"statusDetails: value of {key!r} has control characters; replace newlines"
     return None
 

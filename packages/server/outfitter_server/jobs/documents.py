@@ -21,7 +21,9 @@ SUBSTITUTIONS_MAX: Final = 10
 KEYWORD_USES_MAX: Final = 2  # of each in one upload key
 UPLOAD_KEYWORDS: Final = ("thingName", "jobId", "executionNumber")
 
-_PLACEHOLDER: Final = re.compile(r"\$\{aws:iot:([a-z0-9-]+):((?:[^{}]|\$\{[A-Za-z]+\})*)\}")
+# An argument ends with the string that it stands in: no bare quote, and no brace but those of a keyword.
+_PLACEHOLDER: Final = re.compile(r"""\$\{aws:iot:([a-z0-9-]+):((?:[^{}"\\]|\\.|\$\{[A-Za-z]+\})*)\}""")
+_BEGINNING: Final = "${aws:iot:"
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _KEYWORD: Final = re.compile(r"\$\{([A-Za-z]+)\}")
 
@@ -48,7 +50,7 @@ def compact(text: str) -> str:
     Raises:
         InvalidRequest: it is too long, no JSON, nested too deep, or holds NaN or Infinity.
     """
-    if len(text.encode()) > DOCUMENT_BYTES_MAX:
+    if len(text.encode(errors="surrogatepass")) > DOCUMENT_BYTES_MAX:
         raise InvalidRequest(
             f"document: longer than {DOCUMENT_BYTES_MAX} bytes; put large content in the file store"
         )
@@ -60,17 +62,25 @@ def compact(text: str) -> str:
             raise InvalidRequest(f"document: nested deeper than {NESTING_MAX} levels")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
-        return json.dumps(_without_nulls(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        delivered = json.dumps(
+            _without_nulls(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        )
+        delivered.encode()  # half a surrogate pair is no character, and fits into no store
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"document: not valid JSON: {error}") from error
+    return delivered
 
 
 def placeholders(text: str) -> list[Placeholder]:
     """The placeholders of a compact document.
 
     Raises:
-        InvalidRequest: a kind that this service does not fill in, or too many of them.
+        InvalidRequest: a kind that this service does not fill in, the beginning of one without its end, or too many.
     """
+    if text.count(_BEGINNING) != len(_PLACEHOLDER.findall(text)):
+        raise InvalidRequest(
+            f"document: a placeholder is malformed; write {_BEGINNING}KIND:URL}} in one string, without further braces"
+        )
     found: list[Placeholder] = []
     for kind, argument in _PLACEHOLDER.findall(text):
         try:
@@ -87,7 +97,7 @@ def placeholders(text: str) -> list[Placeholder]:
 
 def substituted(text: str, replace: Callable[[Placeholder], str]) -> str:
     """A compact document with each placeholder replaced; the replacement is escaped for the string it stands in."""
-    if "${aws:iot:" not in text:
+    if _BEGINNING not in text:
         return text
 
     def fill(match: re.Match[str]) -> str:

@@ -24,10 +24,10 @@ def parse_targets(arns: Sequence[str], installation: Installation) -> list[Targe
     """
     if len(arns) > TARGETS_MAX:
         raise LimitExceeded(f"targets: {len(arns)} given, at most {TARGETS_MAX} are allowed")
-    targets: list[Target] = []
-    for arn in dict.fromkeys(arns):
+    named: dict[tuple[str, str], None] = {}
+    for arn in arns:
         kind, name = iot_resource(arn, installation)
         if kind not in (THING, GROUP) or not THING_NAME.fullmatch(name):
             raise InvalidRequest(f"targets: {arn!r} is not the ARN of a thing or a thing group")
-        targets.append(Target(position=len(targets), kind=kind, name=name))
-    return targets
+        named[kind, name] = None
+    return [Target(position=position, kind=kind, name=name) for position, (kind, name) in enumerate(named)]

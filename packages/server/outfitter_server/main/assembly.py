@@ -86,8 +86,7 @@ class Assembly:
         self._committer = Committer(self.store, clock)
         blobs = FileBlobs(settings.data / "blobs")
         self.objects = Objects(self._committer, blobs)
-        heads, watched = Heads(), Watched()
-        steps = Steps(heads, watched)
+        steps = Steps(heads := Heads(), watched := Watched())
         self._pacer = Pacer(self._committer, steps)
         self._delivery = Delivery(installation, credentials, clock)
         self._devices = Devices(self._committer, self._authority)
@@ -120,6 +119,7 @@ class Assembly:
             s3=objects_door.handle,
             s3_grant=objects_door.grant,
             function_urls=self._functions.door,
+            bucket_of_host=objects_door.bucket_of_host,
             clock=clock,
             installation=installation,
         )

@@ -15,7 +15,7 @@ from outfitter_server.objects.refusals import MalformedBucketPolicy, NotSupporte
 
 POLICY_BYTES_MAX: Final = 20 * 1024
 EVERYBODY: Final = "*"
-_VERSIONS: Final = frozenset({"2012-10-17", "2008-10-17"})
+_VERSIONS: Final = ("2012-10-17", "2008-10-17")
 _KNOWN: Final = frozenset({"Sid", "Effect", "Principal", "Action", "Resource"})
 _REFUSED: Final = frozenset({"Condition", "NotPrincipal", "NotAction", "NotResource"})
 
@@ -50,7 +50,7 @@ def parse_bucket_policy(text: str, bucket: str) -> tuple[Statement, ...]:
         raise MalformedBucketPolicy(f"a bucket policy has at most {POLICY_BYTES_MAX} bytes")
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedBucketPolicy("the policy is not JSON") from error
     if not isinstance(document, dict) or document.get("Version", "2008-10-17") not in _VERSIONS:
         raise MalformedBucketPolicy("the policy is not an object with a Version of 2012-10-17 or 2008-10-17")
@@ -92,7 +92,7 @@ def _statement(value: Any, bucket: str) -> Statement:
     if unknown := sorted(value.keys() - _KNOWN):
         raise MalformedBucketPolicy(f"the policy has an unknown element {unknown[0]!r}")
     effect = value.get("Effect")
-    if effect not in {"Allow", "Deny"}:
+    if effect not in ("Allow", "Deny"):
         raise MalformedBucketPolicy("Effect is neither Allow nor Deny")
     return Statement(
         allow=effect == "Allow",
@@ -107,7 +107,12 @@ def _principals(value: Any) -> tuple[str, ...]:
         return (EVERYBODY,)
     if not isinstance(value, dict) or not value:
         raise MalformedBucketPolicy('Principal is neither "*" nor an object such as {"AWS": "*"}')
-    return tuple(name for kind in value for name in _strings(value[kind], f"Principal {kind}"))
+    if other := sorted(value.keys() - {"AWS"}):
+        # Nobody comes here as one of them, and their "*" must not come to mean everybody.
+        raise NotSupported(
+            f"a Principal of {other[0]} in a bucket policy is not supported; name AWS accounts or ARNs"
+        )
+    return _strings(value["AWS"], "Principal AWS")
 
 
 def _actions(value: Any) -> tuple[str, ...]:

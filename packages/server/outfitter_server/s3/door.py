@@ -13,9 +13,8 @@ from aiohttp import web
 from outfitter_server.access.signature import Claim, SigningContext
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Refusal
-from outfitter_server.objects.bucket_policy import Decision
 from outfitter_server.objects.names import check_bucket_name, check_key
-from outfitter_server.objects.refusals import AccessDenied, NoSuchKey
+from outfitter_server.s3.admission import Admission
 from outfitter_server.s3.bucket_calls import BucketCalls
 from outfitter_server.s3.cors_xml import answer_grant, preflight
 from outfitter_server.s3.errors import error_response
@@ -24,13 +23,11 @@ from outfitter_server.s3.listing_calls import ListingCalls
 from outfitter_server.s3.multipart_calls import MultipartCalls
 from outfitter_server.s3.object_calls import ObjectCalls
 from outfitter_server.s3.routing import (
-    ANONYMOUS,
-    POLICY_KEEPERS,
     Operation,
-    Target,
     choose_operation,
     read_query,
     read_target,
+    virtual_bucket,
 )
 from outfitter_server.services.buckets import Buckets
 from outfitter_server.services.callers import Caller
@@ -70,10 +67,10 @@ class S3Door:
         self._hosts = tuple(dict.fromkeys([*(host.lower() for host in hosts), *_HOSTS_DEFAULT]))
         self._new_request_id = new_request_id
         bucket_calls = BucketCalls(buckets, installation)
-        object_calls = ObjectCalls(objects, console_bucket)
+        self._admission = admission = Admission(buckets, objects)
+        object_calls = ObjectCalls(objects, admission, console_bucket)
         listing_calls = ListingCalls(buckets, objects, installation.account)
-        multipart_calls = MultipartCalls(uploads, installation.account)
-        self._objects = objects
+        multipart_calls = MultipartCalls(uploads, admission, installation.account)
         self._handlers = _handlers(bucket_calls, object_calls, listing_calls, multipart_calls)
 
     async def handle(
@@ -99,7 +96,7 @@ class S3Door:
                 exchange.query,
                 copies=exchange.header("x-amz-copy-source") is not None,
             )
-            self._admit(exchange, exchange.operation)
+            self._admission.admit(exchange, exchange.operation)
             return await self._handlers[exchange.operation](exchange)
         except Exception as error:  # noqa: BLE001 - a fault is logged and answered in S3's shape
             return _answer_failure(request, error, request_id, headers)
@@ -115,6 +112,10 @@ class S3Door:
             return answer_grant(request, self._buckets.cors_or_none(target.bucket))
         except Refusal:
             return {}
+
+    def bucket_of_host(self, host: str) -> str | None:
+        """The bucket that a Host header carries in front of one of our names; None: the path begins with it."""
+        return virtual_bucket(_host_name(host).lower(), self._hosts)
 
     def refuse(self, request: web.BaseRequest, refusal: Refusal) -> web.StreamResponse:
         """The error document for a request that was refused before it came here."""
@@ -146,38 +147,6 @@ class S3Door:
             caller=caller,
             context=context,
         )
-
-    def _admit(self, exchange: Exchange, operation: Operation) -> None:
-        """Whether the caller may: the root key may all that no policy denies, everybody what a policy allows."""
-        target = exchange.target
-        if not target.bucket:
-            if exchange.caller is None:
-                raise AccessDenied("Access Denied: sign the request with an access key of this installation")
-            return
-        principals = [] if exchange.caller is None else [exchange.caller.arn, exchange.caller.account]
-        decision = self._buckets.decide(target.bucket, principals, operation.action, target.arn)
-        if exchange.caller is not None:
-            # The owner can always mend the policy that locks it out.
-            if decision is Decision.DENY and operation not in POLICY_KEEPERS:
-                raise AccessDenied(
-                    f"Access Denied: the bucket's policy denies {operation.action} on {target.arn}"
-                )
-            return
-        if operation not in ANONYMOUS or decision is not Decision.ALLOW:
-            raise AccessDenied(
-                f"Access Denied: no policy lets everybody do {operation.action} on {target.arn}"
-            )
-        if operation.action == Operation.GetObject.action:
-            self._hide_missing(target)
-
-    def _hide_missing(self, target: Target) -> None:
-        """Who may not list a bucket does not learn which keys it lacks."""
-        if self._objects.exists(target.bucket, target.key):
-            return
-        arn = f"arn:aws:s3:::{target.bucket}"
-        if self._buckets.decide(target.bucket, [], Operation.ListObjects.action, arn) is Decision.ALLOW:
-            raise NoSuchKey("The specified key does not exist.", Key=target.key)
-        raise AccessDenied("Access Denied: the object does not exist, or is not open to everybody")
 
 
 def _handlers(

@@ -9,12 +9,14 @@ from outfitter_server.objects.checksums import Algorithm, checksum_type, parse_a
 from outfitter_server.objects.multipart import PART_NUMBER_MAX, UPLOAD_BYTES_MAX, NamedPart, check_part_number
 from outfitter_server.objects.refusals import InvalidArgument, MalformedXml, NotSupported
 from outfitter_server.objects.values import MultipartUpload, UploadedPart
+from outfitter_server.s3.admission import Admission
 from outfitter_server.s3.body import IncomingBody, read_document
 from outfitter_server.s3.copy_source import read_copy_range, read_copy_source
 from outfitter_server.s3.exchange import Exchange, parse_number
 from outfitter_server.s3.listing_calls import read_encoding
 from outfitter_server.s3.object_calls import checksum_xml
 from outfitter_server.s3.object_headers import read_object_headers
+from outfitter_server.s3.routing import Operation, Target
 from outfitter_server.s3.xml import (
     child_text,
     etag,
@@ -37,8 +39,9 @@ _COMPLETE_BYTES_MAX: Final = 4 * 1024 * 1024
 class MultipartCalls:
     """Handlers of the operations on multipart uploads."""
 
-    def __init__(self, uploads: Uploads, account: str) -> None:
+    def __init__(self, uploads: Uploads, admission: Admission, account: str) -> None:
         self._uploads = uploads
+        self._admission = admission
         self._account = account
 
     async def create(self, exchange: Exchange) -> web.StreamResponse:
@@ -67,11 +70,15 @@ class MultipartCalls:
 
     async def copy_part(self, exchange: Exchange) -> web.StreamResponse:
         """UploadPartCopy."""
+        source = read_copy_source(exchange)
+        self._admission.demand(
+            exchange, Operation.GetObject.action, Target(bucket=source.bucket, key=source.key)
+        )
         part = await self._uploads.copy_part(
             _target(exchange),
             exchange.query["uploadId"],
             _part_number(exchange),
-            read_copy_source(exchange),
+            source,
             read_copy_range(exchange),
             exchange.conditions("x-amz-copy-source-"),
         )
@@ -110,6 +117,7 @@ class MultipartCalls:
         after = exchange.number("part-number-marker", 0, PART_NUMBER_MAX)
         found = self._uploads.parts(upload.id, after, limit + 1)
         page = found[:limit]
+        truncated = len(found) > limit > 0
         body = root(
             "ListPartsResult",
             *_names(upload),
@@ -120,7 +128,7 @@ class MultipartCalls:
             text("PartNumberMarker", after),
             text("NextPartNumberMarker", page[-1].number if page else 0),
             text("MaxParts", limit),
-            flag("IsTruncated", len(found) > limit),
+            flag("IsTruncated", truncated),
             *(_part_xml(part) for part in page),
         )
         return exchange.answer(body=body)

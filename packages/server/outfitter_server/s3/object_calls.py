@@ -16,6 +16,7 @@ from outfitter_server.objects.refusals import (
     PreconditionFailed,
 )
 from outfitter_server.objects.values import StoredObject
+from outfitter_server.s3.admission import Admission
 from outfitter_server.s3.body import IncomingBody, read_document
 from outfitter_server.s3.copy_source import read_copy_source
 from outfitter_server.s3.errors import error_code
@@ -25,6 +26,7 @@ from outfitter_server.s3.object_headers import (
     read_object_headers,
     read_overrides,
 )
+from outfitter_server.s3.routing import Operation, Target
 from outfitter_server.s3.transfer import open_file, send_blocks, send_file, takes_sendfile
 from outfitter_server.s3.xml import child_text, etag, need_text, parse_document, root, tag, text, time
 from outfitter_server.services.objects import ObjectId, Objects
@@ -38,9 +40,10 @@ _NOT_MODIFIED_HEADERS: Final = ("Cache-Control", "ETag", "Expires", "Last-Modifi
 class ObjectCalls:
     """Handlers of the operations on objects."""
 
-    def __init__(self, objects: Objects, console_bucket: str | None) -> None:
+    def __init__(self, objects: Objects, admission: Admission, console_bucket: str | None) -> None:
         """``console_bucket``: its pages may run scripts; those of all others are sandboxed."""
         self._objects = objects
+        self._admission = admission
         self._console_bucket = console_bucket
 
     async def get(self, exchange: Exchange) -> web.StreamResponse:
@@ -69,6 +72,9 @@ class ObjectCalls:
     async def copy(self, exchange: Exchange) -> web.StreamResponse:
         """CopyObject."""
         source = read_copy_source(exchange)
+        self._admission.demand(
+            exchange, Operation.GetObject.action, Target(bucket=source.bucket, key=source.key)
+        )
         directive = (exchange.header("x-amz-metadata-directive") or "COPY").upper()
         if directive not in {"COPY", "REPLACE"}:
             raise InvalidArgument("Unknown metadata directive.", ArgumentName="x-amz-metadata-directive")
@@ -104,6 +110,8 @@ class ObjectCalls:
             try:
                 check_key(key)
                 _check_version(child_text(entry, "VersionId"))
+                target = Target(bucket=exchange.target.bucket, key=key)
+                self._admission.demand(exchange, Operation.DeleteObject.action, target)
             except Refusal as refusal:
                 errors.append(
                     tag(

@@ -6,15 +6,18 @@ and then the effects. There is no timer: an idle server answers at once, a busy 
 
 Batches run on the event loop's thread: they are bounded, and no interpreter lock passes back and forth (docs/adr tells
 the measurement). Heavy steps (a rollout chunk of thousands of rows) run in one worker thread, where SQLite releases the
-interpreter; what arrives meanwhile waits for the step and no longer.
+interpreter; what arrives meanwhile waits for the step and no longer. What is neither small nor heavy (the first thousand
+executions of a job) says its weight, so that a batch stays bounded however many of them come at once.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, Protocol, TypeVar
 
 from outfitter_server.base.refusals import Refusal, Unavailable
@@ -31,17 +34,29 @@ Outcome = Any  # an answer, or the Exception (mostly a Refusal) to answer with
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Effects that are found after the commit, when nothing else has changed yet."""
+
+    ask: "Callable[[Transaction], Iterable[Effect]]"
+
+
 @dataclass(slots=True)
 class Batch:
     """One open transaction with its time (milliseconds since the epoch) and what is to be told after the commit."""
 
     tx: Transaction
     now: int
-    effects: list[Effect] = field(default_factory=list)
+    aside: bool = False  # in the worker thread: the loop goes on meanwhile, and who listens may change
+    effects: list[Effect | Late] = field(default_factory=list)
 
     def emit(self, effect: Effect) -> None:
         """Tell this after the commit; dropped with the request when the request is refused."""
         self.effects.append(effect)
+
+    def emit_late(self, ask: "Callable[[Transaction], Iterable[Effect]]") -> None:
+        """Tell what this finds right after the commit, on the loop's thread; for batches that run aside."""
+        self.effects.append(Late(ask))
 
 
 class Lane(Protocol):
@@ -73,6 +88,10 @@ class _Entry:
     lane: Lane
     request: Any
     reply: Callable[[Outcome], None]
+    weight: int = 1
+
+
+_Done = tuple[list[tuple[_Entry, Outcome]], list[Any]]  # answers, and the effects (Late ones among them)
 
 
 class Committer:
@@ -89,6 +108,7 @@ class Committer:
         self._busy = False
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
         self._room_waiters: list[Callable[[], None]] = []
+        self._undo_listeners: list[Callable[[], None]] = []
         self._changes = ChangeLane()
         self._heavy_task: asyncio.Task[None] | None = None
         self.batches = 0
@@ -110,20 +130,26 @@ class Committer:
         """Hear the effects of each batch, on the loop's thread, after its answers."""
         self._listeners.append(listener)
 
+    def when_undone(self, callback: Callable[[], None]) -> None:
+        """Call back, in any thread, whenever a transaction was undone: what was remembered of it is void."""
+        self._undo_listeners.append(callback)
+
     def submit(self, lane: Lane, request: Any, reply: Callable[[Outcome], None]) -> None:
         """Queue a request; ``reply`` is called on the loop's thread after the commit that contains it."""
         self._queue.append(_Entry(lane, request, reply))
         self._schedule()
 
-    async def change(self, change: Change[Result], *, heavy: bool = False) -> Result:
+    async def change(self, change: Change[Result], *, heavy: bool = False, weight: int = 1) -> Result:
         """Apply a function to a batch and return its result once it is durable.
+
+        ``weight`` says how many small requests it is worth; ``heavy`` that the event loop must not wait for it.
 
         Raises:
             Refusal: what the function raised; nothing of it was kept.
             Unavailable: the disk is full; nothing was kept.
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        entry = _Entry(self._changes, change, lambda outcome: _resolve(future, outcome))
+        entry = _Entry(self._changes, change, lambda outcome: _resolve(future, outcome), weight)
         (self._heavy if heavy else self._queue).append(entry)
         self._schedule()
         outcome = await future
@@ -154,8 +180,7 @@ class Committer:
         if self._busy:
             return
         if self._queue:
-            take = min(len(self._queue), self._batch_max)
-            self._deliver(*self._run([self._queue.popleft() for _ in range(take)]))
+            self._deliver(*self._run(self._take()))
             while self._room_waiters and not self.full:
                 self._room_waiters.pop()()
         if self._heavy:
@@ -164,19 +189,40 @@ class Committer:
         elif self._queue:
             self._schedule()
 
+    def _take(self) -> list[_Entry]:
+        queue = self._queue
+        taken = [queue.popleft()]
+        room = self._batch_max - taken[0].weight
+        while queue and queue[0].weight <= room:
+            taken.append(queue.popleft())
+            room -= taken[-1].weight
+        return taken
+
     async def _run_heavy(self, entry: _Entry) -> None:
         try:
-            done = await asyncio.to_thread(self._run, [entry])
+            done, effects = await asyncio.to_thread(self._run, [entry], aside=True)
         finally:
             self._busy = False
-        self._deliver(*done)
+        self._deliver(done, self._found(effects))
         if self._queue or self._heavy:
             self._schedule()
 
-    def _run(self, entries: list[_Entry]) -> tuple[list[tuple[_Entry, Outcome]], list[Effect]]:
+    def _found(self, effects: Iterable[Effect | Late]) -> list[Effect]:
+        found: list[Effect] = []
+        for effect in effects:
+            if not isinstance(effect, Late):
+                found.append(effect)
+                continue
+            try:
+                found += self.read(effect.ask)
+            except Exception:  # noqa: BLE001 - the commit stands, and its answers must go out
+                _log.exception("an effect could not be found")
+        return found
+
+    def _run(self, entries: list[_Entry], *, aside: bool = False) -> _Done:
         self.batches += 1
         try:
-            return self._attempt(entries)
+            return self._attempt(entries, aside=aside)
         except Unavailable as refusal:
             return [(entry, refusal) for entry in entries], []
         except Exception as error:  # noqa: BLE001 - whatever it is, it is one request's answer
@@ -185,26 +231,26 @@ class Committer:
                 return [(entries[0], error)], []
         # One bad request must harm no other: replay each in a transaction of its own.
         done: list[tuple[_Entry, Outcome]] = []
-        effects: list[Effect] = []
+        effects: list[Any] = []
         for entry in entries:
             outcomes, told = self._run([entry])
             done += outcomes
             effects += told
         return done, effects
 
-    def _attempt(self, entries: list[_Entry]) -> tuple[list[tuple[_Entry, Outcome]], list[Effect]]:
+    def _attempt(self, entries: list[_Entry], *, aside: bool) -> _Done:
         done: list[tuple[_Entry, Outcome]] = []
-        with self._store.write() as tx:
-            batch = Batch(tx, self._clock())
-            start = 0
-            while start < len(entries):
-                lane, end = entries[start].lane, start + 1
-                while end < len(entries) and entries[end].lane is lane:
-                    end += 1
-                group = entries[start:end]
-                outcomes = lane.apply(batch, [entry.request for entry in group])
-                done += zip(group, outcomes, strict=True)
-                start = end
+        try:
+            with self._store.write() as tx:
+                batch = Batch(tx, self._clock(), aside)
+                for lane, group in groupby(entries, attrgetter("lane")):
+                    taken = list(group)
+                    outcomes = lane.apply(batch, [entry.request for entry in taken])
+                    done += zip(taken, outcomes, strict=True)
+        except BaseException:
+            for callback in self._undo_listeners:
+                callback()
+            raise
         return done, batch.effects
 
     def _deliver(self, done: list[tuple[_Entry, Outcome]], effects: Sequence[Effect]) -> None:

@@ -75,10 +75,14 @@ class ContinuousJobs:
 
     def _continuous_jobs(self, batch: Batch, group: str) -> list[str]:
         groups = [row["name"] for row in batch.tx.all("group_with_ancestors", group=group)]
-        jobs = [
-            row["job"] for name in groups for row in batch.tx.all("job_targets_named", kind=GROUP, name=name)
-        ]
-        return list(dict.fromkeys(jobs))
+        jobs = {
+            (row["seq"], row["job"])
+            for name in groups
+            for row in batch.tx.all("job_targets_named", kind=GROUP, name=name)
+        }
+        return [
+            job for _, job in sorted(jobs)
+        ]  # the oldest comes first in the thing's list, as if it had been there
 
     def _remove(self, batch: Batch, space: Workspace, thing: str, group: str, jobs: list[str]) -> None:
         reaching = {

@@ -4,6 +4,7 @@ Which host a URL shows: the name by which the device itself called, else the fir
 the device's connection reached. The scheme is https when there is such a listener, with that listener's port.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,8 @@ from outfitter_server.jobs.documents import (
 from outfitter_server.jobs.values import Execution, JobHead
 from outfitter_server.objects.urls import ObjectAddress, parse_object_url
 
+_ENCODED_VERSION: Final = re.compile(r"%3[Ff]versionId%3[Dd]")
+_UNENCODED: Final = frozenset({PlaceholderKind.DOWNLOAD, PlaceholderKind.DOWNLOAD_V1})
 _ROLE_HINT: Final = "give presignedUrlConfig.roleArn, the role that signs the URLs"
 
 
@@ -42,6 +45,7 @@ class ObjectsEndpoint:
     def authority(self, host: str | None, local: str | None) -> str:
         """``host:port`` for a URL to a device that called ``host`` on the address ``local``."""
         name = host or (self.advertised[0] if self.advertised else None) or local or "127.0.0.1"
+        name = name.strip("[]")
         return f"[{name}]:{self.port}" if ":" in name else f"{name}:{self.port}"
 
 
@@ -95,6 +99,12 @@ def placeholder_address(found: Placeholder) -> ObjectAddress:
     if found.kind is PlaceholderKind.UPLOAD:
         # The keywords' braces are no URL characters; they stand for text without any.
         url = url.replace("${", "%24%7B").replace("}", "%7D")
+    if found.kind is PlaceholderKind.DOWNLOAD_V2:
+        # Its URL is percent-encoded as a whole, and so is the suffix that pins a version.
+        url = _ENCODED_VERSION.sub("?versionId=", url)
+    elif found.kind in _UNENCODED:
+        # Its URL is taken as it is written: nothing in it is an escape, a query or a fragment.
+        url = url.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
     address = parse_object_url(url)
     if address is None:
         raise InvalidRequest(

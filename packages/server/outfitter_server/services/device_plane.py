@@ -36,6 +36,7 @@ class DevicePlane:
     def __init__(self, committer: Committer, heads: Heads, watched: Watched) -> None:
         """``heads`` and ``watched`` are shared with everything else that changes executions."""
         self._committer = committer
+        committer.when_undone(heads.clear)
         self._heads = heads
         self._watched = watched
 

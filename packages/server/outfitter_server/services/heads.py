@@ -38,6 +38,10 @@ class Heads:
             self._kept.popitem(last=False)
         return head
 
+    def clear(self) -> None:
+        """Forget everything: a transaction was undone, and what was read in it may never have been."""
+        self._kept.clear()
+
     def forget(self, job: str) -> None:
         """The id may stand for another job from now on."""
         self._kept.pop(job, None)

@@ -15,7 +15,7 @@ from outfitter_server.services.committer import Batch, Committer
 from outfitter_server.services.heads import Heads
 from outfitter_server.services.ports import Transaction
 from outfitter_server.services.records import job_of, job_values, target_of
-from outfitter_server.services.rollout import FIRST_ROWS_MAX, LATEST_TIME, Steps
+from outfitter_server.services.rollout import CHANGED_ROWS_MAX, FIRST_ROWS_MAX, LATEST_TIME, Steps
 
 ReadText = Callable[[str, str, int], Awaitable[str]]
 
@@ -65,7 +65,8 @@ class Jobs:
             AlreadyExists: the id is taken, if only by a job being deleted.
             NotFound: a target does not exist.
         """
-        return await self._committer.change(partial(self._create, new=new))
+        weight = FIRST_ROWS_MAX if any(target.kind == GROUP for target in new.targets) else len(new.targets)
+        return await self._committer.change(partial(self._create, new=new), weight=weight)
 
     def get(self, job_id: str) -> Job:
         """One job.
@@ -143,7 +144,7 @@ class Jobs:
             )
             return self._store_and_step(batch, job)
 
-        return await self._committer.change(apply)
+        return await self._committer.change(apply, weight=CHANGED_ROWS_MAX)
 
     async def delete(self, job_id: str, *, force: bool) -> None:
         """Delete a job and its executions; large ones go on in the background.
@@ -164,7 +165,7 @@ class Jobs:
             )
             self._store_and_step(batch, job)
 
-        await self._committer.change(apply)
+        await self._committer.change(apply, weight=CHANGED_ROWS_MAX)
 
     def _create(self, batch: Batch, new: NewJob) -> Job:
         tx = batch.tx
@@ -191,10 +192,14 @@ class Jobs:
             now=batch.now,
             work=Work.ROLLOUT.value,
         )
+        joinable = int(new.selection is TargetSelection.CONTINUOUS)
         tx.run("job_document_insert", job=new.id, stored=new.stored, delivered=new.delivered)
         tx.run_many(
             "job_target_insert",
-            [{"job": new.id, "position": t.position, "kind": t.kind, "name": t.name} for t in new.targets],
+            [
+                {"job": new.id, "position": t.position, "kind": t.kind, "name": t.name, "open": joinable}
+                for t in new.targets
+            ],
         )
         self._heads.forget(new.id)
         self._steps.step(batch, new.id, rows_max=FIRST_ROWS_MAX)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from outfitter_server.base.refusals import Refusal
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import Effect, WorkQueued
 from outfitter_server.services.ports import Transaction
@@ -32,6 +31,7 @@ class Pacer:
         self._steps = steps
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._resting: set[str] = set()
         committer.listen(self._hear)
 
     def start(self) -> None:
@@ -56,8 +56,8 @@ class Pacer:
             self._work.clear()
             try:
                 await self._round()
-            except Refusal as refusal:
-                _log.warning("background work waits: %s", refusal.message)
+            except Exception:  # noqa: BLE001 - whatever it is, the work must go on
+                _log.exception("background work waits")
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._work.set()
 
@@ -66,10 +66,23 @@ class Pacer:
         while True:
             rows = self._committer.read(partial(_with_work, after=after))
             for job, seq in rows:
-                await self._committer.change(partial(self._steps.step, job_id=job), heavy=True)
                 after = seq
+                if job not in self._resting:
+                    await self._step(job)
             if len(rows) < _JOBS_A_ROUND:
                 return
+
+    async def _step(self, job: str) -> None:
+        try:
+            await self._committer.change(partial(self._steps.step, job_id=job), heavy=True)
+        except Exception as error:  # noqa: BLE001 - one job's trouble holds up no other's work
+            _log.warning("background work of job %s waits: %s", job, error)
+            self._resting.add(job)
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake, job)
+
+    def _wake(self, job: str) -> None:
+        self._resting.discard(job)
+        self._work.set()
 
 
 def _with_work(tx: Transaction, *, after: int) -> list[tuple[str, int]]:

@@ -20,6 +20,9 @@ from outfitter_server.services.workspace import Watched, Workspace
 
 FIRST_ROWS_MAX: Final = 1_000  # what CreateJob queues before it answers
 CHUNK_ROWS_MAX: Final = 5_000  # one INSERT … SELECT; about 30 ms of the writer's time
+HEARD_ROWS_MAX: Final = (
+    1_000  # the same when so many listen: each is told on the loop's thread, document and all
+)
 CHANGED_ROWS_MAX: Final = 1_000  # executions canceled or deleted in one step
 LATEST_TIME: Final = 2**62
 
@@ -32,8 +35,10 @@ class Steps:
         self._heads = heads
         self._watched = watched
 
-    def step(self, batch: Batch, job_id: str, *, rows_max: int = CHUNK_ROWS_MAX) -> None:
+    def step(self, batch: Batch, job_id: str, *, rows_max: int | None = None) -> None:
         """Do one chunk of what the job has to do; emits WorkQueued while more is left."""
+        if rows_max is None:
+            rows_max = CHUNK_ROWS_MAX if len(self._watched) < HEARD_ROWS_MAX else HEARD_ROWS_MAX
         row = batch.tx.one("job_by_id", id=job_id)
         if row is None:
             return
@@ -91,11 +96,13 @@ class Steps:
                 space.add(target.name, job.id, number=1)
             return msgspec.structs.replace(target, done=True), 1
         used = 0
-        groups = [row["name"] for row in batch.tx.all("group_with_descendants", group=target.name)]
-        for group in groups:
-            if group < target.cursor_group:
-                continue
+        # An empty group counts as one row, so that a step is bounded for thousands of them too.
+        groups = batch.tx.all(
+            "group_with_descendants", group=target.name, beginning=target.cursor_group, limit=room + 1
+        )
+        for group in (row["name"] for row in groups):
             after = target.cursor_thing if group == target.cursor_group else ""
+            begun_at = used
             while used < room:
                 end = batch.tx.one("group_members_chunk_end", group=group, after=after, limit=room - used)
                 if end is None or end["number"] == 0:
@@ -103,6 +110,7 @@ class Steps:
                 self._queue_members(batch, space, job, group, after, end["last"])
                 used += end["number"]
                 after = end["last"]
+            used = max(used, begun_at + 1)
             target = msgspec.structs.replace(target, cursor_group=group, cursor_thing=after)
             if used >= room:
                 return target, used

@@ -165,7 +165,7 @@ class Things:
 
         rows = self._committer.read(ask)
         more = encode_token([rows[limit - 1]["name"]]) if len(rows) > limit else None
-        return Page([_thing(row) for row in rows[:limit]], more)
+        return Page([read_thing(row) for row in rows[:limit]], more)
 
     def _page_by_prefix(
         self, thing_type: str | None, attribute: tuple[str, str], token: str | None, limit: int
@@ -185,13 +185,13 @@ class Things:
         )
         last = rows[limit - 1] if len(rows) > limit else None
         more = encode_token([last["value"], last["name"]]) if last is not None else None
-        return Page([_thing(row) for row in rows[:limit]], more)
+        return Page([read_thing(row) for row in rows[:limit]], more)
 
 
 def find_thing(tx: Transaction, name: str) -> Thing | None:
     """The thing, or None."""
     row = tx.one("thing_by_name", name=name)
-    return None if row is None else _thing(row)
+    return None if row is None else read_thing(row)
 
 
 def thing_or_refuse(tx: Transaction, name: str) -> Thing:
@@ -212,7 +212,8 @@ def tell_connections(batch: Batch, thing: str) -> None:
         batch.emit(PrincipalChanged(row["certificate"]))
 
 
-def _thing(row: Row) -> Thing:
+def read_thing(row: Row) -> Thing:
+    """The thing in a row of ``things``."""
     return Thing(
         name=row["name"],
         id=row["id"],

@@ -222,7 +222,7 @@ class Uploads:
             return [upload for upload in map(upload_of, rows) if upload.key.startswith(prefix)]
 
         found = self._committer.read(question)
-        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit > 0 else None)
 
     def _all_parts(self, upload_id: str) -> list[UploadedPart]:
         return self.parts(upload_id, 0, PART_NUMBER_MAX)

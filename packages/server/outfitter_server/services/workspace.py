@@ -7,6 +7,7 @@ and notifications can't drift from the executions.
 import json
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from outfitter_contract.execution import PENDING, Status
@@ -24,6 +25,9 @@ from outfitter_server.services.records import execution_of, execution_values, jo
 _LOADED: Final = PENDING_SHOWN + 6
 
 Key = tuple[str, str]
+Change = (
+    tuple[bool, bool] | str
+)  # (pending list, front), or the job that a rollout put at the end of the list
 
 
 EVERY_THING: Final = "+"  # what a listener to all things watches
@@ -164,7 +168,9 @@ class Workspace:
     def rolled_out(self, job: str, things: list[str]) -> None:
         """A rollout chunk queued ``job`` on these things and raised their revisions, all inside the store."""
         self._count(job, {Status.QUEUED: len(things)})
-        if len(self._watched):
+        if self.batch.aside:
+            self._rolled_out.update(dict.fromkeys(things, job))
+        elif len(self._watched):
             self._rolled_out.update((thing, job) for thing in things if thing in self._watched)
 
     def settle(self, job: str) -> None:
@@ -193,7 +199,8 @@ class Workspace:
 
     def _relist(self, thing: str, after: list[Execution], *, ended: bool) -> None:
         before = self._pending[thing]
-        self._pending[thing] = after
+        # Of a list that goes on in the store, no more is known than the length that was loaded.
+        self._pending[thing] = after[:_LOADED] if thing in self._truncated else after
         touched = self._touched.setdefault(thing, [False, False])
         touched[0] |= ended
         touched[1] |= front(before) != front(after)
@@ -225,21 +232,27 @@ class Workspace:
                     for thing, (pending, following) in self._touched.items()
                 ],
             )
-        changed = {
-            thing: (touched[0], touched[1])
-            for thing, touched in self._touched.items()
-            if thing in self._watched
-        }
-        self.load([], [*changed, *self._rolled_out])
-        for thing, job in self._rolled_out.items():
-            changed[thing] = (True, self._pending[thing][0].job == job)
-        if changed:
-            pending = {thing: self._pending[thing] for thing in changed}
-            for notification in notifications(self._tx, self._heads, changed, pending, self.now).values():
-                if notification.pending_changed or notification.next_changed:
-                    self.batch.emit(PendingChanged(notification))
+        changes = self._changes()
+        heard = {thing: change for thing, change in changes.items() if thing in self._watched}
+        self.load([], heard)
+        for effect in _told(self._tx, self._heads, heard, self._pending, self.now):
+            self.batch.emit(effect)
+        if self.batch.aside and len(heard) < len(changes):
+            unheard = {thing: change for thing, change in changes.items() if thing not in heard}
+            self.batch.emit_late(partial(self._tell_late, unheard))
         self._touched.clear()
         self._rolled_out.clear()
+
+    def _changes(self) -> dict[str, Change]:
+        if not (self._rolled_out or len(self._watched) or self.batch.aside):
+            return {}
+        changes: dict[str, Change] = {thing: (flags[0], flags[1]) for thing, flags in self._touched.items()}
+        return changes | self._rolled_out
+
+    def _tell_late(self, unheard: "dict[str, Change]", tx: Transaction) -> list[PendingChanged]:
+        """For whom began to listen while this batch ran beside the loop: before its commit, so they must hear of it."""
+        heard = {thing: change for thing, change in unheard.items() if thing in self._watched}
+        return _told(tx, self._heads, heard, pending_lists(tx, heard, PENDING_SHOWN), self.now)
 
 
 def pending_lists(tx: Transaction, things: Iterable[str], limit: int) -> dict[str, list[Execution]]:
@@ -251,6 +264,23 @@ def pending_lists(tx: Transaction, things: Iterable[str], limit: int) -> dict[st
     for listed in lists.values():
         listed.sort(key=pending_order)
     return lists
+
+
+def _told(
+    tx: Transaction,
+    heads: Heads,
+    changes: dict[str, Change],
+    pending: dict[str, list[Execution]],
+    now: int,
+) -> list[PendingChanged]:
+    if not changes:
+        return []
+    settled_changes = {
+        thing: (True, pending[thing][0].job == change) if isinstance(change, str) else change
+        for thing, change in changes.items()
+    }
+    found = notifications(tx, heads, settled_changes, pending, now).values()
+    return [PendingChanged(told) for told in found if told.pending_changed or told.next_changed]
 
 
 def notifications(

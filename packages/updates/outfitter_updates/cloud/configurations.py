@@ -40,7 +40,10 @@ class Configurations:
         return StoredConfiguration(location=location, sha256=sha256, size_bytes=len(content))
 
     def fetch(self, thing: str, job_id: str, sha256: str) -> Configuration:
-        """What the device has sent for the job; raises NotFound, BadConfiguration, Conflict when it is another."""
+        """What the device has sent for the job; raises NotFound, BadConfiguration, Conflict when it is another.
+
+        ``sha256``: what the device told of it; "" when it told nothing.
+        """
         s3, location = self._connection.s3, uploaded_location(self._bucket_name(), thing, job_id)
         answer = s3.call("get_object", Bucket=location.bucket, Key=location.key)
         origin = f"The configuration of {thing}"
@@ -48,7 +51,7 @@ class Configurations:
             check_size(answer["ContentLength"], origin)
             content: bytes = body.read()
         found = hashlib.sha256(content).hexdigest()
-        if found != sha256:
+        if sha256 and found != sha256:
             raise Conflict(
                 f"{origin} in s3://{location.bucket}/{location.key} has the SHA-256 {found}; the device told {sha256}."
             )

@@ -17,7 +17,7 @@ def main() -> int:
         lamp.settimeout(TIMEOUT_SECONDS)
         try:
             lamp.connect(str(DEVICE / "lamp.sock"))
-            answer = lamp.recv(64).decode()
+            answer = lamp.recv(64).decode().partition(" ")[0]
         except OSError as error:
             print(f"the lamp does not answer: {error}")
             return 1

@@ -80,7 +80,7 @@ class ExecutionOperations:
                 "jobId": entry.job,
                 "status": entry.status.value,
                 "forceCanceled": entry.force_canceled or None,
-                "statusDetails": {"detailsMap": entry.details or {}},
+                "statusDetails": None if entry.details is None else {"detailsMap": entry.details},
                 "thingArn": self._installation.iot_arn("thing", entry.thing),
                 "queuedAt": seconds(entry.queued_at),
                 "startedAt": seconds(entry.started_at),

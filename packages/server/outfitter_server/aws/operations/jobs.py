@@ -1,5 +1,6 @@
 """Jobs of the ``iot`` model: parameters to the job service and its values back."""
 
+import re
 from typing import Any, Final
 
 from outfitter_server.aws.dispatch import Call, Handler
@@ -10,6 +11,7 @@ from outfitter_server.jobs.documents import compact
 from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, TargetSelection
 from outfitter_server.services.delivery import check_placeholders
+from outfitter_server.services.heads import DEFAULT_URL_EXPIRES_SECONDS
 from outfitter_server.services.jobs import Jobs
 
 # Members that AWS has and this service does not act on yet: refused, because a job that ignores them would lie.
@@ -25,6 +27,7 @@ _CREATE_LEFT_OUT: Final = (
     "schedulingConfig",
     "destinationPackageVersions",
 )
+_ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 
 
 class JobOperations:
@@ -55,6 +58,10 @@ class JobOperations:
         delivered = compact(stored)
         presigned = given.get("presignedUrlConfig") or {}
         role_arn = presigned.get("roleArn")
+        if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
+            raise InvalidRequest(
+                f"presignedUrlConfig: roleArn {role_arn[:100]!r} is not arn:aws:iam::ACCOUNT:role/NAME"
+            )
         check_placeholders(delivered, thing=targets[0].name, job=given["jobId"], role_arn=role_arn)
         job = await self._jobs.create(
             NewJob(
@@ -174,6 +181,5 @@ class JobOperations:
 
 
 def _presigned(job: Job) -> dict[str, Any]:
-    if job.role_arn is None:
-        return {}
-    return {"roleArn": job.role_arn, "expiresInSec": job.url_expires_seconds or 3600}
+    default = None if job.role_arn is None else DEFAULT_URL_EXPIRES_SECONDS
+    return {"roleArn": job.role_arn, "expiresInSec": job.url_expires_seconds or default}

@@ -131,11 +131,13 @@ CREATE TABLE job_targets (
     -- how far the rollout has come: the group (targets reach child groups) and the last thing in it
     cursor_group TEXT NOT NULL DEFAULT '',
     cursor_thing TEXT NOT NULL DEFAULT '',
-    done INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0, open INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (job, position)
 ) WITHOUT ROWID;
 
 CREATE INDEX job_targets_by_name ON job_targets (kind, name, job);
+
+CREATE INDEX job_targets_open ON job_targets (kind, name, job) WHERE open = 1;
 
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY,

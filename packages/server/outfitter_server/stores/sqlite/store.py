@@ -1,10 +1,13 @@
 """The Store port on SQLite: WAL, ``synchronous=FULL``, one writer connection, one reader connection.
 
-A commit is one fdatasync of the log. Checkpoints are PASSIVE, on a connection of their own, and ours: SQLite's own
-would run inside some unlucky request.
+A commit is one fdatasync of the log. Checkpoints are ours, on a connection of their own: SQLite's own would run inside
+some unlucky request. They are PASSIVE, which never waits, and never reaches the end of a log that is written to all the
+time; so the writer cuts a log that outgrew its bound, between two transactions, when little is left to be copied.
 """
 
+import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from outfitter_server.stores.sqlite.statements import load_migrations, load_stat
 
 FILE_NAME: Final = "state.sqlite3"
 _CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
+_LOG_BYTES_MAX: Final = 64 * 1024 * 1024
 _CACHE_KIB: Final = 32 * 1024
 _STATEMENTS_CACHED: Final = 512
 
@@ -55,10 +59,14 @@ class SqliteTransaction:
         try:
             yield
         except BaseException:
-            self._connection.execute(f"ROLLBACK TO {name}")
+            # A full disk may have ended the whole transaction, and its savepoints with it.
+            if self._connection.in_transaction:
+                self._connection.execute(f"ROLLBACK TO {name}")
+                self._connection.execute(f"RELEASE {name}")
             raise
-        finally:
+        else:
             self._connection.execute(f"RELEASE {name}")
+        finally:
             self._savepoints -= 1
 
 
@@ -73,18 +81,30 @@ class SqliteStore:
         """
         self._path = folder / FILE_NAME
         self._statements = load_statements()
-        self._writer = self._connect()
-        migrate(self._writer)
-        self._reader = self._connect()
-        self._reader.execute("PRAGMA query_only=1")
-        self._keeper = self._connect()
+        self._keeping = threading.Lock()
+        try:
+            # Before SQLite opens it: the log and its index take the file's mode when they are made.
+            self._path.touch(mode=0o600)
+            self._path.chmod(0o600)
+            self._writer = self._connect()
+            migrate(self._writer)
+            self._reader = self._connect()
+            self._reader.execute("PRAGMA query_only=1")
+            self._keeper = self._connect()
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(f"{self._path} cannot be opened: {error}") from error
         self._write_tx = SqliteTransaction(self._writer, self._statements)
         self._read_tx = SqliteTransaction(self._reader, self._statements)
-        self._path.chmod(0o600)
+        self._closed = False
+        self._cut_due = False
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """The only write transaction; see the port."""
+        if self._cut_due:
+            self._cut_due = False
+            with contextlib.suppress(sqlite3.OperationalError):  # a disk in trouble tells its own request
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             yield self._write_tx
@@ -110,15 +130,24 @@ class SqliteStore:
             self._reader.execute("COMMIT")
 
     def maintain(self) -> None:
-        """Checkpoint the log when it has grown."""
-        log = Path(f"{self._path}-wal")
-        if log.exists() and log.stat().st_size > _CHECKPOINT_BYTES:
-            self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        """Checkpoint the log when it has grown; have it cut when it has outgrown its bound."""
+        with self._keeping:
+            if not self._closed and self._log_bytes() > _CHECKPOINT_BYTES:
+                self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._cut_due = self._log_bytes() > _LOG_BYTES_MAX
 
     def close(self) -> None:
-        """Close every connection; the last one folds the log into the file."""
-        for connection in (self._keeper, self._reader, self._writer):
-            connection.close()
+        """Close every connection, after the housekeeping under way; the last one folds the log into the file."""
+        with self._keeping:
+            self._closed = True
+            for connection in (self._keeper, self._reader, self._writer):
+                connection.close()
+
+    def _log_bytes(self) -> int:
+        try:
+            return Path(f"{self._path}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

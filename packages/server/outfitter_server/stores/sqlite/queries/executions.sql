@@ -59,7 +59,8 @@ SELECT max(thing) AS last, count(*) AS number
 FROM (SELECT thing FROM group_members WHERE group_name = :group AND thing > :after ORDER BY thing LIMIT :limit);
 
 -- name: group_with_descendants
-SELECT descendant AS name FROM group_tree WHERE ancestor = :group ORDER BY descendant;
+SELECT descendant AS name FROM group_tree WHERE ancestor = :group AND descendant >= :beginning
+ORDER BY descendant LIMIT :limit;
 
 -- name: group_with_ancestors
 SELECT ancestor AS name FROM group_tree WHERE descendant = :group;

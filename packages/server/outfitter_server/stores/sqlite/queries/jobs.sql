@@ -10,7 +10,7 @@ VALUES (:id, :status, :selection, :description, :document_source, :role_arn, :ur
 INSERT INTO job_documents (job, stored, delivered) VALUES (:job, :stored, :delivered);
 
 -- name: job_target_insert
-INSERT INTO job_targets (job, position, kind, name) VALUES (:job, :position, :kind, :name);
+INSERT INTO job_targets (job, position, kind, name, open) VALUES (:job, :position, :kind, :name, :open);
 
 -- name: job_by_id
 SELECT * FROM jobs WHERE id = :id;
@@ -31,8 +31,8 @@ SELECT position, kind, name, cursor_group, cursor_thing, done FROM job_targets W
 
 -- name: job_targets_named
 -- The continuous jobs in progress that target a group.
-SELECT jobs.id AS job FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
-WHERE job_targets.kind = :kind AND job_targets.name = :name AND jobs.selection = 'CONTINUOUS'
+SELECT jobs.seq, jobs.id AS job FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
+WHERE job_targets.kind = :kind AND job_targets.name = :name AND job_targets.open = 1 AND jobs.selection = 'CONTINUOUS'
   AND jobs.status = 'IN_PROGRESS'
 ORDER BY jobs.seq;
 
@@ -41,7 +41,7 @@ UPDATE job_targets SET cursor_group = :cursor_group, cursor_thing = :cursor_thin
 WHERE job = :job AND position = :position;
 
 -- name: job_targets_stop
-UPDATE job_targets SET done = 1 WHERE job = :job;
+UPDATE job_targets SET done = 1, open = 0 WHERE job = :job;
 
 -- name: job_write
 UPDATE jobs SET status = :status, updated_at = :updated_at, completed_at = :completed_at, comment = :comment,

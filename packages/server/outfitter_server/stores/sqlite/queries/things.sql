@@ -21,6 +21,10 @@ DELETE FROM thing_attributes WHERE name = :name AND value = :value AND thing = :
 SELECT name, id, type, attributes, version, created_at FROM things
 WHERE name > :after ORDER BY name LIMIT :limit;
 
+-- name: things_named
+SELECT t.name, t.id, t.type, t.attributes, t.version, t.created_at
+FROM json_each(:names) AS n CROSS JOIN things AS t ON t.name = n.value ORDER BY t.name;
+
 -- name: things_of_type_page
 SELECT name, id, type, attributes, version, created_at FROM things
 WHERE type = :type AND name > :after ORDER BY name LIMIT :limit;
