@@ -135,6 +135,29 @@ def test_too_large(place):
         place.prepare({"a": "x" * 600}, merge=True)
 
 
+def test_own_file_that_is_too_large_to_be_kept_is_not_touched(place):
+    """What could be put back by half only is never replaced."""
+    own = json.dumps({"own": "x" * 5000}).encode()
+    place.holds(own)
+    for attempt in (lambda: place.prepare({"a": 1}), lambda: place.file.read(strict=False)):
+        with pytest.raises(Trouble, match="this device's configuration is larger than this device takes"):
+            attempt()
+    assert place.path.read_bytes() == own
+
+
+def test_link_in_the_way_is_not_followed(place, tmp_path):
+    """Who may write beside the file cannot have the agent write elsewhere."""
+    place.holds(OWN)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    place.path.with_name("device.json.new").symlink_to(elsewhere)
+    place.prepare({"a": 1})
+    with pytest.raises(OSError, match="symbolic links"):
+        place.file.apply()
+    assert elsewhere.read_text() == "precious"
+    assert place.path.read_bytes() == OWN
+
+
 def test_own_file_that_holds_none(place):
     place.holds(b"pump: 7")
     with pytest.raises(Trouble, match="this device's configuration is refused: it is not JSON"):

@@ -142,6 +142,9 @@ CASES = {
     "cancelled before it is applied": Case(
         document=DOWNLOAD, world={"abandon_at": effects.PrepareConfiguration}, ends=None
     ),
+    "cancelled while the services are told": Case(
+        document=DOWNLOAD, world={"abandon_at": effects.ReloadServices}, ends=None
+    ),
     "cancelled while the software is watched": Case(
         document=DOWNLOAD,
         world={"health_of_configuration": True, "abandon_at": effects.WatchHealth},
