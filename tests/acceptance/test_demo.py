@@ -16,5 +16,5 @@ def test_the_demonstration_ends_as_expected_and_leaves_nothing_behind(tmp_path):
         timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All 16 rows are as expected." in done.stdout
+    assert "All 22 rows are as expected." in done.stdout
     assert list(tmp_path.iterdir()) == []

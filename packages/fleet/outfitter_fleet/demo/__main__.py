@@ -10,7 +10,8 @@ from rich.console import Console
 
 from outfitter_fleet.demo.cases import DEVICES
 from outfitter_fleet.demo.display import Display, print_verdict
-from outfitter_fleet.demo.play import DemoFailed, Play
+from outfitter_fleet.demo.play import Play
+from outfitter_fleet.demo.site import DemoFailed
 from outfitter_fleet.stage.processes import ProcessEnded, Processes, interrupt_on_termination
 
 
@@ -53,12 +54,13 @@ def main() -> int:
 
 def tell_how_to_reach(console: Console, play: Play, folder: Path) -> None:
     """Print what a person needs to go on by hand."""
-    lines = [f"export {name}={value}" for name, value in play.server.environment().items()]
+    lines = [f"export {name}={value}" for name, value in play.site.server.environment().items()]
     agents = [str(device.pid) for device in play.devices if device.pid]
     lines += [
         f"{Path(sys.executable).parent / 'outfitter'} device list",
+        f"# the page, for the key above: {play.site.page_url}",
         f"# everything is in {folder}; end it with",
-        f"kill {' '.join([*agents, str(play.server.process.pid)])}",
+        f"kill {' '.join([*agents, str(play.site.server.process.pid)])}",
     ]
     console.print("Left running:", *lines, sep="\n", highlight=False, markup=False, soft_wrap=True)
 

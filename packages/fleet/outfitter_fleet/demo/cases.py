@@ -10,6 +10,7 @@ from outfitter_contract.execution import Status
 
 GROUP: Final = "lamps"
 STREET: Final = "high-street"
+GROUPS: Final = (GROUP, STREET)
 ON_THE_STREET: Final = ("lamp-1", "lamp-2", "lamp-3")
 DEVICES: Final = (*ON_THE_STREET, "lamp-4", "lamp-5", "lamp-6", "lamp-7")
 
@@ -19,7 +20,7 @@ class Case:
     """One job and what must come of it on each device.
 
     Attributes:
-        target: a device or a group, as the command line takes it.
+        target: a device, or one of GROUPS.
         away: the devices are switched off when the job is made, and come back when the rest of the wave has ended.
         while_away: the status that the execution must have before they come back.
         cancelled: the job is cancelled before they come back.
@@ -55,7 +56,7 @@ CASES: Final = (
     Case(
         name="first installation",
         wave=1,
-        target=f"group:{GROUP}",
+        target=GROUP,
         devices=DEVICES,
         version="1.0.0",
         status=Status.SUCCEEDED,
@@ -64,7 +65,7 @@ CASES: Final = (
     Case(
         name="group update",
         wave=2,
-        target=f"group:{STREET}",
+        target=STREET,
         devices=ON_THE_STREET,
         version="2.0.0",
         status=Status.SUCCEEDED,

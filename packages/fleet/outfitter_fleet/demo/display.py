@@ -53,7 +53,7 @@ class Display:
 
     def show(self, device: str, state: str) -> None:
         """What a device does now."""
-        if self._states[device] == state:
+        if self._states.get(device) == state:
             return
         self._states[device] = state
         if not self._console.is_terminal:
