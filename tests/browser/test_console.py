@@ -46,6 +46,15 @@ def test_a_group_is_updated_and_watched_to_its_end(console, width):
     console.picture("devices")
 
 
+def test_who_is_connected_is_shown(console, lamps):
+    lamps.server.client("iot").create_thing(thingName="lamp-dark")
+    console.sign_in()
+    expect(console.row("lamp-1")).to_contain_text("online")
+    expect(console.row("lamp-dark")).to_contain_text("offline")
+    console.page.get_by_role("link", name="lamp-1", exact=True).click()
+    expect(console.page.get_by_role("definition").filter(has_text="online")).to_be_visible()
+
+
 def test_versions_are_offered_from_new_to_old(console):
     console.sign_in()
     console.go("Software")

@@ -1,6 +1,6 @@
 // Builds the page into the package of the update application. The same sources give the same bytes.
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build } from "esbuild";
 
@@ -38,4 +38,5 @@ for (const file of made.outputFiles) {
   writeFileSync(join(target, "assets", name), file.contents);
   page = page.replace(`console${name.slice(name.lastIndexOf("."))}`, `assets/${name}`);
 }
+copyFileSync(join(here, "src/licences.txt"), join(target, "assets/licences.txt"));
 writeFileSync(join(target, "index.html"), page.replace("SOURCES", digestOfSources()));

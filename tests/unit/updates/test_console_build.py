@@ -30,7 +30,7 @@ def test_the_build_belongs_to_the_sources():
 def test_the_page_names_its_own_files_and_no_others():
     files = page_files()
     named = re.findall(r'(?:src|href)="(assets/[^"]+)"', files["index.html"].decode())
-    assert {*named, "index.html"} == set(files)
+    assert {*named, "index.html", "assets/licences.txt"} == set(files)
     assert all(is_of_page(key) for key in files)
     for name, content in files.items():
         addresses = set(re.findall(rb"https?://[a-z0-9.-]+", content))

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from outfitter_server.aws.dispatch import Dispatcher, Handler
@@ -16,6 +16,7 @@ from outfitter_server.aws.operations.job_executions import ExecutionOperations, 
 from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
+from outfitter_server.aws.operations.search import SearchOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
 from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
@@ -47,6 +48,7 @@ from outfitter_server.services.objects import Objects
 from outfitter_server.services.pacer import Pacer
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
+from outfitter_server.services.presence import Presence
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.rollout import Steps
 from outfitter_server.services.rule_engine import RuleEngine
@@ -191,6 +193,9 @@ class Assembly:
             connections_max=connections_max,
         )
 
+    def _clients(self) -> Collection[str]:
+        return self._gateway.clients()
+
     def _publish(self, message: Published) -> Publication:
         return self._gateway.publish(message)
 
@@ -229,6 +234,7 @@ class Assembly:
             ),
             PolicyOperations(policies, installation),
             PolicyTargetOperations(policies, installation),
+            SearchOperations(Presence(committer, self._clients)),
             PackageOperations(Packages(committer, self.objects.exists), installation),
             TopicRuleOperations(TopicRules(committer, installation), installation),
         )

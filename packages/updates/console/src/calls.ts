@@ -42,6 +42,11 @@ export class Calls {
     }
   }
 
+  /** POST of the management API that changes nothing. */
+  async ask<T>(path: string, body: object, signal?: AbortSignal): Promise<T> {
+    return this.#send<T>(this.#iot, "POST", this.#address(path, {}), JSON.stringify(body), signal);
+  }
+
   /** PUT of the management API, once. */
   async put<T>(path: string, query: Query, body: object): Promise<T> {
     return this.#send<T>(this.#iot, "PUT", this.#address(path, query), JSON.stringify(body));

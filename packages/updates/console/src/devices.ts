@@ -3,11 +3,14 @@
 import type { Context } from "./context.ts";
 import { badge, fill, h, link, moment, more, table, to } from "./dom.ts";
 import type { Device, Execution } from "./fleet.ts";
+import { Online } from "./online.ts";
+import { Trouble } from "./troubles.ts";
 
 const REASONS_MAX = 10;
 
 export async function devices({ fleet, running, main, signal, report }: Context): Promise<void> {
-  const list = table("Devices", ["Device", "Type", "Software", "Last job"]);
+  const online = new Online(fleet);
+  const list = table("Devices", ["Device", "Online", "Type", "Software", "Last job"]);
   const wanted = h("input", { type: "search", id: "filter", placeholder: "Part of a name", autocomplete: "off", oninput: () => draw() });
   const told = h("p", { role: "status", class: "quiet" });
   const found: Device[] = [];
@@ -19,9 +22,10 @@ export async function devices({ fleet, running, main, signal, report }: Context)
     list.set(
       shown.map((device) => {
         const { software, last } = running.of(device.thingName);
-        return [link(to("devices", device.thingName), device.thingName), device.thingTypeName ?? "–", software ?? "–", last ? lastJob(last) : "–"];
+        return [link(to("devices", device.thingName), device.thingName), state(online.of(device.thingName)), device.thingTypeName ?? "–", software ?? "–", last ? lastJob(last) : "–"];
       }),
     );
+    list.element.classList.toggle("without-online", !online.offered);
     fill(told, part ? `${shown.length} of ${found.length} loaded devices` : `${found.length} devices${next ? ", and more" : ""}`);
     if (part && !shown.length) fill(told, `None of the ${found.length} loaded devices has that in its name. `, link(to("devices", wanted.value.trim()), `Open ${wanted.value.trim()}`));
   };
@@ -35,10 +39,15 @@ export async function devices({ fleet, running, main, signal, report }: Context)
     return Boolean(next);
   };
   const another = more(() => load().catch((error: unknown) => (report(error), true)));
+  online.learn(draw, signal).catch(report);
   another.hidden = !(await load());
   if (!found.length)
     return fill(main, h("h1", {}, "Devices"), empty("No devices yet.", "outfitter device add NAME --out FOLDER", "makes the first one."));
   fill(main, h("h1", {}, "Devices"), h("div", { class: "bar" }, h("label", { for: "filter" }, "Find"), wanted, told), list.element, another);
+}
+
+function state(online: "online" | "offline" | undefined): HTMLElement | string {
+  return online ? badge(online) : "–";
 }
 
 function lastJob(last: Execution): HTMLElement {
@@ -67,6 +76,8 @@ export async function device({ fleet, running, main, name, signal, report }: Con
     details.set(each, await fleet.details(each, signal));
     draw();
   };
+  const online = h("dd");
+  const presence = h("div", { hidden: true }, h("dt", {}, "Online"), online);
   const software = h("dd", {}, running.of(name).software ?? "–");
   const attributes = Object.entries(found.attributes ?? {});
   fill(
@@ -76,6 +87,7 @@ export async function device({ fleet, running, main, name, signal, report }: Con
       "dl",
       {},
       h("div", {}, h("dt", {}, "Software"), software),
+      presence,
       h("div", {}, h("dt", {}, "Type"), h("dd", {}, found.thingTypeName ?? "–")),
       h("div", {}, h("dt", {}, "Groups"), h("dd", {}, ...(groups.length ? groups.flatMap((group) => [link(to("groups", group), group), " "]) : ["–"]))),
       ...attributes.map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value))),
@@ -92,6 +104,14 @@ export async function device({ fleet, running, main, name, signal, report }: Con
   );
   draw();
   running.learn(new Set([name]), () => fill(software, running.of(name).software ?? "–"), signal).catch(report);
+  const connected = await fleet.isConnected(name, signal).catch(unlessIndexed);
+  presence.hidden = connected === undefined;
+  fill(online, connected ? badge("online") : badge("offline"));
   const telling = jobs.items.filter((each) => each.state !== "SUCCEEDED" && each.state !== "QUEUED").slice(0, REASONS_MAX);
   await Promise.all(telling.map(tell));
+}
+
+/** A refused search means that the account has no fleet index: nothing is known then. */
+function unlessIndexed(error: unknown): undefined {
+  if (!(error instanceof Trouble) || error.kind === "lost") throw error;
 }

@@ -92,6 +92,20 @@ export class Fleet {
     return this.calls.get(path("things", name), {}, signal);
   }
 
+  /** One page of the names of devices that are connected, from the fleet index. */
+  async connected(next?: string, signal?: AbortSignal): Promise<Page<string>> {
+    const query = { queryString: "connectivity.connected:true", maxResults: PAGE_MAX, ...(next ? { nextToken: next } : {}) };
+    const told = await this.calls.ask<Listing & { things?: Device[] }>("/indices/search", query, signal);
+    return { items: (told.things ?? []).map((thing) => thing.thingName), next: told.nextToken };
+  }
+
+  /** Whether a device is connected; undefined when the fleet index does not know. */
+  async isConnected(name: string, signal?: AbortSignal): Promise<boolean | undefined> {
+    const query = { queryString: `thingName:${name}`, maxResults: 1 };
+    const told = await this.calls.ask<{ things?: { connectivity?: { connected?: boolean } }[] }>("/indices/search", query, signal);
+    return told.things?.[0]?.connectivity?.connected;
+  }
+
   async groupsOf(name: string, signal?: AbortSignal): Promise<string[]> {
     const told = await this.calls.get<{ thingGroups: { groupName: string }[] }>(path("things", name, "thing-groups"), {}, signal);
     return told.thingGroups.map((group) => group.groupName);

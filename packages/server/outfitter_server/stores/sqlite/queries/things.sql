@@ -23,7 +23,7 @@ WHERE name > :after ORDER BY name LIMIT :limit;
 
 -- name: things_named
 SELECT t.name, t.id, t.type, t.attributes, t.version, t.created_at
-FROM json_each(:names) AS n CROSS JOIN things AS t ON t.name = n.value ORDER BY t.name;
+FROM json_each(:names) AS n CROSS JOIN things AS t ON t.name = n.value;
 
 -- name: things_of_type_page
 SELECT name, id, type, attributes, version, created_at FROM things
