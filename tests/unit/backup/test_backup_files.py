@@ -225,7 +225,7 @@ async def test_a_backup_of_an_older_release_is_brought_to_this_ones_schema(
     with monkeypatch.context() as past:
         all_of_them = load_migrations()
         for module in ("statements", "store", "snapshot"):
-            past.setattr(f"outfitter_server.stores.sqlite.{module}.load_migrations", lambda: all_of_them[:4])
+            past.setattr(f"outfitter_server.stores.sqlite.{module}.load_migrations", lambda: all_of_them[:-1])
         made = make_installation(old)
         await made.put("kept", b"old bytes")
         back_up(old, tmp_path / "backup", ignore)
@@ -235,7 +235,6 @@ async def test_a_backup_of_an_older_release_is_brought_to_this_ones_schema(
     with closing(sqlite3.connect(back / "state.sqlite3")) as state:
         assert state.execute("PRAGMA user_version").fetchone() == (newest,)
         assert state.execute("SELECT key FROM objects").fetchall() == [("kept",)]
-        assert state.execute("SELECT count(*) FROM topic_rules").fetchone() == (0,)
 
 
 async def test_states_of_another_release_are_told(installation, files, tmp_path):

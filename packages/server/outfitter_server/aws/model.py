@@ -77,7 +77,7 @@ class ServiceModel:
     def _add(self, operation: OperationModel) -> None:
         node = self._roots.setdefault(operation.http["method"], _Node())
         names: list[str] = []
-        path = operation.http["requestUri"].partition("?")[0]
+        path, query, _ = operation.http["requestUri"].partition("?")
         for part in path.removeprefix("/").split("/"):
             label = _LABEL.match(part)
             if label is None:
@@ -88,6 +88,8 @@ class ServiceModel:
                 node.greedy = (operation, tuple(names))
                 return
             node.label = node = node.label or _Node()
+        if query and node.operation is not None:
+            return  # told apart by its query alone; none of these is served, and the path is the other's
         node.operation, node.names = operation, tuple(names)
 
 
