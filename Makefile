@@ -50,7 +50,7 @@ console: $(CONSOLE)/node_modules/installed ## build the page anew from packages/
 	@npm --prefix $(CONSOLE) run --silent build
 
 $(CONSOLE)/node_modules/installed: $(CONSOLE)/package-lock.json
-	@npm --prefix $(CONSOLE) ci --silent --no-audit --no-fund
+	@npm --prefix $(CONSOLE) ci --silent --no-audit --no-fund --fetch-retries=1
 	@touch $@
 
 chromium: ## the browser of tests/browser, when it is missing and this machine lets us bring it

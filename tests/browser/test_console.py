@@ -109,7 +109,13 @@ def test_a_job_is_cancelled(console, lamps, width):
     expect(page.get_by_label("Version").locator("option")).to_have_count(4)
     job = start(console, Version="1.10.0")
     expect(console.row(thing)).to_contain_text("queued")
+    device = page.get_by_role("link", name=thing).last
+    device.focus()
+    lamps.server.client("iot-jobs-data").start_next_pending_job_execution(thingName=thing)
+    expect(console.row(thing)).to_contain_text("in progress", timeout=LONG)
+    expect(device).to_be_focused()
     page.get_by_role("button", name="Cancel this job").click()
+    page.get_by_label("Also stop devices").check()
     page.get_by_label("Why, for those who look later").fill("the wrong hall")
     console.picture("cancel")
     page.get_by_role("button", name="Cancel the job").click()

@@ -38,19 +38,33 @@ export function table(caption: string, headings: string[]): { element: HTMLTable
     h("thead", { role: "rowgroup" }, head),
     body,
   );
-  const set = (rows: Child[][]): void =>
-    body.replaceChildren(
-      ...rows.map((cells) =>
-        h(
-          "tr",
-          { role: "row" },
-          ...cells.map((cell, column) =>
-            h(column ? "td" : "th", { role: column ? "cell" : "rowheader", ...(column ? {} : { scope: "row" }), "data-label": headings[column] }, cell),
-          ),
-        ),
-      ),
-    );
+  const set = (rows: Child[][]): void => {
+    const drawn = h("tbody", {}, ...rows.map((cells) => row(headings, cells)));
+    // What looks the same stays, so that neither the focus nor a selection is lost when nothing happened.
+    if (drawn.innerHTML === body.innerHTML) return;
+    const focused = body.contains(document.activeElement) ? place(document.activeElement) : undefined;
+    body.replaceChildren(...drawn.children);
+    if (focused) [...body.querySelectorAll<HTMLElement>("a, button")].find((each) => place(each) === focused)?.focus();
+  };
   return { element, set };
+}
+
+function row(headings: string[], cells: Child[]): HTMLElement {
+  const made = cells.map((cell, column) => {
+    const label = { "data-label": headings[column] };
+    return column ? h("td", { role: "cell", ...label }, cell) : h("th", { role: "rowheader", scope: "row", ...label }, cell);
+  });
+  return h("tr", { role: "row" }, ...made);
+}
+
+/** What tells a link or button from the others of its table. */
+function place(element: Element | null): string {
+  return `${element?.closest("tr")?.firstElementChild?.textContent ?? ""} ${element?.textContent ?? ""}`;
+}
+
+/** Says something that screen readers announce, once. */
+export function say(status: HTMLElement, text: string): void {
+  if (status.textContent !== text) status.textContent = text;
 }
 
 const WORDS: Record<string, string> = { IN_PROGRESS: "in progress", TIMED_OUT: "timed out", DELETION_IN_PROGRESS: "being deleted" };

@@ -1,7 +1,7 @@
 /** One job: how far it is, each device's state and reason, and how to stop it. */
 
 import type { Context } from "./context.ts";
-import { badge, fill, h, link, moment, more, table, to, word } from "./dom.ts";
+import { badge, fill, h, link, moment, more, say, table, to, word } from "./dom.ts";
 import { type Execution, type Job, type JobDocument, type State, counts, isSettled } from "./fleet.ts";
 import { poll } from "./poll.ts";
 import { Trouble } from "./troubles.ts";
@@ -74,7 +74,7 @@ class JobView {
     this.#seen = JSON.stringify([found.status, [...by]]);
     this.#progress.max = Math.max(total, 1);
     this.#progress.value = done;
-    fill(this.#summary, total ? `${done} of ${total} devices done` : "No devices yet");
+    say(this.#summary, total ? `${done} of ${total} devices done` : "No devices yet");
     this.#cancel.hidden = found.status !== "IN_PROGRESS" && found.status !== "SCHEDULED";
     fill(this.#title, found.description ?? found.jobId);
     fill(
