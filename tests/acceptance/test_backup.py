@@ -1,10 +1,12 @@
 """A backup while the server works hard, and the server that comes of it."""
 
+import io
 import json
 import sqlite3
 import subprocess
 import sys
 import threading
+import zipfile
 from contextlib import closing
 from pathlib import Path
 
@@ -153,3 +155,36 @@ def test_a_live_installation_is_not_restored_over(own_server, tmp_path):
     assert again.returncode == 1
     assert "exists" in again.stderr
     assert command("backup", tmp_path / "x").returncode == 2
+
+
+def test_functions_and_rules_run_again_after_a_restore(own_server, make_fleet, make_link, tmp_path):
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", "def handle(event, context): return {'n': event['n'] + 1}")
+    functions = own_server.client("lambda")
+    functions.create_function(
+        FunctionName="adds",
+        Runtime="python3.13",
+        Role="arn:aws:iam::000000000000:role/functions",
+        Handler="app.handle",
+        Code={"ZipFile": code.getvalue()},
+    )
+    action = {"republish": {"roleArn": "arn:aws:iam::000000000000:role/rules", "topic": "free/out"}}
+    own_server.client("iot").create_topic_rule(
+        ruleName="kept", topicRulePayload={"sql": "SELECT * FROM 'free/in'", "actions": [action]}
+    )
+    made = command("backup", "--data", own_server.data, tmp_path / "backup.tar")
+    assert made.returncode == 0, made.stderr
+    back = type(own_server)(tmp_path / "back")
+    assert command("restore", tmp_path / "backup.tar", "--data", back.data).returncode == 0
+    back.start()
+    functions = back.client("lambda")
+    functions.get_waiter("function_active_v2").wait(FunctionName="adds")
+    answer = functions.invoke(FunctionName="adds", Payload=json.dumps({"n": 1}))
+    assert json.load(answer["Payload"]) == {"n": 2}
+    device = make_fleet(back, tmp_path).device("dev", make_link(4, False))
+    device.subscribe("free/out")
+    device.publish("free/in", {"still": "here"})
+    assert device.take().body == {"still": "here"}
+    device.disconnect()
+    assert back.stop() == 0

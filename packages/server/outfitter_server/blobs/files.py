@@ -48,6 +48,7 @@ class FileBlobs:
             (folder / _INCOMING).mkdir(parents=True, exist_ok=True, mode=0o700)
             for number in range(256):
                 (folder / f"{number:02x}").mkdir(exist_ok=True, mode=0o700)
+            (folder / _HOLD).touch(mode=0o600)  # now, so that a deletion on a full disk needs no room for it
             _fsync_folder(folder)
             for left in (folder / _INCOMING).iterdir():
                 left.unlink()
