@@ -55,7 +55,8 @@ $(CONSOLE)/node_modules/installed: $(CONSOLE)/package-lock.json
 
 chromium: ## the browser of tests/browser, when it is missing and this machine lets us bring it
 	@command -v chromium >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
-	|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+	|| { echo "installing chromium for tests/browser" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
 	|| echo "chromium cannot be installed: tests/browser will fail"
 
 clean: ## remove what the other targets made

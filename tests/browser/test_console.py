@@ -174,3 +174,18 @@ def test_the_key_is_kept_nowhere(console):
     console.page.get_by_role("button", name="Sign out").click()
     expect(console.page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(console.page.get_by_label("Secret access key")).to_have_value("")
+
+
+def test_the_page_works_by_every_name_of_the_server(browser, lamps, opened):
+    server = lamps.server
+    with opened(browser, server, 1280, ignore_https_errors=True) as console:
+        console.url = console.url.replace(server.http, f"https://localhost:{server.port('https')}")
+        console.sign_in()
+        expect(console.row("lamp-1")).to_be_visible()
+        console.go("New job")
+        page = console.page
+        page.get_by_label("What").select_option("config-upload")
+        page.get_by_label("For a").select_option("device")
+        page.get_by_label("Name", exact=True).first.fill("lamp-2")
+        start(console)
+        expect(page.get_by_text("1 of 1 devices done")).to_be_visible(timeout=LONG)
