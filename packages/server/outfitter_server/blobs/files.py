@@ -28,7 +28,6 @@ SWEEP_AGE_SECONDS: Final = 3_600
 _SWEEP_BATCH: Final = 500
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _INCOMING: Final = "incoming"
-_HOLD: Final = "hold"
 _HOLD_ATTEMPTS: Final = 50
 _HOLD_PAUSE_SECONDS: Final = 0.1
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG})
@@ -48,7 +47,6 @@ class FileBlobs:
             (folder / _INCOMING).mkdir(parents=True, exist_ok=True, mode=0o700)
             for number in range(256):
                 (folder / f"{number:02x}").mkdir(exist_ok=True, mode=0o700)
-            (folder / _HOLD).touch(mode=0o600)  # now, so that a deletion on a full disk needs no room for it
             _fsync_folder(folder)
             for left in (folder / _INCOMING).iterdir():
                 left.unlink()
@@ -214,9 +212,9 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
         Unavailable: somebody else holds them.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be read.
     """
-    descriptor = os.open(folder / _HOLD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for attempt in range(_HOLD_ATTEMPTS):
             try:
@@ -236,7 +234,7 @@ def held(folder: Path) -> Iterator[None]:
 
 def _unlink(folder: Path, paths: Sequence[Path]) -> int:
     """Remove files unless the folder is held; how many."""
-    descriptor = os.open(folder / _HOLD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         for path in paths:
