@@ -18,4 +18,6 @@ def test_the_benchmark_measures_everything_and_leaves_nothing_behind(tmp_path):
     for load in ("update_plain", "echo_plain", "update_tls", "echo_tls"):
         assert told["figures"][load]["rate"] > 0
     assert 0 < told["figures"]["rollout_seconds"] < 60
+    assert told["figures"]["functions"]["warm_p50_ms"] > 0
+    assert told["figures"]["functions"]["cold_p50_ms"] > 0
     assert list(tmp_path.iterdir()) == []

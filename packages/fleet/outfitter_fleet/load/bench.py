@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from outfitter_fleet.load import provision
+from outfitter_fleet.load.functions import FunctionTimes, measure_functions
 from outfitter_fleet.load.plan import Client, Exchange, Plan, Round, middle
 from outfitter_fleet.load.provision import Api, Device, ProvisioningFailed
 from outfitter_fleet.stage.processes import Processes, program
@@ -36,7 +37,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run measured: the median round of each load, and the median time of a rollout."""
+    """What a run measured: the median round of each load, the median time of a rollout, calls of functions."""
 
     size: Size
     cores: tuple[int, int] | None
@@ -46,6 +47,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     echo_tls: Round
     rollout_seconds: float
     rollout_call_seconds: float
+    functions: FunctionTimes
 
 
 Say = Callable[[str], None]
@@ -78,7 +80,16 @@ def run(folder: Path, size: Size, say: Say) -> Figures:
         _check_that_all_was_kept(server, devices, [*rounds["update_plain"], *rounds["update_tls"]])
         loads = {name: middle(measured) for name, measured in rounds.items()}
         total, call = _rollouts(server, size, say)
-        return Figures(size=size, cores=cores, rollout_seconds=total, rollout_call_seconds=call, **loads)
+        say("calling a function")
+        functions = measure_functions(server)
+        return Figures(
+            size=size,
+            cores=cores,
+            rollout_seconds=total,
+            rollout_call_seconds=call,
+            functions=functions,
+            **loads,
+        )
 
 
 def _pin(pid: int, core: int) -> None:

@@ -9,8 +9,14 @@ from rich.table import Table
 from outfitter_fleet.load.bench import Figures
 from outfitter_fleet.load.plan import Round
 
-# First marks: round trips a second, seconds.
-MARKS: Final = {"update_plain": 6_000.0, "update_tls": 4_500.0, "rollout_seconds": 1.0}
+# First marks: round trips a second, seconds, milliseconds.
+MARKS: Final = {
+    "update_plain": 6_000.0,
+    "update_tls": 4_500.0,
+    "rollout_seconds": 1.0,
+    "function_warm_ms": 5.0,
+    "function_cold_ms": 150.0,
+}
 
 
 def as_json(figures: Figures) -> str:
@@ -62,6 +68,13 @@ def show(figures: Figures, console: Console) -> None:
     console.print(
         f"CreateJob on a group of {size.members:,} until all are QUEUED: {seconds:.3f} s "
         f"(the call itself {figures.rollout_call_seconds:.3f} s); first mark {mark:g} s: {_verdict(seconds <= mark)}"
+    )
+    calls = figures.functions
+    console.print(
+        f"a call of a function through its URL: warm p50 {calls.warm_p50_ms:.1f} ms, p99 {calls.warm_p99_ms:.1f} ms; "
+        f"first mark {MARKS['function_warm_ms']:g} ms: {_verdict(calls.warm_p50_ms <= MARKS['function_warm_ms'])}; "
+        f"cold p50 {calls.cold_p50_ms:.0f} ms; first mark {MARKS['function_cold_ms']:g} ms: "
+        f"{_verdict(calls.cold_p50_ms <= MARKS['function_cold_ms'])}"
     )
     console.print("server µs, clients µs: processor time of each side for one round trip")
     console.print(f"TLS costs: {ratios(figures)['update_tls / update_plain']:.2f} of the plain rate remains")

@@ -54,6 +54,7 @@ class QueryClaim:
     access_key_id: str
     signature: str = field(repr=False)
     expires: int
+    session_token: str | None = field(default=None, repr=False)
 
 
 def read_query_claim(raw_query: str) -> QueryClaim | None:
@@ -74,7 +75,10 @@ def read_query_claim(raw_query: str) -> QueryClaim | None:
             "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters",
         )
     return QueryClaim(
-        access_key_id=given["AWSAccessKeyId"], signature=given["Signature"], expires=int(expires)
+        access_key_id=given["AWSAccessKeyId"],
+        signature=given["Signature"],
+        expires=int(expires),
+        session_token=given.get("x-amz-security-token"),
     )
 
 

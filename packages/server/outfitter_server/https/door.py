@@ -220,7 +220,7 @@ class HttpsDoor:
     async def _serve_query_signed(
         self, request: DoorRequest, head: RequestHead, claim: QueryClaim
     ) -> web.StreamResponse:
-        credentials = self._callers.credentials(claim.access_key_id)
+        credentials = self._callers.credentials(claim.access_key_id, claim.session_token)
         if credentials is None:
             raise SignatureRefused("InvalidAccessKeyId", UNKNOWN_S3_KEY)
         verify_query(
@@ -234,7 +234,8 @@ class HttpsDoor:
             now=self._clock(),
         )
         await allow_body(request)
-        return await self._s3(request, None, self._callers.caller(claim.access_key_id), None)
+        caller = self._callers.caller(claim.access_key_id, claim.session_token)
+        return await self._s3(request, None, caller, None)
 
     async def _serve_signed(
         self, request: DoorRequest, head: RequestHead, claim: Claim

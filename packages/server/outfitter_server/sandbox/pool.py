@@ -186,9 +186,14 @@ class WorkerPool:
         turn: asyncio.Future[None] = loop.create_future()
         self._line.append(turn)
         try:
-            await asyncio.wait_for(turn, max(0.0, deadline - loop.time()))
-        except TimeoutError as error:
-            raise Throttled("Rate Exceeded: all workers are busy; try again") from error
+            async with asyncio.timeout_at(deadline):
+                await asyncio.shield(turn)
+        except BaseException as error:
+            if turn.done():
+                self._call_next()  # whose turn it was has left
+            if isinstance(error, TimeoutError):
+                raise Throttled("Rate Exceeded: all workers are busy; try again") from error
+            raise
         finally:
             with contextlib.suppress(ValueError):
                 self._line.remove(turn)

@@ -72,8 +72,10 @@ class EventQueue:
             except Refusal as refusal:
                 _log.warning("events wait: %s", refusal.message)
                 pause = _RETRY_SECONDS
+            # Not wait_for, which in Python 3.11 loses a cancellation that comes together with the work.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._work.wait()
 
     def _begin_due(self) -> float:
         """Start what is due; the seconds until there may be more."""
