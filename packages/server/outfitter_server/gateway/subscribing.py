@@ -48,7 +48,7 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
         codes.append(min(request.qos, 1) if refused is None else refused)
         if refused in _CLOSING_311 and connection.version != MQTT_5:
             _log.info(
-                "connection of %s closed: it may not subscribe to %s", session.client_id, request.filter
+                "connection of %s closed: it may not subscribe to %r", session.client_id, request.filter
             )
             connection.close()
             return
