@@ -356,7 +356,7 @@ async def test_names_that_clients_choose_write_no_log_lines(tls_world, pki, capl
     refused = await tls_client(tls_world, pki, "dev", client_id="a\nforged")
     assert refused.connack is None
     messages = [record.getMessage() for record in caplog.records if record.name.startswith("outfitter")]
-    assert len(messages) == 3
+    assert sum("forged" in message for message in messages) >= 3
     assert not any("\n" in message for message in messages)
 
 
