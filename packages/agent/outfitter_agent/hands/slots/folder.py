@@ -75,7 +75,7 @@ class FolderSlots:
             self._clear(slot)
             if free < self._unpacked_bytes_max and "larger than" in trouble.reason:
                 raise Trouble(
-                    f"the disk is full: {free} bytes are free, which the unpacked image needs"
+                    f"the disk is full: {max(free, 0)} bytes are free for the unpacked image, which needs more"
                 ) from None
             raise
         except OSError as error:
