@@ -1,8 +1,11 @@
 """Requests that were signed for one thing and are sent for another."""
 
+import gc
 import json
 import socket
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import boto3
 import pytest
@@ -118,6 +121,31 @@ def test_cors_rules_add_no_headers_of_their_own(server, bucket):
     rule = {"AllowedOrigins": ["*"], "AllowedMethods": ["GET"], "ExposeHeaders": ["a\r\nset-cookie: b"]}
     with pytest.raises(ClientError, match="InvalidRequest"):
         server.client().put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+
+
+def test_readers_that_go_away_leave_no_file_open(server, bucket):
+    def open_files():
+        found = set()
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(entry.readlink()))
+        return {name for name in found if name.startswith(str(server.folder))}
+
+    client = server.client(secure=True)
+    client.put_object(Bucket=bucket, Key="k", Body=b"x" * 20_000_000)
+    gc.disable()
+    try:
+        for _ in range(5):
+            body = client.get_object(Bucket=bucket, Key="k")["Body"]
+            body.read(10)
+            body.close()
+        for _ in range(300):
+            client.head_object(Bucket=bucket, Key="k")
+            if not open_files():
+                break
+        assert not open_files()
+    finally:
+        gc.enable()
 
 
 def test_listings_of_nothing_end(server, bucket):
