@@ -7,9 +7,10 @@ import tarfile
 
 import pytest
 from outfitter_agent.hands import durable
+from outfitter_agent.hands.signals import Stopping
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.plans.transaction import Installed
-from outfitter_agent.plans.troubles import Trouble
+from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 BYTES_MAX = 10_000_000
 
@@ -88,6 +89,26 @@ def test_half_filled_slot_is_no_software(slots, image, tmp_path):
     with pytest.raises(Trouble, match="corrupt"):
         slots.unpack(broken, installed("a", "2.0"))
     assert slots.installed("a") is None
+
+
+@pytest.mark.parametrize("told", [Abandoned, Stopping])
+def test_unpacking_ends_when_told_to(slots, image, tmp_path, told):
+    """An image may hold tens of thousands of files; a cancelled job, or SIGTERM, waits for none of them."""
+    run = tmp_path / "software/a/run"
+
+    def check():
+        if run.exists():
+            raise told
+
+    with pytest.raises(told):
+        slots.unpack(image, installed("a"), check)
+    assert slots.installed("a") is None
+    assert not (tmp_path / "software/a/outfitter.json").exists()
+    assert run.exists() is (told is Stopping), (
+        "an abandoned job gives its room back; one to be resumed starts over"
+    )
+    slots.unpack(image, installed("a"))
+    assert slots.installed("a") == installed("a")
 
 
 @pytest.mark.parametrize("name", ["c", "../a", "", "a/b"])

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import logging
 import ssl
 
 import pytest
@@ -341,6 +342,22 @@ async def test_a_policy_that_changes_counts_from_then_on(tls_world, pki):
     tls_world.committer.emit(PrincipalChanged(client.certificate_id))
     client.send(Publish("free/a", b"", 1, 2))
     assert await client.packet() == PubAck(2, Reason.NOT_AUTHORIZED)
+
+
+async def test_names_that_clients_choose_write_no_log_lines(tls_world, pki, caplog):
+    caplog.set_level(logging.INFO)
+    for client_id, packet in (
+        ("dev\nforged", Publish("$x/\nforged", b"")),
+        ("dev\nforged", Subscribe(1, (FilterRequest("$x/\nforged", 0),))),
+    ):
+        client = await tls_client(tls_world, pki, "dev", client_id=client_id, policy=ANYTHING)
+        client.send(packet)
+        assert await client.ended()
+    refused = await tls_client(tls_world, pki, "dev", client_id="a\nforged")
+    assert refused.connack is None
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("outfitter")]
+    assert sum("forged" in message for message in messages) >= 3
+    assert not any("\n" in message for message in messages)
 
 
 async def test_without_a_certificate_there_is_no_connection(tls_world, pki):

@@ -137,10 +137,11 @@ class Row:
         self.key = key
 
 
-def page(keys, request):
+def page(keys, request, tell=lambda limit: None):
     walk = list_keys(request)
     seek = next(walk)
     while True:
+        tell(seek.limit)
         rows = [Row(key) for key in keys if key >= seek.start][: seek.limit]
         try:
             seek = walk.send(rows)
@@ -177,6 +178,14 @@ def test_pages_add_up_to_the_whole_listing(keys, prefix, delimiter, size, by_mar
             break
         start = start_after(found.last, prefix, delimiter) if by_marker else found.next_start
     assert seen == sorted(expected)
+
+
+def test_a_page_of_full_folders_reads_few_of_their_keys():
+    keys = [f"{folder:03}/{name:03}" for folder in range(60) for name in range(100)]
+    limits = []
+    found = page(keys, ListingRequest(delimiter="/", keys_max=50), limits.append)
+    assert len(found.common_prefixes) == 50
+    assert sum(limits) < 50 * 10
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

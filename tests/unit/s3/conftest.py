@@ -127,19 +127,26 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     server = StoreServer(folder=folder / "blobs")
     ready = threading.Event()
-    loop = uvloop.new_event_loop()
+    loops = []
     stop = asyncio.Event()
-    thread = threading.Thread(
-        target=loop.run_until_complete, args=(_serve(server, folder, ready, stop),), daemon=True
-    )
+
+    async def serve():
+        loops.append(asyncio.get_running_loop())
+        await _serve(server, folder, ready, stop)
+
+    def run():
+        # As outfitterd runs: the runner ends generators and threads before it closes the loop, in the loop's thread.
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert ready.wait(10)
     yield server
     for client in server.clients:
         client.close()
-    loop.call_soon_threadsafe(stop.set)
+    loops[0].call_soon_threadsafe(stop.set)
     thread.join()
-    loop.close()
 
 
 @pytest.fixture(params=["http", "https"])

@@ -1,12 +1,19 @@
 """Requests that were signed for one thing and are sent for another."""
 
+import gc
 import json
 import socket
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from outfitter_server.access.signature import Credentials, presign_url
+
+ROOT = Credentials(access_key_id="AKIAROOT", secret_access_key="root-secret")
 
 
 def spoken(server, request):
@@ -88,6 +95,57 @@ def test_a_denied_object_is_neither_copied_nor_deleted_among_others(server, buck
 def test_what_is_no_policy_of_this_server_is_refused_and_opens_nothing(server, bucket, policy, code):
     with pytest.raises(ClientError, match=code):
         server.client().put_bucket_policy(Bucket=bucket, Policy=policy.replace("%s", bucket))
+
+
+@pytest.mark.parametrize("name", ["x-amz-meta-a\r\nset-cookie: b", "x-amz-meta-a b", "x-amz-meta-\u00fc"])
+def test_a_signed_query_brings_no_metadata_that_is_no_header(server, bucket, name):
+    url = presign_url(
+        method="PUT",
+        scheme="http",
+        host=server.url.removeprefix("http://"),
+        raw_path=f"/{bucket}/k",
+        query={name: "v"},
+        region="eu-north-1",
+        service="s3",
+        credentials=ROOT,
+        expires_seconds=60,
+        now=int(time.time() * 1000),
+    )
+    host = server.url.removeprefix("http://")
+    target = url.removeprefix(server.url)
+    answer = spoken(server, f"PUT {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n")
+    assert "<Code>InvalidArgument</Code>" in answer
+
+
+def test_cors_rules_add_no_headers_of_their_own(server, bucket):
+    rule = {"AllowedOrigins": ["*"], "AllowedMethods": ["GET"], "ExposeHeaders": ["a\r\nset-cookie: b"]}
+    with pytest.raises(ClientError, match="InvalidRequest"):
+        server.client().put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+
+
+def test_readers_that_go_away_leave_no_file_open(server, bucket):
+    def open_files():
+        found = set()
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(entry.readlink()))
+        return {name for name in found if name.startswith(str(server.folder))}
+
+    client = server.client(secure=True)
+    client.put_object(Bucket=bucket, Key="k", Body=b"x" * 20_000_000)
+    gc.disable()
+    try:
+        for _ in range(5):
+            body = client.get_object(Bucket=bucket, Key="k")["Body"]
+            body.read(10)
+            body.close()
+        for _ in range(300):
+            client.head_object(Bucket=bucket, Key="k")
+            if not open_files():
+                break
+        assert not open_files()
+    finally:
+        gc.enable()
 
 
 def test_listings_of_nothing_end(server, bucket):

@@ -24,7 +24,7 @@ ACCOUNT = (
 
 @dataclass
 class Script:
-    """Answers by ``METHOD path``; a list gives one answer after the other and then the last again."""
+    """Answers by ``METHOD path``; a list gives one answer after the other and then the last again. None: no answer."""
 
     answers: dict[str, object] = field(default_factory=lambda: {"POST /": ACCOUNT})
     asked: list[str] = field(default_factory=list)
@@ -46,6 +46,8 @@ class Script:
 
     @staticmethod
     def _shape(told: object) -> tuple[int, str, bytes]:
+        if told is None:
+            return 0, "", b""
         if isinstance(told, tuple):
             status, code = told
             return status, code, json.dumps({"message": f"{code} happened"}).encode()
@@ -61,6 +63,9 @@ def script() -> Iterator[Script]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = unquote(urlsplit(self.path).path)
             status, code, content = script.answer(f"{self.command} {path}", body)
+            if not status:
+                self.close_connection = True
+                return
             self.send_response(status)
             if code:
                 self.send_header("x-amzn-errortype", code)

@@ -146,6 +146,14 @@ def test_nothing_at_the_endpoint(outfitter):
     assert "AWS_ENDPOINT_URL" in result.stderr
 
 
+def test_no_tls_at_the_endpoint(outfitter, script):
+    """Not to be taken for a certificate that is not trusted."""
+    result = outfitter("--endpoint-url", script.url.replace("http:", "https:"), "device", "list")
+    assert result.exit_code == 1
+    assert "no TLS connection to https://127.0.0.1" in result.stderr
+    assert "not trusted" not in result.stderr
+
+
 def test_an_error_of_the_service_is_told_by_name(outfitter, script):
     script.answers["GET /things"] = (403, "UnrecognizedClientException")
     result = outfitter("device", "list")

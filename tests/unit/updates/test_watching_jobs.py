@@ -9,6 +9,8 @@ from outfitter_updates.cli.watch import SHOWN_MAX, drawing
 from outfitter_updates.operations.progress import Execution, Job
 from rich.console import Console
 
+HANG_UP = None
+"""What the script takes for no answer; botocore tries a request several times."""
 NAME = "arn:aws:iot:us-east-1:000000000000:"
 
 
@@ -81,6 +83,31 @@ def test_the_time_ends_the_watching_and_not_the_job(outfitter, script):
     assert result.exit_code == 1
     assert "The time is over" in result.stderr
     assert "The job goes on" in result.stderr
+
+
+def test_a_server_that_restarts_is_waited_for(outfitter, script):
+    script.answers |= {
+        "GET /jobs/j": [QUEUED, *([HANG_UP] * 12), GOOD],
+        "GET /jobs/j/things": summaries(a="SUCCEEDED"),
+    }
+    result = outfitter("job", "watch", "j")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("Asking again for up to 60 seconds") == 1
+
+
+def test_a_server_that_stays_away_ends_the_watching_and_not_the_job(outfitter, script):
+    script.answers["GET /jobs/j"] = [QUEUED, HANG_UP]
+    moments = iter(range(0, 1_000_000, 10_000))
+    result = outfitter("job", "watch", "j", clock=lambda: next(moments))
+    assert result.exit_code == 1
+    assert "The job goes on: `outfitter job watch j`" in result.stderr
+
+
+def test_a_server_that_never_was_there_is_told_at_once(outfitter, script):
+    script.answers["GET /jobs/j"] = HANG_UP
+    result = outfitter("job", "watch", "j")
+    assert result.exit_code == 1
+    assert "Asking again" not in result.stderr
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_so(outfitter, script):

@@ -9,7 +9,7 @@ import gzip
 import os
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -37,11 +37,13 @@ _BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeErro
 class _BoundedReader:
     """A gzip stream that gives up when it is asked for too much at once, or holds too much in all."""
 
-    def __init__(self, stream: gzip.GzipFile, bytes_max: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, bytes_max: int, check: Callable[[], None]) -> None:
         self._stream = stream
         self._bytes_max = bytes_max
+        self._go_on = check
 
     def read(self, size: int = -1) -> bytes:
+        self._go_on()
         if not 0 <= size <= READ_BYTES_MAX:
             raise Trouble(f"the image is not acceptable: a header claims {size} bytes")
         content = self._stream.read(size)
@@ -67,9 +69,13 @@ class _BoundedReader:
             raise Trouble(f"the image is not acceptable: unpacked it is larger than {self._bytes_max} bytes")
 
 
-def read_manifest(image: Path, bytes_max: int) -> Manifest:
-    """The manifest in an image file; raises Trouble."""
-    with _members(image, bytes_max) as (archive, members, _):
+def _no_check() -> None:
+    """Nothing stops the reading."""
+
+
+def read_manifest(image: Path, bytes_max: int, check: Callable[[], None] = _no_check) -> Manifest:
+    """The manifest in an image file; raises Trouble. ``check`` is called all the while, and may raise to end it."""
+    with _members(image, bytes_max, check) as (archive, members, _):
         for name, member in members:
             if name == MANIFEST_NAME and member.isreg():
                 if member.size > MANIFEST_BYTES_MAX:
@@ -82,11 +88,14 @@ def read_manifest(image: Path, bytes_max: int) -> Manifest:
     raise Trouble(f"the image is not acceptable: it has no {MANIFEST_NAME} at its top")
 
 
-def unpack(image: Path, folder: Path, bytes_max: int) -> None:
-    """Write an image's members below the folder (which must be empty), every one synced; raises Trouble, OSError."""
+def unpack(image: Path, folder: Path, bytes_max: int, check: Callable[[], None] = _no_check) -> None:
+    """Write an image's members below the folder (which must be empty), every one synced; raises Trouble, OSError.
+
+    ``check`` is called all the while, and may raise to end it.
+    """
     folders = [folder]
     seen: set[str] = set()
-    with _members(image, bytes_max) as (archive, members, reader):
+    with _members(image, bytes_max, check) as (archive, members, reader):
         for name, member in members:
             if name in seen and not member.isdir():
                 raise Trouble(f"the image is not acceptable: '{name}' is in it twice")
@@ -107,11 +116,11 @@ def unpack(image: Path, folder: Path, bytes_max: int) -> None:
 
 @contextmanager
 def _members(
-    image: Path, bytes_max: int
+    image: Path, bytes_max: int, check: Callable[[], None]
 ) -> Iterator[tuple[tarfile.TarFile, Iterator[tuple[str, tarfile.TarInfo]], _BoundedReader]]:
     try:
         with gzip.open(image, "rb") as stream:
-            reader = _BoundedReader(stream, bytes_max)
+            reader = _BoundedReader(stream, bytes_max, check)
             with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload] # reads, seeks, tells
                 yield archive, _judged(archive), reader
     except _BROKEN as error:

@@ -100,11 +100,11 @@ class Performer:
             case effects.FreshDocument():
                 return self._fresh_document()
             case effects.ReadManifest():
-                return archive.read_manifest(self._fetcher.path, self._image_bytes_max)
+                return archive.read_manifest(self._fetcher.path, self._image_bytes_max, self._go_on)
             case effects.ReadRunning():
                 return self._slots.installed(self._slots.current())
             case effects.Unpack():
-                self._slots.unpack(self._fetcher.path, effect.installed)
+                self._slots.unpack(self._fetcher.path, effect.installed, self._go_on)
             case effects.Switch():
                 self._slots.switch(effect.slot)
             case effects.StartSoftware():
@@ -121,6 +121,9 @@ class Performer:
             case _:
                 return self._configurator.perform(effect, self._download)
         return None
+
+    def _go_on(self) -> None:
+        self._signals.check(abandonable=True)
 
     def _report(self, told: Any) -> None:
         if self._signals.abandoned:

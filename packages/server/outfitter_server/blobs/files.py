@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -71,7 +71,7 @@ class FileBlobs:
             name=name, size=draft.size, md5=draft.md5.hexdigest(), sha256=draft.sha256.hexdigest()
         )
 
-    async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes in blocks; see the port.
 
         Raises:

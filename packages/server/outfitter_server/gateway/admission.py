@@ -50,7 +50,7 @@ def admit(gateway: "Gateway", connection: "Connection", packet: Connect) -> None
     if not _identify(gateway, connection, client_id):
         return
     if not connection.permit.allows(CONNECT, client_id):
-        _refuse(connection, Reason.NOT_AUTHORIZED, f"its policies do not allow client/{client_id}")
+        _refuse(connection, Reason.NOT_AUTHORIZED, f"its policies do not allow client id {client_id!r}")
         return
     problem = None if packet.will is None else _will_problem(connection, packet.will)
     if problem is not None:

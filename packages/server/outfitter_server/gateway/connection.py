@@ -275,7 +275,7 @@ class Connection(Outgoing):
         if self.version == MQTT_5 and packet.packet_id:
             self._settled(packet.packet_id, reason)
         else:
-            _log.info("connection of %s closed: it may not publish to %s", self.name, packet.topic)
+            _log.info("connection of %s closed: it may not publish to %r", self.name, packet.topic)
             self.close(reason)
 
     def _settled(
@@ -335,7 +335,7 @@ class Connection(Outgoing):
                 route.request, slot.outcome, slot.token, self._gateway.clock(), self.fill
             )
         except Exception as error:  # noqa: BLE001 - told to the device as the service's own fault, and logged
-            _log.exception("a request to %s could not be answered", route.topic)
+            _log.exception("a request to %r could not be answered", route.topic)
             suffix, payload = jobs_wire.answer(
                 route.request, error, slot.token, self._gateway.clock(), self.fill
             )

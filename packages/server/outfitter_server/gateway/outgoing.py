@@ -80,8 +80,8 @@ class Outgoing(Link):
 
     @property
     def name(self) -> str:
-        """Who the client is, for the log."""
-        return self.session.client_id if self.session is not None else super().name
+        """Who the client is, for the log: quoted, as clients choose their ids and a log has one line for each event."""
+        return repr(self.session.client_id) if self.session is not None else super().name
 
     def send(self, packet: Packet) -> None:
         """Encode and write a packet."""
@@ -118,7 +118,7 @@ class Outgoing(Link):
         try:
             body = payload()
         except Exception:  # noqa: BLE001 - one document that cannot be filled in must not silence the other listeners
-            _log.exception("a notification to %s could not be made", name)
+            _log.exception("a notification to %r could not be made", name)
             return
         head, packet_id = text(name), 0
         notice.sent, notice.due = revision, False

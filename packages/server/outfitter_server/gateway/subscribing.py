@@ -47,9 +47,7 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
             refused = Reason.QUOTA_EXCEEDED if room < 0 else None
         codes.append(min(request.qos, 1) if refused is None else refused)
         if refused in _CLOSING_311 and connection.version != MQTT_5:
-            _log.info(
-                "connection of %s closed: it may not subscribe to %s", session.client_id, request.filter
-            )
+            _log.info("connection of %s closed: it may not subscribe to %r", connection.name, request.filter)
             connection.close()
             return
     identifier = (packet.properties.subscription_ids or (0,))[0]

@@ -55,6 +55,7 @@ class FileAuthority:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         if not (folder / "ca.pem").exists():
+            self._check_new()
             self._found()
         self._certificate, self._key = self._load()
         self._facts = facts(self._certificate)
@@ -110,6 +111,14 @@ class FileAuthority:
                 _write(key_file, _private_pem(key), _PRIVATE)
                 _write(chain, certificate.public_bytes(Encoding.PEM) + self._facts.pem.encode(), 0o644)
         return chain, key_file
+
+    def _check_new(self) -> None:
+        """A new authority must not take the place of one that has issued: no device would trust this server again."""
+        if (self._folder / "server.pem").exists():
+            raise Unavailable(
+                f"{self._folder / 'ca.pem'} is missing, and the devices trust only what it signed; restore it (it is"
+                f" the last certificate in server.pem there), or remove {self._folder} to begin anew without them"
+            )
 
     def _found(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

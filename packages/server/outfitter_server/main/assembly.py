@@ -1,9 +1,11 @@
 """All wiring: which room gets what. Nothing here decides anything."""
 
+import contextlib
+import os
 import socket
 import ssl
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from outfitter_server.aws.dispatch import Dispatcher, Handler
@@ -21,6 +23,7 @@ from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
 from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
 from outfitter_server.base.installation import Installation
+from outfitter_server.base.refusals import Unavailable
 from outfitter_server.blobs.files import FileBlobs
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.gateway.tls import DeviceTls
@@ -127,19 +130,25 @@ class Assembly:
         )
 
     async def start(self) -> dict[str, str]:
-        """Listen; the bound addresses by listener name."""
+        """Listen; the bound addresses by listener name.
+
+        Raises:
+            Unavailable: an address cannot be listened on; the message names its option.
+        """
         settings = self._settings
         bound: dict[str, str] = {}
         reached: dict[str, tuple[Address, int]] = {}
         self._pacer.start()
         if settings.http is not None:
-            port = await self._door.start(settings.http.host, settings.http.port)
+            with _told("--http", settings.http):
+                port = await self._door.start(settings.http.host, settings.http.port)
             bound["http"] = settings.http.text(port)
             reached["http"] = (settings.http, port)
             self._delivery.endpoint = ObjectsEndpoint(scheme="http", port=port, advertised=settings.advertise)
         if settings.https is not None:
             context = self._context(ssl.CERT_OPTIONAL, ("http/1.1",))
-            port = await self._door.start(settings.https.host, settings.https.port, context)
+            with _told("--https", settings.https):
+                port = await self._door.start(settings.https.host, settings.https.port, context)
             bound["https"] = settings.https.text(port)
             reached["https"] = (settings.https, port)
             self._delivery.endpoint = ObjectsEndpoint(
@@ -147,12 +156,13 @@ class Assembly:
             )
         self._functions.start(reached, self._authority.ca_pem())
         if settings.mqtt is not None:
-            bound["mqtt"] = settings.mqtt.text(
-                await self._gateway.start(settings.mqtt.host, settings.mqtt.port)
-            )
+            with _told("--mqtt", settings.mqtt):
+                port = await self._gateway.start(settings.mqtt.host, settings.mqtt.port)
+            bound["mqtt"] = settings.mqtt.text(port)
         if settings.mqtts is not None:
             context = self._context(ssl.CERT_REQUIRED, ("x-amzn-mqtt-ca", "mqtt"))
-            port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
+            with _told("--mqtts", settings.mqtts):
+                port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
             bound["mqtts"] = settings.mqtts.text(port)
         return bound
 
@@ -253,6 +263,19 @@ class Assembly:
         return list(
             dict.fromkeys([*self._settings.advertise, *LOCAL_NAMES, socket.gethostname().lower(), *bound])
         )
+
+
+@contextlib.contextmanager
+def _told(option: str, address: Address) -> Iterator[None]:
+    """Say which option's address it is that cannot be listened on."""
+    try:
+        yield
+    except OSError as error:
+        # Names that cannot be resolved have numbers below 0, and words of their own.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise Unavailable(
+            f"{option} {address.text(address.port)}: {reason}; end what listens there, or choose another HOST:PORT"
+        ) from error
 
 
 def new_id() -> str:

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print the installation's CA certificate (PEM)",
         epilog="example: outfitterd ca --data /var/lib/outfitter > ca.pem",
     )
-    ca.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data folder")
+    ca.add_argument("--data", type=_folder, required=True, metavar="DIR", help="the data folder")
     ca.add_argument("--json", action="store_true", help="print it as a JSON object")
     ca.set_defaults(run=_ca)
     _add_backup(commands)
@@ -104,7 +104,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = serve.add_argument
-    add("--data", type=Path, required=True, metavar="DIR", help="the data folder, made when missing")
+    add("--data", type=_folder, required=True, metavar="DIR", help="the data folder, made when missing")
     add(
         "--http",
         default="127.0.0.1:4566",
@@ -165,6 +165,13 @@ def _add_functions(serve: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run functions even where nothing keeps them from this server's files",
     )
+
+
+def _folder(text: str) -> Path:
+    """A path; an empty text, such as a variable that is not set, is not the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return Path(text)
 
 
 def _serve(given: argparse.Namespace) -> int:

@@ -40,8 +40,13 @@ def serve(settings: ServeSettings, *, verbose: bool) -> int:
     try:
         with _locked(settings.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (OSError, Unavailable, CredentialsUnusable) as error:
+    except (Unavailable, CredentialsUnusable) as error:
         sys.stderr.write(f"outfitterd: {error}\n")
+        return 1
+    except OSError as error:
+        where = "" if error.filename in (None, str(settings.data)) else f"{error.filename}: "
+        reason = f"{where}{error.strerror or error}"
+        sys.stderr.write(f"outfitterd: the data folder {settings.data} cannot be used: {reason}\n")
         return 1
     return 0
 

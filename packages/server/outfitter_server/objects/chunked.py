@@ -96,8 +96,10 @@ class ChunkedDecoder:
     def _step(self, pieces: list[bytes]) -> bool:
         """Take one element from the buffer; whether to look for another."""
         if self._state is _State.DATA:
-            rest = self._take_data(bytes(self._buffer), pieces)
-            self._buffer[:] = rest
+            # No more than the chunk's: of thousands of tiny chunks each would copy all that follow it.
+            data = bytes(self._buffer[: self._chunk.left])
+            del self._buffer[: len(data)]
+            self._take_data(data, pieces)
             return True
         if self._state is _State.DONE:
             raise IncompleteBody("bytes follow the end of the aws-chunked body")

@@ -55,6 +55,9 @@ def check_rules(rules: Sequence[CorsRule]) -> tuple[CorsRule, ...]:
                 raise ObjectRefusal(
                     f"found unsupported HTTP method in CORS config; unsupported method is {method}"
                 )
+        for value in rule.origins + rule.headers + rule.exposed:
+            if not value.isprintable():
+                raise ObjectRefusal(f"{value!r} in a CORS rule has characters that a header cannot hold")
         for value in rule.origins + rule.headers:
             if value.count("*") > 1:
                 raise ObjectRefusal(f"{value!r} in a CORS rule has more than one wildcard")

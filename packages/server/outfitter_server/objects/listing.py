@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 KEYS_MAX: Final = 1_000
+_ROWS_AFTER_PREFIX: Final = 4
 _LAST_CHARACTER: Final = 0x10FFFF
 _SURROGATES: Final = range(0xD800, 0xE000)
 
@@ -100,10 +101,12 @@ def list_keys(request: ListingRequest) -> Generator[Seek, Sequence[Row], Listing
     prefixes: list[str] = []
     last = ""
     position: str | None = max(request.start, request.prefix)
+    ahead = request.keys_max
     while position is not None:
-        room = request.keys_max - len(rows) - len(prefixes)
+        room = min(request.keys_max - len(rows) - len(prefixes), ahead)
         found = yield Seek(position, room + 1)
         position = after_key(found[-1].key) if len(found) > room else None
+        ahead *= 2
         for row in found:
             if not row.key.startswith(request.prefix):
                 position = None
@@ -118,6 +121,8 @@ def list_keys(request: ListingRequest) -> Generator[Seek, Sequence[Row], Listing
                 prefixes.append(rolled)
                 last = rolled
                 position = after_prefix(rolled)
+                # Of a row of common prefixes only the first key of each is looked at.
+                ahead = _ROWS_AFTER_PREFIX
                 break
     return Listing(rows=rows, common_prefixes=prefixes, next_start=None, last=last)
 

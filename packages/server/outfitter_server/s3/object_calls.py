@@ -1,5 +1,6 @@
 """Get, head, put, copy and delete objects."""
 
+from contextlib import aclosing
 from typing import Final
 
 from aiohttp import web
@@ -177,10 +178,11 @@ class ObjectCalls:
             with await open_file(path) as file:
                 await send_file(request, response, file, stretch.start, stretch.length)
             return
-        blocks = self._objects.blob_blocks(found, stretch.start, stretch.length)
-        # The first block before the header: a blob that is gone can still be looked for again.
-        first = await anext(blocks, b"")
-        await send_blocks(request, response, first, blocks)
+        # A client that goes away leaves the blocks half read, and their file open until the garbage is collected.
+        async with aclosing(self._objects.blob_blocks(found, stretch.start, stretch.length)) as blocks:
+            # The first block before the header: a blob that is gone can still be looked for again.
+            first = await anext(blocks, b"")
+            await send_blocks(request, response, first, blocks)
 
 
 def stored_headers(made: StoredObject) -> dict[str, str]:

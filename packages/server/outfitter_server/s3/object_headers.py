@@ -1,5 +1,6 @@
 """The headers that an object is stored with, in and out."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,6 +16,7 @@ from outfitter_server.s3.exchange import Exchange, check_header, http_date
 
 METADATA_BYTES_MAX: Final = 2_048
 _METADATA: Final = "x-amz-meta-"
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _ACLS_KEPT: Final = frozenset({"private", "bucket-owner-full-control"})
 _UNSUPPORTED: Final = (
     "x-amz-object-lock-",
@@ -114,8 +116,9 @@ def _read_metadata(exchange: Exchange) -> tuple[tuple[str, str], ...]:
     for name in sorted(name for name in names if name.startswith(_METADATA)):
         value = exchange.pinned.get(name) or ",".join(exchange.request.headers.getall(name, ()))
         metadata.append((name.removeprefix(_METADATA), check_header(name, value)))
-    if any(not name for name, _ in metadata):
-        raise InvalidArgument("the name of a metadata header is empty")
+    if not all(_TOKEN.fullmatch(name) for name, _ in metadata):
+        # Pre-signed URLs carry such names in their query, where no HTTP parser has looked at them.
+        raise InvalidArgument("the name of a metadata header is empty, or cannot be one of a header")
     if sum(len(name) + len(value.encode()) for name, value in metadata) > METADATA_BYTES_MAX:
         raise MetadataTooLarge(
             "Your metadata headers exceed the maximum allowed metadata size",

@@ -5,7 +5,7 @@ removed only after the commit that let go of it. A copy shares its source's blob
 bytes of both stay what they are, and the last row to go takes the blob along.
 """
 
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -105,8 +105,8 @@ class Objects:
         """A local file with the object's bytes, if the cellar has one."""
         return self._blobs.path(found.blob)
 
-    def blob_blocks(self, found: StoredObject, start: int, length: int) -> AsyncIterator[bytes]:
-        """The object's bytes in blocks.
+    def blob_blocks(self, found: StoredObject, start: int, length: int) -> AsyncGenerator[bytes, None]:
+        """The object's bytes in blocks; close it when you stop before its end.
 
         Raises:
             NotFound: at the first block, when the object was replaced since it was found.

@@ -5,7 +5,7 @@ side, so that a service reads like prose and no SQL hides in Python. Statements 
 bytes, None); lists go in as JSON text.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -88,8 +88,8 @@ class Blobs(Protocol):
             Unavailable: no space is left; nothing stays behind.
         """
 
-    def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from ``start``, in blocks, read off the event loop."""
+    def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes from ``start``, in blocks, read off the event loop; close it when you stop before its end."""
 
     def path(self, name: str) -> str | None:
         """A local file with these bytes for sendfile, or None when the adapter has none."""

@@ -5,6 +5,7 @@ the disk. The parts go after the commit.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 
 from outfitter_server.base.pages import Page
 from outfitter_server.objects.checksums import Algorithm, Checksum, ChecksumType
@@ -229,8 +230,9 @@ class Uploads:
 
     async def _joined(self, parts: Sequence[UploadedPart]) -> AsyncIterator[bytes]:
         for part in parts:
-            async for block in self._blobs.read(part.blob):
-                yield block
+            async with aclosing(self._blobs.read(part.blob)) as blocks:
+                async for block in blocks:
+                    yield block
 
 
 class _Internal:

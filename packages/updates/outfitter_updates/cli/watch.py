@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from outfitter_contract.execution import Status
 
-from outfitter_updates.catalogue.problems import Unfinished
+from outfitter_updates.catalogue.problems import EndpointUnreachable, Unfinished
 from outfitter_updates.cli.output import (
     STYLES,
     console,
@@ -28,6 +28,8 @@ POLL_SECONDS = 1.0
 POLL_SECONDS_MAX = 5.0
 SLOWER = 1.05
 """By how much the pause between two looks grows, so that a long job is not asked for every second."""
+SILENT_SECONDS_MAX = 60
+"""How long a server that was there may give no answer, for instance because it restarts."""
 SHOWN_MAX = 20
 """Devices that the live display has lines for."""
 LISTED_MAX = 250
@@ -82,11 +84,24 @@ def follow_job(application: Application, job_id: str, timeout_seconds: float | N
 
 def _follow(application: Application, job_id: str, deadline: int | None, display: Display) -> Job:
     pause = POLL_SECONDS
+    heard_at: int | None = None
+    told = False
     while True:
-        job = application.cloud.jobs.need(job_id)
-        display.show(job, partial(_shown, application, job))
-        if job.is_settled:
-            return job
+        try:
+            job = application.cloud.jobs.need(job_id)
+            display.show(job, partial(_shown, application, job))
+        except EndpointUnreachable as error:
+            if heard_at is None:
+                raise
+            if application.clock() - heard_at >= SILENT_SECONDS_MAX * 1000:
+                raise Unfinished(f"{error} The job goes on: `outfitter job watch {job_id}`.") from error
+            if not told:
+                tell(f"{error} Asking again for up to {SILENT_SECONDS_MAX} seconds.")
+            told = True
+        else:
+            heard_at, told = application.clock(), False
+            if job.is_settled:
+                return job
         if deadline is not None and application.clock() >= deadline:
             raise Unfinished(
                 f"The time is over with {summary(job)}. The job goes on: `outfitter job watch {job_id}`."

@@ -62,6 +62,11 @@ def problem_of(error: Exception, action: str, endpoint: str) -> Problem:
             f"{error}. Profiles are kept in ~/.aws/config; name one with AWS_PROFILE or --profile."
         )
     if isinstance(error, exceptions.SSLError):
+        if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+            return EndpointUnreachable(
+                f"{action}: no TLS connection to {endpoint}. Is it a port for https, and is AWS_CA_BUNDLE, when it is"
+                f" set, a file with certificates? ({_first_line(error)})"
+            )
         return EndpointUnreachable(
             f"{endpoint} shows a certificate that is not trusted. For a self-hosted server set AWS_CA_BUNDLE to the"
             f" file that `outfitterd ca` prints. ({error})"

@@ -11,6 +11,7 @@ filled. The slot that runs is never written.
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from outfitter_agent.hands import archive
 from outfitter_agent.hands.durable import link_durably, sync_folder, write_durably
 from outfitter_agent.hands.journal import installed_from
 from outfitter_agent.plans.transaction import Installed
-from outfitter_agent.plans.troubles import Trouble
+from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 SLOTS: Final = ("a", "b")
 LINK: Final = "current"
@@ -55,8 +56,8 @@ class FolderSlots:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    def unpack(self, image: Path, installed: Installed) -> None:
-        """Fill the slot that does not run, durably; raises Trouble."""
+    def unpack(self, image: Path, installed: Installed, check: Callable[[], None] = lambda: None) -> None:
+        """Fill the slot that does not run, durably; raises Trouble. ``check`` may raise Abandoned or Stopping to end it."""
         slot = installed.slot
         if slot == self.current():
             raise Trouble(f"slot {slot} is the one that runs; it is not written")
@@ -66,12 +67,15 @@ class FolderSlots:
         folder.mkdir(mode=0o755)
         free = shutil.disk_usage(self._root).free - ROOM_KEPT_BYTES
         try:
-            archive.unpack(image, folder, min(self._unpacked_bytes_max, max(free, 0)))
+            archive.unpack(image, folder, min(self._unpacked_bytes_max, max(free, 0)), check)
+        except Abandoned:
+            self._clear(slot)
+            raise
         except Trouble as trouble:
             self._clear(slot)
             if free < self._unpacked_bytes_max and "larger than" in trouble.reason:
                 raise Trouble(
-                    f"the disk is full: {free} bytes are free, which the unpacked image needs"
+                    f"the disk is full: {max(free, 0)} bytes are free for the unpacked image, which needs more"
                 ) from None
             raise
         except OSError as error:
