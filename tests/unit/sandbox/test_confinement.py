@@ -168,3 +168,26 @@ def handler(event, context): return os.environ["AWS_LAMBDA_RUNTIME_API"]
     assert b" 403 " in await reader.readline()
     writer.close()
     assert json.loads((await house.call(function)).payload) == f"{host}:{port}"
+
+
+async def test_variables_of_a_function_do_nothing_before_its_worker_is_confined(confined, tmp_path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    tell = "import os\ndef handler(event, context): return os.environ['LD_DEBUG']"
+    # The dynamic loader writes where it is told, as whoever the process is when it starts, and would load LD_PRELOAD.
+    loader = {"LD_DEBUG": "files", "LD_DEBUG_OUTPUT": str(private / "reached")}
+    assert await confined.result(tell, environment=loader) == "files"
+    assert not list(private.iterdir())
+
+
+def command_line(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+async def test_neighbours_see_nothing_of_a_worker_in_the_list_of_processes(confined):
+    tell = "import os\ndef handler(event, context): return os.getpid()"
+    function = confined.function(tell, environment={"TOPIC": "a secret"})
+    pid = json.loads((await confined.call(function)).payload)
+    line = command_line(pid)
+    assert b"a secret" not in line
+    assert function.code_sha256.encode() not in line

@@ -1,8 +1,10 @@
 """The first thing that runs in a worker: confine this process, then become AWS's runtime client.
 
 A file of its own that uses nothing but the standard library, because the worker must not see the server's packages. It is
-told everything in one argument, JSON. Order matters: limits, then what only root may do (a view of the file system without
-what is private, another user), then Landlock, then the client.
+told everything on its standard input, JSON: arguments are for all to see, and variables that a function sets for itself
+(LD_PRELOAD) must not reach the dynamic loader before the process is confined. Order matters: limits, then what only root
+may do (a view of the file system without what is private, another user), then Landlock, then the function's variables and
+the client.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import signal
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,12 +68,14 @@ _DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/u
 
 def main() -> None:
     """Confine, then run the client; never returns normally."""
-    told = json.loads(sys.argv[1])
+    told = _told()
     try:
         _confine(told)
     except (OSError, ValueError, OverflowError) as error:
         sys.stderr.write(f"outfitterd: this machine does not let a worker be confined: {error}\n")
         os._exit(NOT_CONFINED)
+    os.environ.update(told["environment"])
+    time.tzset()
     os.chdir(told["task"])
     sys.path[:0] = [told["task"], *told["packages"]]
     sys.argv = ["awslambdaric", told["handler"]]
@@ -79,8 +84,18 @@ def main() -> None:
     runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
 
 
+def _told() -> dict[str, Any]:
+    """What the server says on standard input, which is empty from here on."""
+    with open(0, "rb", closefd=False) as file:
+        told: dict[str, Any] = json.load(file)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return told
+
+
 def _confine(told: dict[str, Any]) -> None:
-    _limit(told["limits"], told["nice"])
+    _limit(told["limits"])
     if told["uid"] is not None:
         _hide_private_folders([*told["readable"], told["home"]])
     _forgo_privileges()
@@ -152,10 +167,9 @@ def _allow(ruleset: int, path: str, access: int) -> None:
     _call(f"landlock {path}", result)
 
 
-def _limit(limits: dict[str, int], nice: int) -> None:
+def _limit(limits: dict[str, int]) -> None:
     with contextlib.suppress(OSError):
         os.setsid()
-    os.nice(nice)
     os.umask(0o022)
     for name, value in limits.items():
         kind = getattr(resource, f"RLIMIT_{name}")

@@ -18,6 +18,7 @@ from typing import Final
 from outfitter_server.base.refusals import Throttled, Unavailable
 from outfitter_server.functions.names import LATEST
 from outfitter_server.functions.outcomes import Outcome
+from outfitter_server.functions.settings import RESERVED
 from outfitter_server.sandbox.code import CodeFolders, ReadCode
 from outfitter_server.sandbox.confinement import Confinement, interpreter_folders, package_folders
 from outfitter_server.sandbox.folders import make_folder, remove_folder
@@ -219,6 +220,7 @@ class WorkerPool:
                 memory_mb=function.settings.memory_mb,
                 timeout_seconds=function.settings.timeout_seconds,
                 environment=self._environment(function, task, home),
+                variables=_variables(function),
                 clock=self._clock,
             )
             self._workers.add(worker)
@@ -306,7 +308,6 @@ class WorkerPool:
             "PYTHONPATH": ":".join([str(task), *self._packages]),
             "TMPDIR": str(home),
             "TZ": ":UTC",
-            **function.settings.environment,
             "_HANDLER": function.settings.handler,
             "AWS_ACCESS_KEY_ID": keys.access_key_id,
             "AWS_DEFAULT_REGION": surroundings.region,
@@ -328,5 +329,11 @@ class WorkerPool:
             bundle = home / "ca.pem"
             bundle.write_text(surroundings.ca_pem)
             bundle.chmod(0o644)
-            environment.setdefault("AWS_CA_BUNDLE", str(bundle))
+            environment["AWS_CA_BUNDLE"] = str(bundle)
         return environment
+
+
+def _variables(function: RunnableFunction) -> dict[str, str]:
+    """What a function sets for itself; it replaces the defaults, and nothing that says who the worker is."""
+    own = function.settings.environment
+    return {name: value for name, value in own.items() if name != MARK and name not in RESERVED}

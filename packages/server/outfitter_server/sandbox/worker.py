@@ -93,15 +93,17 @@ class Worker:
         memory_mb: int,
         timeout_seconds: int,
         environment: Mapping[str, str],
+        variables: Mapping[str, str],
         clock: Callable[[], int],
     ) -> None:
-        """``environment`` is the whole of it but for the address of the Runtime API; ``clock`` in milliseconds."""
+        """``environment``: what the process starts with; ``variables``: the function's own; ``clock`` in milliseconds."""
         self._place = place
         self._confinement = confinement
         self._handler = handler
         self._memory_mb = memory_mb
         self._timeout_seconds = timeout_seconds
         self._environment = environment
+        self._variables = variables
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._api = RuntimeApi(
@@ -143,19 +145,23 @@ class Worker:
             OSError: no process can be made.
         """
         address = await self._api.open()
+        told = os.memfd_create("told", os.MFD_CLOEXEC)
+        os.write(told, json.dumps(self._told()).encode())
+        os.lseek(told, 0, os.SEEK_SET)
         self._pipe, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write, True)
         self._launched = perf_counter()
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - a fork of a millisecond, of our own interpreter
-                [sys.executable, "-I", "-S", "-B", launcher.__file__, json.dumps(self._told())],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-I", "-S", "-B", launcher.__file__],
+                stdin=told,
                 stdout=write,
                 stderr=write,
                 cwd="/",
                 env={**self._environment, "AWS_LAMBDA_RUNTIME_API": address},
             )
         finally:
+            os.close(told)
             os.close(write)
         self._watched = os.pidfd_open(self._process.pid)
         self.alive = True
@@ -207,13 +213,13 @@ class Worker:
             "uid": self._confinement.uid(place.slot),
             "landlock": self._confinement.landlock,
             "limits": self._confinement.limits(self._memory_mb),
-            "nice": NICE,
             "readable": [*place.readable, str(place.task)],
             "home": str(place.home),
             "parent": os.getpid(),
             "task": str(place.task),
             "packages": list(place.packages),
             "handler": self._handler,
+            "environment": dict(self._variables),
         }
 
     def _settle(self, end: _End) -> Outcome:
@@ -263,6 +269,7 @@ class Worker:
         self._began = perf_counter()
         if self._launched:
             self._init_ms, self._launched = (self._began - self._launched) * 1000, 0.0
+            self._stand_back()
         self._say(start_line(self._request_id))
         if self._timer is not None:
             self._timer.cancel()
@@ -270,6 +277,12 @@ class Worker:
             self._timeout_seconds, self._end, _TimedOut(float(self._timeout_seconds))
         )
         return self._clock() + self._timeout_seconds * 1000
+
+    def _stand_back(self) -> None:
+        """Let the server go first from now on; a cold start is waited for, and is not slowed."""
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
 
     def _waiting(self) -> None:
         if (self._ended is None or self._ended.done()) and not self._frozen:
