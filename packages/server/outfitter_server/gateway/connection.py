@@ -233,8 +233,9 @@ class Connection(Outgoing):
         elif route.request is not None:
             self._ask(packet, route)
         else:
+            client_id = "" if self.session is None else self.session.client_id
             done = self._gateway.publish(
-                Published(packet.topic, packet.payload, packet.qos, self.name, packet.properties)
+                Published(packet.topic, packet.payload, packet.qos, client_id, packet.properties)
             )
             if packet.packet_id:
                 reason = Reason.SUCCESS if done.reached else Reason.NO_MATCHING_SUBSCRIBERS
