@@ -10,8 +10,10 @@ from outfitter_server.functions.package import ArchiveMember, check_members
 from outfitter_server.functions.settings import MEMBERS_MAX, UNZIPPED_BYTES_MAX
 
 
-def member(name, *, size=10, packed=10, mode=stat.S_IFREG | 0o644, encrypted=False):
-    return ArchiveMember(name=name, size=size, packed_size=packed, mode=mode, encrypted=encrypted)
+def member(name, *, size=10, packed=10, mode=stat.S_IFREG | 0o644, encrypted=False, method=8):
+    return ArchiveMember(
+        name=name, size=size, packed_size=packed, mode=mode, encrypted=encrypted, method=method
+    )
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,7 @@ def member(name, *, size=10, packed=10, mode=stat.S_IFREG | 0o644, encrypted=Fal
     [
         [member("app.py")],
         [member("app.py", mode=0)],
+        [member("app.py", method=0)],
         [member("pkg/", mode=stat.S_IFDIR | 0o755, size=0), member("pkg/app.py"), member("Ünicode.py")],
         [member("..hidden"), member("a..b/c")],
         [member("zeros", size=1 << 20, packed=1)],
@@ -43,6 +46,8 @@ def test_what_is_taken(members):
         ([member("a\\b")], "relative path"),
         ([member("C:\\x")], "relative path"),
         ([member("a\nb")], "relative path"),
+        ([member("bzip2", method=12)], "compressed"),
+        ([member("lzma", method=14)], "compressed"),
         ([member("x" * 1025)], "relative path"),
         ([member("link", mode=stat.S_IFLNK | 0o777)], "link or a device"),
         ([member("fifo", mode=stat.S_IFIFO | 0o644)], "link or a device"),

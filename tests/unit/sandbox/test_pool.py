@@ -1,15 +1,18 @@
 """How workers are kept: warm, bounded, ended, and none left behind."""
 
 import asyncio
+import io
 import json
 import os
 import subprocess
 import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
 from outfitter_server.base.refusals import InvalidRequest, Throttled
+from outfitter_server.functions.settings import TIMEOUT_SECONDS_MAX
 from outfitter_server.sandbox import pool as pool_module
 from outfitter_server.sandbox.folders import RECORD, make_folder, remove_folder
 from outfitter_server.sandbox.processes import MARK
@@ -98,6 +101,17 @@ async def test_idle_workers_end(house, monkeypatch, until):
     assert not alive(pid)
 
 
+async def test_a_worker_that_never_idles_ends_before_its_key_does(house, monkeypatch):
+    assert pool_module.KEY_LIFE_SECONDS > pool_module.AGE_SECONDS_MAX + TIMEOUT_SECONDS_MAX
+    first = await pid_of(house, house.function(PID))
+    monkeypatch.setattr(pool_module, "AGE_SECONDS_MAX", 0.0)
+    second = await pid_of(house, house.function(PID))
+    assert second != first
+    await asyncio.gather(*house.pool._endings)
+    assert not house.pool._workers
+    assert not alive(second)
+
+
 async def test_a_caller_that_goes_away_ends_its_worker(house, until):
     running = asyncio.ensure_future(pid_of(house, house.function(SLOW), 30))
     await until(lambda: any(worker._began for worker in house.pool._workers))
@@ -122,6 +136,17 @@ async def test_an_archive_that_may_not_be_unpacked_leaves_nothing(house, archive
         with pytest.raises(InvalidRequest):
             await house.pool.prepare("bad", "bad")
     assert not list((house.pool._workers_folder / "code").iterdir())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+async def test_a_zip_in_a_form_whose_reader_is_not_bounded(house, method):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as file:
+        file.writestr("app.py", "x" * 1000)
+    place = made.getvalue().index(b"app.py") + 16
+    house.blobs["odd"] = made.getvalue()[:place] + b"\xff" + made.getvalue()[place + 1 :]
+    with pytest.raises(InvalidRequest, match="compressed"):
+        await house.pool.prepare("odd", "odd")
 
 
 async def test_a_zip_that_lies_about_its_sizes(house, archive):

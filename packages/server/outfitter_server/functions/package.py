@@ -11,17 +11,21 @@ from outfitter_server.functions.settings import MEMBERS_MAX, UNZIPPED_BYTES_MAX
 RATIO_MAX: Final = 1_000  # zeros compress by a thousand to one; what claims more is no program
 RATIO_FREE_BYTES: Final = 1024 * 1024
 PATH_BYTES_MAX: Final = 1_024
+METHODS: Final = frozenset(
+    {0, 8}
+)  # stored and deflated; readers of others take as much memory as a member asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveMember:
-    """One entry of the zip's directory; ``mode`` as Unix has it, 0 when the zip does not say."""
+    """One entry of the zip's directory; ``mode`` as Unix has it, 0 when the zip does not say; ``method`` of compression."""
 
     name: str
     size: int
     packed_size: int
     mode: int
     encrypted: bool
+    method: int
 
     @property
     def is_folder(self) -> bool:
@@ -79,6 +83,10 @@ def _check_member(member: ArchiveMember) -> None:
         )
     if member.encrypted:
         raise InvalidRequest(f"the zip's member {name!r} is encrypted")
+    if member.method not in METHODS:
+        raise InvalidRequest(
+            f"the zip's member {name!r} is not compressed by deflate, which every zip program does"
+        )
     if member.size > RATIO_FREE_BYTES and member.size > RATIO_MAX * max(1, member.packed_size):
         raise InvalidRequest(
             f"the zip's member {name!r} claims to unpack more than {RATIO_MAX} times its size"

@@ -122,4 +122,5 @@ def _member(info: zipfile.ZipInfo) -> ArchiveMember:
         packed_size=info.compress_size,
         mode=info.external_attr >> 16,
         encrypted=bool(info.flag_bits & _ENCRYPTED),
+        method=info.compress_type,
     )

@@ -18,7 +18,7 @@ from typing import Final
 from outfitter_server.base.refusals import Throttled, Unavailable
 from outfitter_server.functions.names import LATEST
 from outfitter_server.functions.outcomes import Outcome
-from outfitter_server.functions.settings import RESERVED
+from outfitter_server.functions.settings import RESERVED, TIMEOUT_SECONDS_MAX
 from outfitter_server.sandbox.code import CodeFolders, ReadCode
 from outfitter_server.sandbox.confinement import Confinement, interpreter_folders, package_folders
 from outfitter_server.sandbox.folders import make_folder, remove_folder
@@ -32,8 +32,9 @@ IDLE_SECONDS_MAX: Final = 300.0
 AGE_SECONDS_MAX: Final = 3_600.0
 WAIT_SECONDS_MAX: Final = 10.0
 WAITING_MAX: Final = 1_000
-KEY_LIFE_SECONDS: Final = 12 * 3_600
 _KEEPER_SECONDS: Final = 15.0
+# As long as a worker of the greatest age may still be busy with its last event.
+KEY_LIFE_SECONDS: Final = int(AGE_SECONDS_MAX + TIMEOUT_SECONDS_MAX + 60)
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class WorkerPool:
             worker = waiting.pop()
             if not waiting:
                 del self._idle[key]
-            if worker.alive and not worker.spent:
+            if worker.alive and not worker.spent and not _old(worker):
                 return worker
             self._dismiss(worker)
         return None
@@ -239,7 +240,7 @@ class WorkerPool:
         return worker
 
     def _release(self, worker: Worker) -> None:
-        if worker.spent or not worker.alive or self._closed:
+        if worker.spent or not worker.alive or self._closed or _old(worker):
             self._dismiss(worker)
             return
         self._idle.setdefault(self._revisions[worker], []).append(worker)
@@ -277,8 +278,7 @@ class WorkerPool:
             await asyncio.sleep(_KEEPER_SECONDS)
             now = loop.time()
             for worker in [worker for workers in self._idle.values() for worker in workers]:
-                old = now - worker.started_at > AGE_SECONDS_MAX or now - worker.idle_since > IDLE_SECONDS_MAX
-                if old or not worker.alive:
+                if _old(worker) or now - worker.idle_since > IDLE_SECONDS_MAX or not worker.alive:
                     self._forget(worker)
                     self._dismiss(worker)
 
@@ -331,6 +331,11 @@ class WorkerPool:
             bundle.chmod(0o644)
             environment["AWS_CA_BUNDLE"] = str(bundle)
         return environment
+
+
+def _old(worker: Worker) -> bool:
+    """Whether it takes no more events, so that none outlasts its key."""
+    return asyncio.get_running_loop().time() - worker.started_at > AGE_SECONDS_MAX
 
 
 def _variables(function: RunnableFunction) -> dict[str, str]:
