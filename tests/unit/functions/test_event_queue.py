@@ -145,6 +145,19 @@ async def test_refusals_are_no_tries(house):
     assert len(house.sandbox.calls) == 5
 
 
+async def test_an_event_whose_code_was_replaced_while_it_waited_runs_again(house):
+    house.sandbox.script = [NotFound("the blob is gone"), GOOD]
+    await house.invocations.queue("f", b"1")
+
+    def step():
+        house.now += 60_000
+        house.queue._work.set()
+        return house.waiting() == 0
+
+    await house.until(step)
+    assert len(house.sandbox.calls) == 2
+
+
 async def test_few_run_at_once(house):
     house.sandbox.gate.clear()
     for number in range(AT_ONCE_MAX * 3):

@@ -124,11 +124,12 @@ class EventQueue:
     async def _run_once(self, row: Row) -> Ended:
         try:
             found = self._functions.runnable(row["function"])
+        except NotFound:
+            return Ended.SUCCEEDED  # deleted meanwhile, and its events with it
+        try:
             outcome = await self._sandbox.invoke(
                 found, row["request_id"], row["payload"], row["client_context"]
             )
-        except NotFound:
-            return Ended.SUCCEEDED  # deleted meanwhile, and its events with it
         except Refusal as refusal:
             _log.info(
                 "event %s of function %s waits: %s", row["request_id"], row["function"], refusal.message
