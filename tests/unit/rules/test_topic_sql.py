@@ -302,6 +302,13 @@ def test_templates():
     assert {text: parse_template(text).fill(incoming) for text in wanted} == wanted
 
 
+def test_a_template_says_why_it_cannot_be_filled():
+    deep = b"[" * 500 + b"]" * 500
+    incoming = Incoming("t", b'{"x": ' + deep + b', "y": ' + deep + b"}", "c", NOW)
+    with pytest.raises(CannotEvaluate, match="beyond what can be evaluated"):
+        parse_template("a/${x = y}").fill(incoming)
+
+
 @pytest.mark.parametrize("text", ["${", "${a", "${}", "${a b}", "x/${'}", "${SELECT}"])
 def test_bad_templates(text):
     with pytest.raises(MalformedSql):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from outfitter_server.base.refusals import MalformedSql
+from outfitter_server.rules.bounds import CannotEvaluate
 from outfitter_server.rules.evaluate import Incoming, value_of
 from outfitter_server.rules.numbers import Undefined, to_text
 from outfitter_server.rules.parser import parse_expression
@@ -19,11 +20,14 @@ class Template:
         """The text for one message; what is undefined or null is nothing.
 
         Raises:
-            CannotEvaluate: an expression asks for what is in a payload that is no JSON.
+            CannotEvaluate: an expression and the message do not fit.
         """
         texts: list[str] = []
         for part in self.parts:
-            found = part if isinstance(part, str) else to_text(value_of(part, message))
+            try:
+                found = part if isinstance(part, str) else to_text(value_of(part, message))
+            except (RecursionError, UnicodeEncodeError) as error:
+                raise CannotEvaluate(f"the payload is beyond what can be evaluated: {error}") from error
             if not isinstance(found, Undefined):
                 texts.append(found)
         return "".join(texts)
