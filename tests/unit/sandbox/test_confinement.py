@@ -12,6 +12,7 @@ from outfitter_server.base.refusals import Unavailable
 from outfitter_server.keys.credentials import root_credentials
 from outfitter_server.sandbox import launcher
 from outfitter_server.sandbox.confinement import Confinement, find_confinement
+from outfitter_server.sandbox.users import Users
 
 READ = """
 import os
@@ -145,10 +146,10 @@ async def test_nothing_runs_unconfined_unless_told(make_house):
 
 async def test_a_machine_that_cannot_confine_says_so(make_house, monkeypatch):
     house = make_house()
-    monkeypatch.setattr(Confinement, "uid", lambda self, slot: 2**32 if self.users else None)
+    monkeypatch.setattr(Users, "uid", lambda self, slot: 2**32)
     if not house.pool._confinement.users:
         return
-    house.pool._make_home = lambda slot: house.pool._home(slot).mkdir() or house.pool._home(slot)
+    house.pool._make_home = lambda slot, uid: house.pool._home(slot).mkdir() or house.pool._home(slot)
     error, log = await house.failure("def handler(event, context): return 1")
     assert error["errorType"] == "Runtime.Unknown"
     assert "does not let a worker be confined" in log
@@ -191,3 +192,15 @@ async def test_neighbours_see_nothing_of_a_worker_in_the_list_of_processes(confi
     line = command_line(pid)
     assert b"a secret" not in line
     assert function.code_sha256.encode() not in line
+
+
+def test_users_are_shared_with_no_other_server():
+    first, second = Users(), Users()
+    taken = [first.uid(0), first.uid(1), second.uid(0), first.uid(0)]
+    assert taken[0] == taken[3]
+    assert len(set(taken)) == 3
+    first.close()
+    third = Users()
+    assert third.uid(0) in taken[:2]
+    second.close()
+    third.close()

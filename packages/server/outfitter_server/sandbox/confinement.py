@@ -14,8 +14,6 @@ from typing import Final
 
 from outfitter_server.sandbox.launcher import landlock_abi
 
-FIRST_UID: Final = 60_600  # systemd's table of users leaves 60578 to 61183 to nobody
-SLOTS_MAX: Final = 500
 _MIB: Final = 1024 * 1024
 INTERPRETER_MB: Final = (
     192  # address space of Python, the client and its libraries before the function has any
@@ -40,10 +38,6 @@ class Confinement:
     users: bool
     landlock: bool
     allowed: bool
-
-    def uid(self, slot: int) -> int | None:
-        """The user of a slot, None for the server's own."""
-        return FIRST_UID + slot if self.users else None
 
     def limits(self, memory_mb: int) -> dict[str, int]:
         """Resource limits by the names of ``resource``."""

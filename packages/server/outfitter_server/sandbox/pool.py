@@ -25,6 +25,7 @@ from outfitter_server.sandbox.folders import make_folder, remove_folder
 from outfitter_server.sandbox.logs import FunctionLog, InvocationLog
 from outfitter_server.sandbox.processes import MARK
 from outfitter_server.sandbox.runtime_api import Event
+from outfitter_server.sandbox.users import Users
 from outfitter_server.sandbox.worker import Worker, WorkerPlace
 from outfitter_server.services.ports import RunnableFunction
 
@@ -88,6 +89,7 @@ class WorkerPool:
         self._clock = clock
         self._readable = interpreter_folders()
         self._packages = package_folders()
+        self._users = Users()
         self._slots = list(range(workers_max - 1, -1, -1))
         self._idle: dict[tuple[str, str], list[Worker]] = {}
         self._workers: set[Worker] = set()
@@ -114,6 +116,7 @@ class WorkerPool:
         while self._endings:
             await asyncio.gather(*self._endings, return_exceptions=True)
         await asyncio.to_thread(remove_folder, self._workers_folder)
+        self._users.close()
 
     async def prepare(self, code_sha256: str, code_blob: str) -> None:
         """Unpack an archive by the rules; see the port."""
@@ -211,10 +214,11 @@ class WorkerPool:
         worker: Worker | None = None
         try:
             task = await self._code.folder(function.code_sha256, function.code_blob)
-            home = await asyncio.to_thread(self._make_home, slot)
+            uid = self._users.uid(slot) if self._confinement.users else None
+            home = await asyncio.to_thread(self._make_home, slot, uid)
             worker = Worker(
                 WorkerPlace(
-                    slot=slot, home=home, task=task, readable=self._readable, packages=self._packages
+                    slot=slot, uid=uid, home=home, task=task, readable=self._readable, packages=self._packages
                 ),
                 self._confinement,
                 handler=function.settings.handler,
@@ -285,11 +289,10 @@ class WorkerPool:
     def _home(self, slot: int) -> Path:
         return self._workers_folder / "homes" / str(slot)
 
-    def _make_home(self, slot: int) -> Path:
+    def _make_home(self, slot: int, uid: int | None) -> Path:
         home = self._home(slot)
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(mode=0o700)
-        uid = self._confinement.uid(slot)
         if uid is not None:
             shutil.chown(home, uid, uid)
         return home

@@ -50,13 +50,15 @@ class WorkerPlace:
     """Where and as what a worker runs.
 
     Attributes:
-        slot: its number in the pool, which decides its user.
+        slot: its number in the pool.
+        uid: the user that it becomes, None for the server's own.
         home: the folder that it may write to.
         task: the function's code.
         readable: interpreter and packages, and other files that it needs.
     """
 
     slot: int
+    uid: int | None
     home: Path
     task: Path
     readable: Sequence[str]
@@ -203,14 +205,13 @@ class Worker:
         if self._process is not None:
             await asyncio.to_thread(self._process.wait)
         self._forget_descriptors()
-        uid = self._confinement.uid(self.slot)
-        if uid is not None:
-            await asyncio.to_thread(end_user, uid)
+        if self._place.uid is not None:
+            await asyncio.to_thread(end_user, self._place.uid)
 
     def _told(self) -> dict[str, object]:
         place = self._place
         return {
-            "uid": self._confinement.uid(place.slot),
+            "uid": place.uid,
             "landlock": self._confinement.landlock,
             "limits": self._confinement.limits(self._memory_mb),
             "readable": [*place.readable, str(place.task)],
@@ -311,7 +312,7 @@ class Worker:
         peer = find_peer(own, other)
         if peer is None or self._process is None:
             return False
-        uid = self._confinement.uid(self.slot)
+        uid = self._place.uid
         return peer.uid == uid if uid is not None else holds(self._process.pid, peer.inode)
 
     def _on_exit(self) -> None:
