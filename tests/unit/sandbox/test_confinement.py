@@ -1,6 +1,7 @@
 """What a worker cannot reach: proved from inside, for each way of keeping it apart that this machine has."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from outfitter_server.base.refusals import Unavailable
 from outfitter_server.keys.credentials import root_credentials
-from outfitter_server.sandbox import launcher
+from outfitter_server.sandbox import launcher, users
 from outfitter_server.sandbox.confinement import Confinement, find_confinement
 from outfitter_server.sandbox.users import Users
 
@@ -204,3 +205,40 @@ def test_users_are_shared_with_no_other_server():
     assert third.uid(0) in taken[:2]
     second.close()
     third.close()
+
+
+CHAIN = """
+import os
+def handler(event, context):
+    if not os.fork():
+        os.setsid()
+        while True:
+            if os.fork():
+                os._exit(0)
+    return os.getuid()
+"""
+
+
+def living(uid):
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid == uid and b") Z" not in (process / "stat").read_bytes():
+                found.append(process.name)
+    return found
+
+
+async def test_what_forks_on_and_on_ends_with_its_worker(make_house):
+    house = make_house()
+    uid = await house.result(CHAIN)
+    house.pool.retire("tried")
+    await asyncio.gather(*house.pool._endings)
+    assert not living(uid) or uid == os.getuid()
+
+
+def test_a_user_that_is_taken_has_no_processes_left(monkeypatch):
+    ended = []
+    monkeypatch.setattr(users, "end_user", ended.append)
+    taken = Users()
+    assert ended == [taken.uid(0)]
+    taken.close()

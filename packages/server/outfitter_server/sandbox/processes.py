@@ -11,6 +11,7 @@ from typing import Final
 MARK: Final = (
     "OUTFITTER_WORKERS"  # in the environment of every worker: the folder that its server made for workers
 )
+PASSES_MAX: Final = 100
 _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 _PAGE_BYTES: Final = os.sysconf("SC_PAGESIZE")
 _MIB: Final = 1024 * 1024
@@ -37,8 +38,10 @@ def peak_memory_mb(pid: int) -> int:
 
 
 def end_user(uid: int) -> None:
-    """Kill every process of a worker's user: what left its session as well."""
-    _end(lambda process: process.stat().st_uid == uid)
+    """Kill every process of a worker's user: what left its session as well, and what starts meanwhile."""
+    for _ in range(PASSES_MAX):
+        if not _end(lambda process: process.stat().st_uid == uid and not _has_ended(process)):
+            return
 
 
 def end_marked(folder: str) -> None:
@@ -47,9 +50,18 @@ def end_marked(folder: str) -> None:
     _end(lambda process: wanted in (process / "environ").read_bytes().split(b"\0"))
 
 
-def _end(chosen: Callable[[Path], bool]) -> None:
+def _has_ended(process: Path) -> bool:
+    """Whether it only waits for its parent to hear of it."""
+    return (process / "stat").read_bytes().rpartition(b") ")[2].startswith((b"Z", b"X"))
+
+
+def _end(chosen: Callable[[Path], bool]) -> int:
+    """Kill those; how many there were."""
+    count = 0
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             with contextlib.suppress(OSError):
                 if chosen(process):
                     os.kill(int(process.name), signal.SIGKILL)
+                    count += 1
+    return count

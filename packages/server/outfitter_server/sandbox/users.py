@@ -8,6 +8,7 @@ import socket
 from typing import Final
 
 from outfitter_server.base.refusals import Unavailable
+from outfitter_server.sandbox.processes import end_user
 
 FIRST: Final = 60_600  # systemd's table of users leaves 60578 to 61183 to nobody
 LAST: Final = 61_183
@@ -44,5 +45,6 @@ def _take() -> tuple[int, socket.socket]:
         except OSError:
             mark.close()
         else:
+            end_user(uid)  # what a server that was killed left running
             return uid, mark
     raise Unavailable(f"users {FIRST} to {LAST} are all taken by workers of this machine's servers")
