@@ -326,7 +326,7 @@ class WorkerPool:
             "AWS_SESSION_TOKEN": keys.session_token,
             "LAMBDA_RUNTIME_DIR": self._packages[0],
             "LAMBDA_TASK_ROOT": str(task),
-            MARK: str(self._workers_folder),
+            MARK: str(home),
         }
         if surroundings.ca_pem is not None:
             bundle = home / "ca.pem"

@@ -36,7 +36,7 @@ from outfitter_server.sandbox import launcher
 from outfitter_server.sandbox.confinement import NICE, Confinement
 from outfitter_server.sandbox.logs import InvocationLog
 from outfitter_server.sandbox.peers import find_peer, holds
-from outfitter_server.sandbox.processes import end_user, peak_memory_mb, resident_mb
+from outfitter_server.sandbox.processes import end_marked, end_user, peak_memory_mb, resident_mb
 from outfitter_server.sandbox.runtime_api import Event, Reply, RuntimeApi
 
 INIT_SECONDS: Final = 10.0
@@ -207,6 +207,8 @@ class Worker:
         self._forget_descriptors()
         if self._place.uid is not None:
             await asyncio.to_thread(end_user, self._place.uid)
+        else:
+            await asyncio.to_thread(end_marked, str(self._place.home))
 
     def _told(self) -> dict[str, object]:
         place = self._place
