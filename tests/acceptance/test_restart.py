@@ -39,6 +39,8 @@ class Reporter(asyncio.Protocol):
             if kind == packets.CONNACK:
                 self.transport.write(packets.subscribe(1, f"{self.prefix}notify-next"))
             elif kind == packets.SUBACK:
+                # Asking counts as busy: a notification that crosses the question must not ask a second time.
+                self.busy = True
                 self.publish("start-next", {})
             elif kind == packets.PUBLISH:
                 topic, packet_id, payload = packets.published(first, body)
