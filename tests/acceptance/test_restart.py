@@ -39,6 +39,8 @@ class Reporter(asyncio.Protocol):
             if kind == packets.CONNACK:
                 self.transport.write(packets.subscribe(1, f"{self.prefix}notify-next"))
             elif kind == packets.SUBACK:
+                # Asking counts as busy: a notification that crosses the question must not ask a second time.
+                self.busy = True
                 self.publish("start-next", {})
             elif kind == packets.PUBLISH:
                 topic, packet_id, payload = packets.published(first, body)
@@ -112,6 +114,12 @@ def executions(fleet, job):
     return {status.title().replace("_", ""): count for status, count in collections.Counter(statuses).items()}
 
 
+def succeeded(fleet, job):
+    """The things that have succeeded at a job."""
+    pages = fleet.iot.get_paginator("list_job_executions_for_job").paginate(jobId=job, status="SUCCEEDED")
+    return [entry["thingArn"].rpartition("/")[2] for page in pages for entry in page["executionSummaries"]]
+
+
 async def test_nothing_acknowledged_is_lost_and_every_rollout_completes(
     own_server, fleet, make_link, eventually
 ):
@@ -148,6 +156,9 @@ async def test_nothing_acknowledged_is_lost_and_every_rollout_completes(
         for job in jobs:
             eventually(lambda job=job: sum(fleet.counts(job).values()) == len(THINGS))
 
+    # A report may have been committed and its answer killed on the way: taken in, though nobody was told.
+    for job in jobs:
+        ledger.acknowledged |= {(thing, job) for thing in succeeded(fleet, job)}
     transports = await connect(own_server, ledger)
     await ledger.reach(len(REPORTING) * len(jobs))
     for transport in transports:
