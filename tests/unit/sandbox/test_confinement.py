@@ -13,6 +13,7 @@ from outfitter_server.base.refusals import Unavailable
 from outfitter_server.keys.credentials import root_credentials
 from outfitter_server.sandbox import launcher, users
 from outfitter_server.sandbox.confinement import Confinement, find_confinement
+from outfitter_server.sandbox.runtime_api import CONNECTIONS_MAX
 from outfitter_server.sandbox.users import Users
 
 READ = """
@@ -167,9 +168,57 @@ def handler(event, context): return os.environ["AWS_LAMBDA_RUNTIME_API"]
     host, _, port = json.loads((await house.call(function)).payload).partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert b" 403 " in await reader.readline()
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
     writer.close()
     assert json.loads((await house.call(function)).payload) == f"{host}:{port}"
+
+
+async def test_a_function_cannot_fill_the_runtime_api(make_house):
+    source = """
+import os, socket
+def handler(event, context):
+    host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
+    held = [socket.create_connection((host, int(port))) for _ in range(200)]
+    ended = 0
+    for each in held:
+        each.settimeout(0.05)
+        try:
+            ended += each.recv(1) == b""
+        except ConnectionResetError:
+            ended += 1
+        except TimeoutError:
+            pass
+    return ended
+"""
+    assert await make_house().result(source) >= 200 - CONNECTIONS_MAX
+
+
+async def test_an_answer_that_comes_late_is_no_answer_to_the_next_event(make_house):
+    house = make_house()
+    source = """
+import http.client, os, threading, time
+def late(request_id, begun):
+    client = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    client.putrequest("POST", f"/2018-06-01/runtime/invocation/{request_id}/response")
+    client.putheader("Content-Length", "6")
+    client.endheaders(b'"l')
+    begun.set()
+    time.sleep(0.3)
+    client.send(b'ate"')
+def handler(event, context):
+    if event == "first":
+        begun = threading.Event()
+        threading.Thread(target=late, args=(context.aws_request_id, begun)).start()
+        begun.wait()
+        time.sleep(0.1)
+    else:
+        time.sleep(0.6)
+    return event
+"""
+    function = house.function(source)
+    assert json.loads((await house.call(function, "first", "1-1")).payload) == "first"
+    assert json.loads((await house.call(function, "second", "2-2")).payload) == "second"
 
 
 async def test_variables_of_a_function_do_nothing_before_its_worker_is_confined(confined, tmp_path):

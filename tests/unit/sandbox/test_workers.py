@@ -143,6 +143,37 @@ def handler(event, context):
     assert REPORT.search(log)
 
 
+async def test_memory_of_child_processes_counts(house):
+    source = """
+import multiprocessing, time
+def fill(_):
+    kept = bytearray(b"x") * (30 << 20)
+    time.sleep(event_seconds)
+event_seconds = 10
+def handler(event, context):
+    children = [multiprocessing.Process(target=fill, args=(i,)) for i in range(8)]
+    for child in children: child.start()
+    for child in children: child.join()
+"""
+    error, _ = await house.failure(source)
+    assert error["errorType"] == "Runtime.OutOfMemory"
+
+
+async def test_memory_that_child_processes_share_counts_once(house):
+    source = """
+import os, time
+kept = bytearray(b"x") * (40 << 20)
+def handler(event, context):
+    children = [os.fork() for _ in range(4)] if os.getpid() else []
+    if 0 in children:
+        time.sleep(0.3)
+        os._exit(0)
+    for child in children: os.waitpid(child, 0)
+    return len(children)
+"""
+    assert await house.result(source) == 4
+
+
 async def test_address_space_is_limited(house):
     error, _ = await house.failure("def handler(event, context): return len(bytearray(4 << 30))")
     assert error["errorType"] == "MemoryError"

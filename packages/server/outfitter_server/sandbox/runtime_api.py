@@ -9,14 +9,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
 from outfitter_server.functions.settings import PAYLOAD_BYTES_MAX
 
+Address = tuple[str, int]
+
 ROOT: Final = "/2018-06-01/runtime"
 ERROR_BYTES_MAX: Final = 1024 * 1024
+CONNECTIONS_MAX: Final = 32  # the client needs one; a function must not use up the server's descriptors
 _KEEPALIVE_SECONDS: Final = 24 * 3_600.0  # a warm worker waits long, and its connection with it
 
 _log = logging.getLogger(__name__)
@@ -42,6 +45,30 @@ class Reply:
     oversize: int | None = None
 
 
+class _Gate(asyncio.Protocol):
+    """A connection that nobody has looked at yet: it becomes the server's, or ends before it is read from."""
+
+    def __init__(self, server: web.Server, is_worker: Callable[[Address, Address], bool]) -> None:
+        self._server = server
+        self._is_worker = is_worker
+
+    def connection_made(self, given: asyncio.BaseTransport) -> None:
+        transport = cast("asyncio.Transport", given)  # uvloop's is no subclass
+        own, other = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        full = len(self._server.connections) >= CONNECTIONS_MAX
+        if full or not other or not self._is_worker(own[:2], other[:2]):
+            _log.debug("a connection to the runtime API of a worker was turned away: %s", other)
+            transport.abort()
+            return
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+
+
+def _unknown_request() -> web.Response:
+    return web.json_response({"errorMessage": "no such request", "errorType": "InvalidRequestID"}, status=400)
+
+
 class RuntimeApi:
     """The listener of one worker.
 
@@ -55,7 +82,7 @@ class RuntimeApi:
     def __init__(
         self,
         *,
-        is_worker: Callable[[tuple[str, int], tuple[str, int]], bool],
+        is_worker: Callable[[Address, Address], bool],
         fetched: Callable[[], int],
         waiting: Callable[[], None],
         replied: Callable[[Reply], None],
@@ -64,7 +91,6 @@ class RuntimeApi:
         self._fetched = fetched
         self._waiting = waiting
         self._replied = replied
-        self._known: set[tuple[str, int]] = set()
         self._event: asyncio.Future[Event | None] | None = None
         self._current: Event | None = None
         self._server: web.Server | None = None
@@ -72,9 +98,11 @@ class RuntimeApi:
 
     async def open(self) -> str:
         """Listen; the address for AWS_LAMBDA_RUNTIME_API."""
-        self._server = web.Server(self._serve, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS)
+        server = self._server = web.Server(self._serve, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS)
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server, "127.0.0.1", 0, backlog=4)
+        self._listener = await loop.create_server(
+            lambda: _Gate(server, self._is_worker), "127.0.0.1", 0, backlog=CONNECTIONS_MAX
+        )
         host, port = self._listener.sockets[0].getsockname()[:2]
         return f"{host}:{port}"
 
@@ -97,9 +125,6 @@ class RuntimeApi:
         return self._event
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not self._belongs(request):
-            _log.warning("a stranger at the runtime API of a worker was turned away")
-            return web.json_response({"errorMessage": "forbidden", "errorType": "Forbidden"}, status=403)
         path = request.path
         if request.method == "GET" and path == f"{ROOT}/invocation/next":
             return await self._answer_next()
@@ -111,20 +136,7 @@ class RuntimeApi:
                 return await self._take(request)
             if path == f"{own}/error":
                 return await self._take(request, failed=True)
-        return web.json_response(
-            {"errorMessage": "no such request", "errorType": "InvalidRequestID"}, status=400
-        )
-
-    def _belongs(self, request: web.BaseRequest) -> bool:
-        transport = request.transport
-        if transport is None:
-            return False
-        own, other = transport.get_extra_info("sockname")[:2], transport.get_extra_info("peername")[:2]
-        if other not in self._known:
-            if not self._is_worker(own, other):
-                return False
-            self._known.add(other)
-        return True
+        return _unknown_request()
 
     async def _answer_next(self) -> web.StreamResponse:
         future = self._next()
@@ -151,11 +163,13 @@ class RuntimeApi:
     ) -> web.Response:
         limit = ERROR_BYTES_MAX if failed or init else PAYLOAD_BYTES_MAX
         chunks: list[bytes] = []
-        size = 0
+        size, event = 0, self._current
         async for chunk in request.content.iter_any():
             size += len(chunk)
             if size <= limit:
                 chunks.append(chunk)
+        if self._current is not event:
+            return _unknown_request()
         self._current = None
         if size > limit:
             self._replied(Reply(b"", failed=True, oversize=size))
