@@ -151,7 +151,8 @@ async def test_a_machine_that_cannot_confine_says_so(make_house, monkeypatch):
     monkeypatch.setattr(Users, "uid", lambda self, slot: 2**32)
     if not house.pool._confinement.users:
         return
-    house.pool._make_home = lambda slot, uid: house.pool._home(slot).mkdir() or house.pool._home(slot)
+    make_home = house.pool._make_home
+    house.pool._make_home = lambda slot, uid: make_home(slot, None)
     error, log = await house.failure("def handler(event, context): return 1")
     assert error["errorType"] == "Runtime.Unknown"
     assert "does not let a worker be confined" in log

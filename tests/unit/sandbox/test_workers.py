@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+from outfitter_server.sandbox import storage
+
 REPORT = re.compile(
     r"REPORT RequestId: \S+\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB\t"
     r"Max Memory Used: [1-9]\d* MB(\tInit Duration: [\d.]+ ms)?\n\Z"
@@ -172,6 +174,49 @@ def handler(event, context):
     return len(children)
 """
     assert await house.result(source) == 4
+
+
+async def test_what_it_keeps_is_limited(house, monkeypatch):
+    monkeypatch.setattr(storage, "BYTES_MAX", 10 << 20)
+    source = """
+import os, time
+def handler(event, context):
+    for number in range(event):
+        with open(os.environ["HOME"] + f"/{number}", "wb") as file:
+            file.write(b"x" * (1 << 20))
+    time.sleep(1.5)
+    return event
+"""
+    assert await house.result(source, 5) == 5
+    error, log = await house.failure(source, 20)
+    assert error["errorType"] == "Runtime.OutOfStorage"
+    assert REPORT.search(log)
+    await asyncio.gather(*house.pool._endings)
+
+
+async def test_the_number_of_what_it_keeps_is_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "ENTRIES_MAX", 3)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "out").symlink_to("/usr")
+    assert not storage.holds_too_much(tmp_path)
+    (tmp_path / "a" / "c").touch()
+    assert storage.holds_too_much(tmp_path)
+
+
+async def test_a_folder_that_it_closed_is_no_obstacle(make_house):
+    house = make_house(workers_max=1)
+    source = """
+import os
+def handler(event, context):
+    os.makedirs("/".join([os.environ["HOME"], "closed", "in"]))
+    os.chmod(os.environ["HOME"] + "/closed", 0)
+    os._exit(3)
+"""
+    for _ in range(2):
+        error, _ = await house.failure(source)
+        assert error["errorType"] == "Runtime.ExitError"
+    await asyncio.gather(*house.pool._endings)
+    assert not list((house.pool._workers_folder / "homes").iterdir())
 
 
 async def test_address_space_is_limited(house):

@@ -50,6 +50,14 @@ def out_of_memory(request_id: str) -> bytes:
     return _error("Runtime.OutOfMemory", f"RequestId: {request_id} Error: {exit_words(-9)}")
 
 
+def out_of_storage(request_id: str) -> bytes:
+    """The error of a worker that was ended because it kept more files than a function may."""
+    return _error(
+        "Runtime.OutOfStorage",
+        f"RequestId: {request_id} Error: the function keeps more in its temporary folder than it may",
+    )
+
+
 def too_large(size: int, largest: int) -> bytes:
     """The error of a function that answered more than it may."""
     return _error(

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import shutil
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from outfitter_server.sandbox.folders import make_folder, remove_folder
 from outfitter_server.sandbox.logs import FunctionLog, InvocationLog
 from outfitter_server.sandbox.processes import MARK
 from outfitter_server.sandbox.runtime_api import Event
+from outfitter_server.sandbox.storage import remove
 from outfitter_server.sandbox.users import Users
 from outfitter_server.sandbox.worker import Worker, WorkerPlace
 from outfitter_server.services.ports import RunnableFunction
@@ -260,7 +262,7 @@ class WorkerPool:
     async def _end(self, worker: Worker) -> None:
         try:
             await worker.close()
-            await asyncio.to_thread(shutil.rmtree, self._home(worker.slot), ignore_errors=True)
+            await asyncio.to_thread(remove, worker.home)
         except OSError:
             _log.exception("a worker did not end as it should")
         finally:
@@ -282,17 +284,13 @@ class WorkerPool:
             await asyncio.sleep(_KEEPER_SECONDS)
             now = loop.time()
             for worker in [worker for workers in self._idle.values() for worker in workers]:
-                if _old(worker) or now - worker.idle_since > IDLE_SECONDS_MAX or not worker.alive:
+                idle_long = now - worker.idle_since > IDLE_SECONDS_MAX
+                if _old(worker) or idle_long or not worker.alive:
                     self._forget(worker)
                     self._dismiss(worker)
 
-    def _home(self, slot: int) -> Path:
-        return self._workers_folder / "homes" / str(slot)
-
     def _make_home(self, slot: int, uid: int | None) -> Path:
-        home = self._home(slot)
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(mode=0o700)
+        home = Path(tempfile.mkdtemp(prefix=f"{slot}-", dir=self._workers_folder / "homes"))
         if uid is not None:
             shutil.chown(home, uid, uid)
         return home

@@ -27,6 +27,7 @@ from outfitter_server.functions.outcomes import (
     exited,
     not_started,
     out_of_memory,
+    out_of_storage,
     start_line,
     timed_out,
     too_large,
@@ -38,6 +39,7 @@ from outfitter_server.sandbox.logs import InvocationLog
 from outfitter_server.sandbox.peers import find_peer, holds
 from outfitter_server.sandbox.processes import end_marked, end_user, peak_memory_mb, resident_mb
 from outfitter_server.sandbox.runtime_api import Event, Reply, RuntimeApi
+from outfitter_server.sandbox.storage import StorageWatch
 
 INIT_SECONDS: Final = 10.0
 MEMORY_WATCH_SECONDS: Final = 0.05
@@ -80,7 +82,12 @@ class _OutOfMemory:
     pass
 
 
-_End = Reply | _Exited | _TimedOut | _OutOfMemory
+@dataclass(frozen=True, slots=True)
+class _OutOfStorage:
+    pass
+
+
+_End = Reply | _Exited | _TimedOut | _OutOfMemory | _OutOfStorage
 
 
 class Worker:
@@ -116,6 +123,7 @@ class Worker:
         self._watched = -1
         self._timer: asyncio.TimerHandle | None = None
         self._memory_timer: asyncio.TimerHandle | None = None
+        self._storage = StorageWatch(place.home, lambda: self._end(_OutOfStorage()))
         self._ended: asyncio.Future[_End] | None = None
         self._log: InvocationLog | None = None
         self._tail = LogTail()
@@ -134,6 +142,11 @@ class Worker:
     def slot(self) -> int:
         """The slot of the pool that it takes."""
         return self._place.slot
+
+    @property
+    def home(self) -> Path:
+        """The folder that it may write to."""
+        return self._place.home
 
     @property
     def task(self) -> Path:
@@ -181,6 +194,7 @@ class Worker:
             _TimedOut(max(INIT_SECONDS, self._timeout_seconds)),
         )
         self._watch_memory()
+        self._storage.start()
         if self.alive:
             self._api.give(event)
             self._thaw()
@@ -192,6 +206,7 @@ class Worker:
             self._timer.cancel()
             if self._memory_timer is not None:
                 self._memory_timer.cancel()
+            self._storage.stop()
             if not self._ended.done() or self._ended.cancelled():
                 self.spent = True
             self._ended = None
@@ -260,6 +275,8 @@ class Worker:
                 return timed_out(self._request_id, end.seconds), words
             case _OutOfMemory():
                 return out_of_memory(self._request_id), exit_words(-signal.SIGKILL)
+            case _OutOfStorage():
+                return out_of_storage(self._request_id), exit_words(-signal.SIGKILL)
             case _Exited(status=launcher.NOT_CONFINED) if self._began is None:
                 return not_started(
                     "the worker could not be confined; the log of the function tells why"
