@@ -177,7 +177,7 @@ def test_functions_that_fail_are_bad_gateways(address, body):
 
 def test_browsers_are_answered_for_the_function(address):
     url = address(
-        "def handler(event, context): return {'statusCode': 200, 'headers': {'Access-Control-Allow-Origin': 'x'}}",
+        "def handler(event, context): return {'statusCode': 200, 'headers': {'Access-Control-Allow-Origin': '*'}}",
         Cors={
             "AllowOrigins": [PAGE],
             "AllowMethods": ["POST"],
@@ -202,6 +202,9 @@ def test_browsers_are_answered_for_the_function(address):
     _, headers, _ = url.signed(method="POST", headers={"Origin": PAGE}, data=b"1")
     assert headers.get_all("access-control-allow-origin") == [PAGE]
     assert headers["access-control-expose-headers"] == "x-own"
+    # The function says that it is for everybody; its URL's configuration knows better.
+    _, headers, _ = url.signed(method="POST", headers={"Origin": "https://other.example"}, data=b"1")
+    assert headers["access-control-allow-origin"] is None
     url.client.update_function_url_config(FunctionName=url.name, Cors={})
     assert "Cors" not in url.client.get_function_url_config(FunctionName=url.name)
 

@@ -31,6 +31,7 @@ SERVICE: Final = "lambda"
 CODE_PREFIX: Final = "/_outfitter/functions/"
 _ID: Final = re.compile(r"[a-z0-9]{32}")
 _CODE_PATH: Final = re.compile(r"/_outfitter/functions/([a-zA-Z0-9_-]{1,64})/([0-9a-f]{64})\.zip")
+_CORS: Final = "access-control-"
 _BAD_GATEWAY: Final = 502
 _FORBIDDEN: Final = 403
 # A URL shares its origin with the console, whose page holds a person's key in memory; what a function shows must not reach it.
@@ -121,7 +122,7 @@ class FunctionUrlDoor:
         result = await self._invocations.invoke(
             found.function, encode_event(event), caller=caller, request_id=request.request_id
         )
-        return _http(result, granted)
+        return _http(result, granted, configured=found.cors is not None)
 
     def _claim(self, head: RequestHead, found: FunctionUrl) -> Claim | None:
         """The claim to verify; None where everybody may call.
@@ -172,7 +173,8 @@ def _url_request(
     )
 
 
-def _http(result: InvokeResult, granted: Mapping[str, str]) -> web.Response:
+def _http(result: InvokeResult, granted: Mapping[str, str], *, configured: bool) -> web.Response:
+    """The function's answer; ``configured``: the URL has cross-origin rules."""
     if result.error is not None:
         return _refusal(
             _BAD_GATEWAY, "Internal Server Error: the function failed; its log tells why", granted
@@ -183,13 +185,18 @@ def _http(result: InvokeResult, granted: Mapping[str, str]) -> web.Response:
         return _refusal(
             _BAD_GATEWAY, f"Internal Server Error: the function's answer cannot be sent: {unusable}", granted
         )
-    return web.Response(status=answer.status, headers=_headers(answer, granted), body=answer.body)
+    return web.Response(
+        status=answer.status, headers=_headers(answer, granted, configured=configured), body=answer.body
+    )
 
 
-def _headers(answer: UrlAnswer, granted: Mapping[str, str]) -> CIMultiDict[str]:
-    headers: CIMultiDict[str] = CIMultiDict(answer.headers)
+def _headers(answer: UrlAnswer, granted: Mapping[str, str], *, configured: bool) -> CIMultiDict[str]:
+    # The configuration of the URL wins over the function, as on AWS, also where it grants nothing.
+    headers: CIMultiDict[str] = CIMultiDict(
+        (name, value) for name, value in answer.headers.items() if not (configured and name.startswith(_CORS))
+    )
     headers.setdefault("Content-Security-Policy", _APART)
-    headers.update(granted)  # the configuration of the URL wins over the function, as on AWS
+    headers.update(granted)
     for cookie in answer.cookies:
         headers.add("Set-Cookie", cookie)
     return headers
