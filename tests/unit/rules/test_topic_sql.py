@@ -5,6 +5,7 @@ import contextlib
 import json
 import operator
 import re
+import time
 from fractions import Fraction
 
 import pytest
@@ -287,6 +288,15 @@ def test_the_largest_statements_are_evaluated():
     depth = NESTING_MAX - 1
     assert value("(" * depth + "1" + ")" * depth) == 1
     assert value(" + ".join(["1"] * (NODES_MAX // 2))) == NODES_MAX // 2
+
+
+@pytest.mark.parametrize("items", ["2", "true", '"1"'])
+def test_a_long_array_is_searched_at_once(items):
+    statement = parse_statement("SELECT * WHERE " + " OR ".join(["x IN list"] * 99))
+    payload = b'{"x": 1, "list": [' + ",".join([items] * 60_000).encode() + b"]}"
+    begun = time.process_time()
+    assert outgoing(statement, Incoming("t", payload, "c", NOW)) is None
+    assert time.process_time() - begun < 1
 
 
 def test_templates():

@@ -202,7 +202,7 @@ def _operation(operator: str, left: Any, right: Any) -> Any:
     if operator == "in":
         if left is UNDEFINED or left is None or isinstance(left, bool) or not isinstance(right, list):
             return UNDEFINED
-        return any(equal(left, item) for item in right)
+        return _is_in(left, right)
     order = _ORDERS.get(operator)
     if order is not None:
         first, second = to_decimal(left), to_decimal(right)
@@ -217,6 +217,15 @@ def _operation(operator: str, left: Any, right: Any) -> Any:
             else UNDEFINED
         )
     return _arithmetic(operator, left, right)
+
+
+def _is_in(left: Any, items: list[Any]) -> bool:
+    """Whether some item is the same; most items are told apart without Python's help, as arrays may be long."""
+    if isinstance(left, str):
+        return left in items
+    return any(
+        item == left and item is not True and item is not False and equal(left, item) for item in items
+    )
 
 
 def _arithmetic(operator: str, left: Any, right: Any) -> Any:
