@@ -39,6 +39,7 @@ def test_passed_and_told(reload, tmp_path):
     [
         ("echo first; echo last >&2; exit 3", "ended with exit code 3"),
         ("echo first; echo last; kill -9 $$", "was ended by signal SIGKILL"),
+        ("echo first; echo last; kill -35 $$", "was ended by signal 35"),
     ],
 )
 def test_failed(reload, command, reason):

@@ -45,6 +45,14 @@ def end_strays(state_folder: Path) -> int:
     return killed
 
 
+def ending(code: int) -> str:
+    """How a process ended, in words; ``code`` as ``Popen`` has it."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    known = {each.value: each.name for each in signal.Signals}  # without most of the real-time ones
+    return f"was ended by signal {known.get(-code, -code)}"
+
+
 def end_group(leader: int, how: signal.Signals) -> None:
     """Signal a process group that may be gone."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from outfitter_agent.hands.output import OutputFile
-from outfitter_agent.hands.processes import die_with_parent, end_group
+from outfitter_agent.hands.processes import die_with_parent, end_group, ending
 from outfitter_agent.hands.supervisor import INHERITED
 from outfitter_agent.plans.effects import Verdict
 
@@ -65,9 +65,7 @@ class Reload:
         reason = (
             f"the reload command took longer than {self._timeout_seconds:g} s"
             if code is None
-            else f"the reload command was ended by signal {signal.Signals(-code).name}"
-            if code < 0
-            else f"the reload command ended with exit code {code}"
+            else f"the reload command {ending(code)}"
         )
         return Verdict(healthy=False, reason=reason, log=self._output.tail())
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from outfitter_agent.hands.output import OutputFile
-from outfitter_agent.hands.processes import MARK, die_with_parent, end_group
+from outfitter_agent.hands.processes import MARK, die_with_parent, end_group, ending
 from outfitter_agent.plans.transaction import Installed
 
 PAUSE_SECONDS: Final = 1.0
@@ -164,14 +164,9 @@ class Supervisor:
             code = child.wait()
         if child.stdout is not None:
             reader.join(timeout=1)
-        how = (
-            f"was ended by signal {signal.Signals(-code).name}"
-            if code < 0
-            else f"ended with exit code {code}"
-        )
         with self._changed:
             self._child = None
-            self._end(f"it {how} after {time.monotonic() - started:.1f} s")
+            self._end(f"it {ending(code)} after {time.monotonic() - started:.1f} s")
 
     def _end(self, how: str) -> None:
         self._ended = how
