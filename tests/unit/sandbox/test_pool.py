@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from outfitter_server.base.refusals import InvalidRequest, Throttled
 from outfitter_server.functions.settings import TIMEOUT_SECONDS_MAX
+from outfitter_server.sandbox import code
 from outfitter_server.sandbox import pool as pool_module
 from outfitter_server.sandbox.folders import RECORD, make_folder, remove_folder
 from outfitter_server.sandbox.processes import MARK
@@ -147,6 +148,15 @@ async def test_a_zip_in_a_form_whose_reader_is_not_bounded(house, method):
     house.blobs["odd"] = made.getvalue()[:place] + b"\xff" + made.getvalue()[place + 1 :]
     with pytest.raises(InvalidRequest, match="compressed"):
         await house.pool.prepare("odd", "odd")
+
+
+async def test_code_that_never_runs_is_not_kept_for_ever(house, archive, monkeypatch):
+    monkeypatch.setattr(code, "KEPT_MAX", 2)
+    for number in range(5):
+        house.blobs[str(number)] = archive({"app.py": str(number)})
+        await house.pool.prepare(str(number), str(number))
+    await asyncio.gather(*house.pool._endings)
+    assert {path.name for path in (house.pool._workers_folder / "code").iterdir()} == {"3", "4"}
 
 
 async def test_a_zip_that_lies_about_its_sizes(house, archive):

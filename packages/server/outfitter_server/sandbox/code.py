@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import stat
+import uuid
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -48,12 +49,17 @@ class CodeFolders:
         self._used[sha256] = None
         return place
 
-    def trim(self, in_use: set[Path]) -> None:
+    async def trim(self, in_use: set[Path]) -> None:
         """Remove what has not been used for longest, beyond KEPT_MAX."""
+        dropped: list[Path] = []
         for sha256 in list(self._used)[: max(0, len(self._used) - KEPT_MAX)]:
             if self._folder / sha256 not in in_use and not self._locks[sha256].locked():
-                shutil.rmtree(self._folder / sha256, ignore_errors=True)
+                # At once out of the way of who unpacks it again, then out of this thread.
+                dropped.append((self._folder / sha256).rename(self._folder / f"{sha256}.{uuid.uuid4()}"))
                 del self._used[sha256], self._locks[sha256]
+
+        for place in dropped:
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
 
     async def _unpack(self, place: Path, blob: str) -> None:
         packed = place.with_suffix(".zip")

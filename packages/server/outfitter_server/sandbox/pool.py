@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -123,6 +123,7 @@ class WorkerPool:
     async def prepare(self, code_sha256: str, code_blob: str) -> None:
         """Unpack an archive by the rules; see the port."""
         await self._code.folder(code_sha256, code_blob)
+        self._trim_code()
 
     async def invoke(
         self, function: RunnableFunction, request_id: str, payload: bytes, client_context: str | None = None
@@ -242,7 +243,7 @@ class WorkerPool:
             if isinstance(error, OSError):
                 raise Unavailable(f"no worker could be started: {error}") from error
             raise
-        self._code.trim({other.task for other in self._workers})
+        self._trim_code()
         return worker
 
     def _release(self, worker: Worker) -> None:
@@ -255,9 +256,15 @@ class WorkerPool:
     def _dismiss(self, worker: Worker) -> None:
         if worker in self._workers:
             self._workers.discard(worker)
-            ending = asyncio.get_running_loop().create_task(self._end(worker))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+            self._begin_ending(self._end(worker))
+
+    def _trim_code(self) -> None:
+        self._begin_ending(self._code.trim({worker.task for worker in self._workers}))
+
+    def _begin_ending(self, work: Coroutine[None, None, None]) -> None:
+        ending = asyncio.get_running_loop().create_task(work)
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
     async def _end(self, worker: Worker) -> None:
         try:
