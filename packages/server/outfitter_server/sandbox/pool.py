@@ -36,8 +36,8 @@ AGE_SECONDS_MAX: Final = 3_600.0
 WAIT_SECONDS_MAX: Final = 10.0
 WAITING_MAX: Final = 1_000
 _KEEPER_SECONDS: Final = 15.0
-# As long as a worker of the greatest age may still be busy with its last event.
-KEY_LIFE_SECONDS: Final = int(AGE_SECONDS_MAX + TIMEOUT_SECONDS_MAX + 60)
+URL_SECONDS: Final = 3_600  # of what functions pre-sign with their key in their last moment
+KEY_LIFE_SECONDS: Final = int(AGE_SECONDS_MAX + TIMEOUT_SECONDS_MAX + URL_SECONDS)
 
 _log = logging.getLogger(__name__)
 
