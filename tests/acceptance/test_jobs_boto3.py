@@ -320,7 +320,7 @@ def test_members_that_are_not_served_are_refused_by_name(fleet, iot, left_out):
         ("list_job_templates", {}),
         ("list_managed_job_templates", {}),
         ("describe_event_configurations", {}),
-        ("search_index", {"queryString": "*"}),
+        ("get_statistics", {"queryString": "*"}),
         ("create_dynamic_thing_group", {"thingGroupName": "g", "queryString": "*"}),
         ("create_provisioning_claim", {"templateName": "t"}),
     ],

@@ -15,6 +15,7 @@ from outfitter_server.aws.operations.endpoint import EndpointOperations
 from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
+from outfitter_server.aws.operations.search import SearchOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
 from outfitter_server.base.installation import Installation
@@ -28,6 +29,7 @@ from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
+from outfitter_server.services.presence import Presence
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
@@ -158,6 +160,7 @@ async def registry(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry
         CertificateOperations(Certificates(committer, authority, clock, new_id), home),
         PolicyOperations(policies, home),
         PolicyTargetOperations(policies, home),
+        SearchOperations(Presence(committer, frozenset)),
         PackageOperations(Packages(committer, lambda bucket, key: (bucket, key) in objects), home),
     )
     registry = Registry(
