@@ -202,25 +202,9 @@ class _Transfer:
         return self._judge_status()
 
     def _prepared(self, url: str, ca_file: Path | None) -> pycurl.Curl:
-        limits = self._limits
-        curl = pycurl.Curl()
-        curl.setopt(pycurl.URL, url)
-        web = pycurl.PROTO_HTTPS | pycurl.PROTO_HTTP
-        curl.setopt(pycurl.PROTOCOLS, web)
-        curl.setopt(pycurl.REDIR_PROTOCOLS, web if url.startswith("http://") else pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.FOLLOWLOCATION, 1)
-        curl.setopt(pycurl.MAXREDIRS, REDIRECTS_MAX)
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.USERAGENT, "outfitter-agent")
-        curl.setopt(pycurl.CONNECTTIMEOUT, limits.connect_timeout_seconds)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, limits.stall_bytes)
-        curl.setopt(pycurl.LOW_SPEED_TIME, limits.stall_seconds)
-        curl.setopt(pycurl.NOPROGRESS, 0)
-        curl.setopt(pycurl.XFERINFOFUNCTION, self._on_tick)
+        curl = prepared(url, self._limits, ca_file, self._on_tick)
         curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
         curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
-        if ca_file is not None:
-            curl.setopt(pycurl.CAINFO, str(ca_file))
         if self._offset and self._partial.validator:
             curl.setopt(pycurl.RANGE, f"{self._offset}-")
             curl.setopt(pycurl.HTTPHEADER, [f"If-Range: {self._partial.validator}"])
@@ -304,6 +288,27 @@ class _Transfer:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
             raise _Passing(f"HTTP {status} from the store")
         raise Trouble(f"the {self._what} is not accessible: HTTP {status} from the store")
+
+
+def prepared(url: str, limits: FetchLimits, ca_file: Path | None, tick: Callable[..., int]) -> pycurl.Curl:
+    """A handle with what every transfer of the agent keeps to: protocols, redirects, patience, trust, ``tick`` as it goes."""
+    curl = pycurl.Curl()
+    curl.setopt(pycurl.URL, url)
+    web = pycurl.PROTO_HTTPS | pycurl.PROTO_HTTP
+    curl.setopt(pycurl.PROTOCOLS, web)
+    curl.setopt(pycurl.REDIR_PROTOCOLS, web if url.startswith("http://") else pycurl.PROTO_HTTPS)
+    curl.setopt(pycurl.FOLLOWLOCATION, 1)
+    curl.setopt(pycurl.MAXREDIRS, REDIRECTS_MAX)
+    curl.setopt(pycurl.NOSIGNAL, 1)
+    curl.setopt(pycurl.USERAGENT, "outfitter-agent")
+    curl.setopt(pycurl.CONNECTTIMEOUT, limits.connect_timeout_seconds)
+    curl.setopt(pycurl.LOW_SPEED_LIMIT, limits.stall_bytes)
+    curl.setopt(pycurl.LOW_SPEED_TIME, limits.stall_seconds)
+    curl.setopt(pycurl.NOPROGRESS, 0)
+    curl.setopt(pycurl.XFERINFOFUNCTION, tick)
+    if ca_file is not None:
+        curl.setopt(pycurl.CAINFO, str(ca_file))
+    return curl
 
 
 def object_key(url: str, sha256: str | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pycurl
 
-from outfitter_agent.hands.fetch import EXPIRED, HOPELESS, PASSING, REDIRECTS_MAX, FetchLimits
+from outfitter_agent.hands.fetch import EXPIRED, HOPELESS, PASSING, FetchLimits, prepared
 from outfitter_agent.plans.effects import Uploaded, UrlExpired
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
@@ -80,33 +80,18 @@ class Uploader:
             curl.close()
 
     def _prepared(self, url: str, content: bytes, tick: Callable[..., int]) -> pycurl.Curl:
-        limits, body = self._limits, io.BytesIO(content)
+        body = io.BytesIO(content)
 
         def rewind(offset: int, origin: int) -> int:
             body.seek(offset, origin)
             return int(pycurl.SEEKFUNC_OK)
 
         digest = b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-        curl = pycurl.Curl()
-        curl.setopt(pycurl.URL, url)
-        web = pycurl.PROTO_HTTPS | pycurl.PROTO_HTTP
-        curl.setopt(pycurl.PROTOCOLS, web)
-        curl.setopt(pycurl.REDIR_PROTOCOLS, web if url.startswith("http://") else pycurl.PROTO_HTTPS)
-        curl.setopt(pycurl.FOLLOWLOCATION, 1)
-        curl.setopt(pycurl.MAXREDIRS, REDIRECTS_MAX)
-        curl.setopt(pycurl.NOSIGNAL, 1)
-        curl.setopt(pycurl.USERAGENT, "outfitter-agent")
+        curl = prepared(url, self._limits, self._ca_file, tick)
         curl.setopt(pycurl.UPLOAD, 1)
         curl.setopt(pycurl.INFILESIZE_LARGE, len(content))
         curl.setopt(pycurl.READFUNCTION, body.read)
         curl.setopt(pycurl.SEEKFUNCTION, rewind)
         curl.setopt(pycurl.WRITEFUNCTION, len)  # all of the answer is taken, nothing of it is needed
         curl.setopt(pycurl.HTTPHEADER, [f"Content-MD5: {digest}"])
-        curl.setopt(pycurl.CONNECTTIMEOUT, limits.connect_timeout_seconds)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, limits.stall_bytes)
-        curl.setopt(pycurl.LOW_SPEED_TIME, limits.stall_seconds)
-        curl.setopt(pycurl.NOPROGRESS, 0)
-        curl.setopt(pycurl.XFERINFOFUNCTION, tick)
-        if self._ca_file is not None:
-            curl.setopt(pycurl.CAINFO, str(self._ca_file))
         return curl
