@@ -76,12 +76,14 @@ class Engine:
                 (name, parent),
             )
             writer.executemany(
-                "INSERT INTO group_members VALUES (?, ?)", [(name, member) for member in members]
+                "INSERT INTO group_members VALUES (?, ?, 0)", [(name, member) for member in members]
             )
 
     async def join(self, thing: str, group: str) -> None:
         def apply(batch):
-            self.store._writer.execute("INSERT INTO group_members VALUES (?, ?)", (group, thing))
+            self.store._writer.execute(
+                "INSERT INTO group_members VALUES (?, ?, ?)", (group, thing, batch.now)
+            )
             self.continuous.joined(batch, thing, group)
 
         await self.committer.change(apply)

@@ -5,11 +5,13 @@ thousands are made each second and a frozen dataclass costs ten times as much to
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 import msgspec
 from outfitter_contract.execution import Status
+
+from outfitter_server.jobs.configs import NO_CONFIGS, Configs, RetryCriterion
 
 PENDING_SHOWN: Final = 10  # pending executions that a notification lists (AWS job limits)
 
@@ -24,10 +26,30 @@ class TargetSelection(StrEnum):
 class JobStatus(StrEnum):
     """The status of a job, in AWS's spelling."""
 
+    SCHEDULED = "SCHEDULED"
     IN_PROGRESS = "IN_PROGRESS"
     COMPLETED = "COMPLETED"
     CANCELED = "CANCELED"
     DELETION_IN_PROGRESS = "DELETION_IN_PROGRESS"
+
+
+class QueuedBy(IntEnum):
+    """Why an execution was queued; the numbers are stored."""
+
+    ROLLOUT = 0
+    JOIN = 1
+    RETRY = 2
+
+
+class EndedBy(IntEnum):
+    """Why the service ended an execution; the numbers are stored."""
+
+    JOB_CANCELED = 1
+    EXECUTION_CANCELED = 2
+    LEFT_GROUP = 3
+    IN_PROGRESS_TIMER = 4
+    STEP_TIMER = 5
+    SCHEDULE_ENDED = 6
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +60,10 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
         number: the executionNumber, from 1 for each (job, thing).
         details: the status details as last reported; None until a device reports some.
         version: the versionNumber, 1 when queued.
-        attempt: the retryAttempt, 0 for the first.
+        attempt: the retryAttempt, 0 for the first; ``failed_retries`` of them followed a FAILED, the others a TIMED_OUT.
+        held: QUEUED, but its job is paused or between its maintenance windows: devices don't see it among the pending.
+        deadline_at: when the in-progress timeout is over; ``expires_at``: that or the step timer, whichever is first.
+        ended_by: None when its device ended it.
     """
 
     id: int
@@ -53,10 +78,16 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, str] | None = None
     attempt: int = 0
     force_canceled: bool = False
+    held: bool = False
+    deadline_at: int | None = None
+    expires_at: int | None = None
+    failed_retries: int = 0
+    queued_by: QueuedBy = QueuedBy.ROLLOUT
+    ended_by: EndedBy | None = None
 
 
 class JobHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What delivering a job's document needs; never changes while the job lives.
+    """What delivering a job's document and timing its executions needs; forgotten when UpdateJob changes it.
 
     Attributes:
         document: compact JSON text, placeholders still in it.
@@ -68,6 +99,9 @@ class JobHead(msgspec.Struct, frozen=True, kw_only=True):
     document: str
     role_arn: str | None = None
     url_expires_seconds: int = 3600
+    timeout_minutes: int | None = None
+    retries: tuple[RetryCriterion, ...] = ()
+    installs: tuple[tuple[str, str], ...] = ()
 
 
 class GetPending(msgspec.Struct, frozen=True):
@@ -77,10 +111,11 @@ class GetPending(msgspec.Struct, frozen=True):
 
 
 class StartNext(msgspec.Struct, frozen=True, kw_only=True):
-    """StartNextPendingJobExecution; ``problem`` as in Update."""
+    """StartNextPendingJobExecution; ``problem`` and ``step_timeout_minutes`` as in Update."""
 
     thing: str
     details: dict[str, str] | None = None
+    step_timeout_minutes: int | None = None
     problem: str | None = None
 
 
@@ -97,7 +132,8 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     """UpdateJobExecution; ``status`` is the text that the device sent.
 
     ``problem`` says what is wrong with the other fields, if anything: the service looks at them last, after existence,
-    version and transition, so the door hands the finding on instead of refusing at once.
+    version and transition, so the door hands the finding on instead of refusing at once. ``step_timeout_minutes`` sets a
+    new step timer, -1 takes the one that runs away.
     """
 
     thing: str
@@ -108,6 +144,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
     number: int | None = None
     include_state: bool = False
     include_document: bool = False
+    step_timeout_minutes: int | None = None
     problem: str | None = None
 
 
@@ -172,6 +209,11 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     canceled: int = 0
 
     @property
+    def ended(self) -> int:
+        """Executions that ran to an end, or were taken out; canceled ones never got that far."""
+        return self.succeeded + self.failed + self.rejected + self.timed_out + self.removed
+
+    @property
     def pending(self) -> int:
         """Executions that have not ended."""
         return self.queued + self.in_progress
@@ -188,6 +230,7 @@ class Work(StrEnum):
     """What the pacer still has to do for a job."""
 
     ROLLOUT = "ROLLOUT"
+    STOP = "STOP"
     CANCEL = "CANCEL"
     DELETE = "DELETE"
 
@@ -197,7 +240,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         seq: rises with creation.
-        work: background work under way; None at rest.
+        work: background work that can be done now; None at rest, and while it waits until ``due_at``.
+        due_at: when to look at the job again: its next batch, window, start or end.
+        rolling: targets remain to be rolled out.
+        started: the rollout has begun, so whoever joins a target of a continuous job gets an execution.
+        paused: by its operator. ``held``: paused or between windows, so that nothing may begin. ``ended``: past its end time.
+        rolled_out: executions that the rollout queued; ``batch_left`` what the batch under way may still queue (None:
+            no batch, or no rate); ``next_batch_at`` when the next may begin.
         role_arn, url_expires_seconds: presignedUrlConfig, None without one.
     """
 
@@ -217,6 +266,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     force_canceled: bool = False
     work: Work | None = None
     counts: Counts = Counts()
+    configs: Configs = NO_CONFIGS
+    tags: str = "{}"
+    rolling: bool = False
+    started: bool = False
+    paused: bool = False
+    held: bool = False
+    ended: bool = False
+    rolled_out: int = 0
+    batch_left: int | None = None
+    next_batch_at: int | None = None
+    due_at: int | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,3 +302,5 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     document_source: str | None = None
     role_arn: str | None = None
     url_expires_seconds: int | None = None
+    configs: Configs = NO_CONFIGS
+    tags: dict[str, str] = {}

@@ -1,8 +1,9 @@
-"""What delivering a job's document needs, remembered: a document never changes while its job lives."""
+"""What delivering a job's document and timing its executions needs, remembered until UpdateJob changes it."""
 
 from collections import OrderedDict
 from typing import Final
 
+from outfitter_server.jobs.configs import configs_of
 from outfitter_server.jobs.values import JobHead
 from outfitter_server.services.ports import Transaction
 
@@ -26,12 +27,16 @@ class Heads:
         row = tx.one("job_head", id=job)
         if row is None:
             return None
-        key, document, role_arn, expires = row
+        key, document, role_arn, expires, text = row
+        configs = configs_of(text)
         head = JobHead(
             job=key,
             document=document,
             role_arn=role_arn,
             url_expires_seconds=expires or DEFAULT_URL_EXPIRES_SECONDS,
+            timeout_minutes=configs.timeout_minutes,
+            retries=configs.retries,
+            installs=configs.installs,
         )
         self._kept[job] = head
         if len(self._kept) > HEADS_KEPT:

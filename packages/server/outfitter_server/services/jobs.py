@@ -1,5 +1,6 @@
 """Jobs as people and programs manage them: create, describe, list, cancel, delete."""
 
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -8,6 +9,7 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound, Refusal, Unavailable
 from outfitter_server.jobs import lifecycle
+from outfitter_server.jobs.configs import configs_text
 from outfitter_server.jobs.targets import GROUP
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection, Work
 from outfitter_server.objects.urls import parse_object_url
@@ -190,8 +192,10 @@ class Jobs:
             role_arn=new.role_arn,
             url_expires_seconds=new.url_expires_seconds,
             now=batch.now,
-            work=Work.ROLLOUT.value,
+            configs=configs_text(new.configs),
+            tags=json.dumps(new.tags),
         )
+        tx.run("job_work", id=new.id, work=Work.ROLLOUT.value)
         joinable = int(new.selection is TargetSelection.CONTINUOUS)
         tx.run("job_document_insert", job=new.id, stored=new.stored, delivered=new.delivered)
         tx.run_many(

@@ -5,7 +5,18 @@ from typing import Any, Final
 import msgspec
 from outfitter_contract.execution import Status
 
-from outfitter_server.jobs.values import Counts, Execution, Job, JobStatus, Target, TargetSelection, Work
+from outfitter_server.jobs.configs import configs_of
+from outfitter_server.jobs.values import (
+    Counts,
+    EndedBy,
+    Execution,
+    Job,
+    JobStatus,
+    QueuedBy,
+    Target,
+    TargetSelection,
+    Work,
+)
 from outfitter_server.services.ports import Row
 
 # IN_PROGRESS before QUEUED before everything terminal: a pending list is one range of an index, in its order.
@@ -19,14 +30,34 @@ STATUS_CODES: Final = {
     Status.REMOVED: 6,
     Status.CANCELED: 7,
 }
-_STATUSES: Final = tuple(STATUS_CODES)
+HELD_CODE: Final = 8  # QUEUED, and out of the pending list until its job goes on
+_STATUSES: Final = (*STATUS_CODES, Status.QUEUED)
+_QUEUED_BY: Final = tuple(QueuedBy)
 _decode_details: Final = msgspec.json.Decoder(dict[str, str]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def execution_of(row: Row) -> Execution:
     """The execution in a row of table executions (columns in the table's order)."""
-    key, thing, job, number, status, queued, updated, started, version, details, attempt, forced = row
+    (
+        key,
+        thing,
+        job,
+        number,
+        status,
+        queued,
+        updated,
+        started,
+        version,
+        details,
+        attempt,
+        forced,
+        deadline,
+        expires,
+        failed_retries,
+        queued_by,
+        ended_by,
+    ) = row
     return Execution(
         id=key,
         thing=thing,
@@ -40,6 +71,12 @@ def execution_of(row: Row) -> Execution:
         details=None if details is None else _decode_details(details),
         attempt=attempt,
         force_canceled=forced == 1,
+        held=status == HELD_CODE,
+        deadline_at=deadline,
+        expires_at=expires,
+        failed_retries=failed_retries,
+        queued_by=_QUEUED_BY[queued_by],
+        ended_by=None if ended_by is None else EndedBy(ended_by),
     )
 
 
@@ -47,12 +84,15 @@ def execution_values(execution: Execution) -> dict[str, Any]:
     """What statement ``execution_write`` takes."""
     return {
         "id": execution.id,
-        "status": STATUS_CODES[execution.status],
+        "status": HELD_CODE if execution.held else STATUS_CODES[execution.status],
         "started_at": execution.started_at,
         "updated_at": execution.updated_at,
         "version": execution.version,
         "details": None if execution.details is None else _encode(execution.details).decode(),
         "force_canceled": int(execution.force_canceled),
+        "deadline_at": execution.deadline_at,
+        "expires_at": execution.expires_at,
+        "ended_by": execution.ended_by,
     }
 
 
@@ -75,6 +115,17 @@ def job_of(row: Row) -> Job:
         force_canceled=row["force_canceled"] == 1,
         work=Work(row["work"]) if row["work"] else None,
         counts=Counts(**{name: row[name] for name in Counts.__struct_fields__}),
+        configs=configs_of(row["configs"]),
+        tags=row["tags"],
+        rolling=row["rolling"] == 1,
+        started=row["started"] == 1,
+        paused=row["paused"] == 1,
+        held=row["held"] == 1,
+        ended=row["ended"] == 1,
+        rolled_out=row["rolled_out"],
+        batch_left=row["batch_left"],
+        next_batch_at=row["next_batch_at"],
+        due_at=row["due_at"],
     )
 
 
@@ -89,6 +140,15 @@ def job_values(job: Job) -> dict[str, Any]:
         "reason_code": job.reason_code,
         "force_canceled": int(job.force_canceled),
         "work": job.work.value if job.work else None,
+        "rolling": int(job.rolling),
+        "started": int(job.started),
+        "paused": int(job.paused),
+        "held": int(job.held),
+        "ended": int(job.ended),
+        "rolled_out": job.rolled_out,
+        "batch_left": job.batch_left,
+        "next_batch_at": job.next_batch_at,
+        "due_at": job.due_at,
         **msgspec.structs.asdict(job.counts),
     }
 

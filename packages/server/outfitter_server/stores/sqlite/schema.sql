@@ -23,6 +23,20 @@ CREATE TABLE certificates (
 
 CREATE INDEX certificates_by_creation ON certificates (created_at, id);
 
+CREATE TABLE event_outbox (
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE event_switches (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    job INTEGER NOT NULL DEFAULT 0,
+    job_execution INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER,
+    modified_at INTEGER
+) STRICT;
+
 CREATE TABLE executions (
     id INTEGER PRIMARY KEY,
     thing TEXT NOT NULL,
@@ -36,7 +50,9 @@ CREATE TABLE executions (
     details TEXT,
     attempt INTEGER NOT NULL DEFAULT 0,
     force_canceled INTEGER NOT NULL DEFAULT 0
-);
+, deadline_at INTEGER, expires_at INTEGER, failed_retries INTEGER NOT NULL DEFAULT 0, queued_by INTEGER NOT NULL DEFAULT 0, ended_by INTEGER);
+
+CREATE INDEX executions_by_expiry ON executions (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX executions_by_job_status ON executions (job, status, updated_at, id);
 
@@ -102,7 +118,7 @@ CREATE INDEX functions_by_blob ON functions (code_blob);
 
 CREATE TABLE group_members (
     group_name TEXT NOT NULL,
-    thing TEXT NOT NULL,
+    thing TEXT NOT NULL, joined_at INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (group_name, thing)
 ) STRICT, WITHOUT ROWID;
 
@@ -122,6 +138,16 @@ CREATE TABLE job_documents (
     stored TEXT NOT NULL,
     delivered TEXT NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE job_steps (
+    job TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    first_id INTEGER NOT NULL,
+    last_id INTEGER NOT NULL,
+    PRIMARY KEY (job, step)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE job_targets (
     job TEXT NOT NULL,
@@ -164,7 +190,9 @@ CREATE TABLE jobs (
     timed_out INTEGER NOT NULL DEFAULT 0,
     removed INTEGER NOT NULL DEFAULT 0,
     canceled INTEGER NOT NULL DEFAULT 0
-);
+, configs TEXT NOT NULL DEFAULT '{}', tags TEXT NOT NULL DEFAULT '{}', rolling INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL DEFAULT 1, paused INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0, rolled_out INTEGER NOT NULL DEFAULT 0, batch_left INTEGER, next_batch_at INTEGER, due_at INTEGER);
+
+CREATE INDEX jobs_by_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 
 CREATE INDEX jobs_by_status ON jobs (status, seq);
 

@@ -23,7 +23,8 @@ VALUES (:thing, :job, :number, 1, :now, :now, 1, :attempt) RETURNING id;
 
 -- name: execution_write
 UPDATE executions SET status = :status, started_at = :started_at, updated_at = :updated_at, version = :version,
-       details = :details, force_canceled = :force_canceled
+       details = :details, force_canceled = :force_canceled, deadline_at = :deadline_at, expires_at = :expires_at,
+       ended_by = :ended_by
 WHERE id = :id;
 
 -- name: execution_delete

@@ -2,9 +2,12 @@
 
 -- name: job_insert
 INSERT INTO jobs (id, status, selection, description, document_source, role_arn, url_expires_seconds,
-                  created_at, updated_at, work)
+                  created_at, updated_at, configs, tags, rolling, started)
 VALUES (:id, :status, :selection, :description, :document_source, :role_arn, :url_expires_seconds,
-        :now, :now, :work);
+        :now, :now, :configs, :tags, 1, 0);
+
+-- name: job_work
+UPDATE jobs SET work = :work WHERE id = :id;
 
 -- name: job_document_insert
 INSERT INTO job_documents (job, stored, delivered) VALUES (:job, :stored, :delivered);
@@ -19,7 +22,7 @@ SELECT * FROM jobs WHERE id = :id;
 SELECT jobs.* FROM json_each(:ids) AS k CROSS JOIN jobs ON jobs.id = k.value;
 
 -- name: job_head
-SELECT jobs.id, job_documents.delivered, jobs.role_arn, jobs.url_expires_seconds
+SELECT jobs.id, job_documents.delivered, jobs.role_arn, jobs.url_expires_seconds, jobs.configs
 FROM jobs CROSS JOIN job_documents ON job_documents.job = jobs.id
 WHERE jobs.id = :id;
 
@@ -47,7 +50,9 @@ UPDATE job_targets SET done = 1, open = 0 WHERE job = :job;
 UPDATE jobs SET status = :status, updated_at = :updated_at, completed_at = :completed_at, comment = :comment,
        reason_code = :reason_code, force_canceled = :force_canceled, work = :work, queued = :queued,
        in_progress = :in_progress, succeeded = :succeeded, failed = :failed, rejected = :rejected,
-       timed_out = :timed_out, removed = :removed, canceled = :canceled
+       timed_out = :timed_out, removed = :removed, canceled = :canceled, rolling = :rolling, started = :started,
+       paused = :paused, held = :held, ended = :ended, rolled_out = :rolled_out, batch_left = :batch_left,
+       next_batch_at = :next_batch_at, due_at = :due_at
 WHERE id = :id;
 
 -- name: job_delete
