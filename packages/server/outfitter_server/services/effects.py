@@ -27,6 +27,13 @@ class WorkQueued:
 
 
 @dataclass(frozen=True, slots=True)
+class DueAt:
+    """A timer of an execution, or a job's next batch, window, start or end, is due then (milliseconds)."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class RuleChanged:
     """A topic rule was made, replaced, switched or deleted: read it anew."""
 
@@ -45,4 +52,17 @@ class EventQueued:
     """A function has an event to be invoked with in the background."""
 
 
-Effect = PrincipalChanged | PendingChanged | WorkQueued | FunctionChanged | EventQueued | RuleChanged
+@dataclass(frozen=True, slots=True)
+class EventsWaiting:
+    """Lifecycle events are in the outbox, to be published."""
+
+
+Effect = (
+    PrincipalChanged
+    | PendingChanged
+    | WorkQueued
+    | FunctionChanged
+    | EventQueued
+    | RuleChanged
+    | EventsWaiting
+)
