@@ -16,6 +16,7 @@ from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupO
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
 from outfitter_server.aws.operations.search import SearchOperations
+from outfitter_server.aws.operations.tags import TagOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
 from outfitter_server.base.installation import Installation
@@ -31,6 +32,7 @@ from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
 from outfitter_server.services.presence import Presence
 from outfitter_server.services.principals import Principals
+from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
 from outfitter_server.stores.sqlite.store import SqliteStore
@@ -162,6 +164,7 @@ async def registry(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry
         PolicyTargetOperations(policies, home),
         SearchOperations(Presence(committer, frozenset)),
         PackageOperations(Packages(committer, lambda bucket, key: (bucket, key) in objects), home),
+        TagOperations(Tags(committer, home)),
     )
     registry = Registry(
         handlers={name: handler for each in operations for name, handler in each.handlers().items()},

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from outfitter_server.access import policy
+from outfitter_server.base import tags
 from outfitter_server.services import policies, principals
 from outfitter_server.things import attributes, groups, packages
 
@@ -34,3 +35,4 @@ def test_limits():
     assert limit("characters of the attributes of a package version, together") == [
         packages.ATTRIBUTES_CHARACTERS_MAX
     ]
+    assert limit("tags of a resource")[0] == tags.TAGS_MAX

@@ -19,6 +19,7 @@ from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
 from outfitter_server.aws.operations.search import SearchOperations
+from outfitter_server.aws.operations.tags import TagOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
 from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
@@ -55,6 +56,7 @@ from outfitter_server.services.presence import Presence
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.rollout import Steps
 from outfitter_server.services.rule_engine import RuleEngine
+from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
 from outfitter_server.services.topic_rules import TopicRules
@@ -247,6 +249,7 @@ class Assembly:
             SearchOperations(Presence(committer, self._clients)),
             PackageOperations(Packages(committer, self.objects.exists), installation),
             TopicRuleOperations(TopicRules(committer, installation), installation),
+            TagOperations(Tags(committer, installation)),
         )
         return {name: handler for group in groups for name, handler in group.handlers().items()}
 

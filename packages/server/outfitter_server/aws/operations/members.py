@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from outfitter_server.base.refusals import InvalidRequest, Refusal
+from outfitter_server.base.tags import new_tags
 
 PAGE_SIZE: Final = 250
 
@@ -25,8 +26,12 @@ def seconds(time: int | None) -> float | None:
 
 
 def tag_map(given: Mapping[str, Any]) -> dict[str, str]:
-    """The list ``tags`` of the ``iot`` model as a map."""
-    return {tag["Key"]: tag.get("Value", "") for tag in given.get("tags") or []}
+    """The list ``tags`` of the ``iot`` model as a map.
+
+    Raises:
+        InvalidRequest: a key twice, a reserved one, or too many.
+    """
+    return new_tags((tag["Key"], tag.get("Value", "")) for tag in given.get("tags") or [])
 
 
 def page_size(given: Mapping[str, Any], member: str = "maxResults", largest: int = PAGE_SIZE) -> int:

@@ -23,6 +23,25 @@ CREATE TABLE certificates (
 
 CREATE INDEX certificates_by_creation ON certificates (created_at, id);
 
+CREATE TABLE dynamic_group_fields (
+    field TEXT NOT NULL,
+    group_name TEXT NOT NULL,
+    PRIMARY KEY (field, group_name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX dynamic_group_fields_by_group ON dynamic_group_fields (group_name, field);
+
+CREATE TABLE dynamic_groups (
+    seq INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    query TEXT NOT NULL,
+    status TEXT NOT NULL,
+    phase TEXT,
+    cursor TEXT
+) STRICT;
+
+CREATE INDEX dynamic_groups_by_work ON dynamic_groups (seq) WHERE phase IS NOT NULL;
+
 CREATE TABLE event_outbox (
     id INTEGER PRIMARY KEY,
     topic TEXT NOT NULL,
@@ -132,6 +151,14 @@ CREATE TABLE group_tree (
 
 CREATE INDEX group_tree_by_descendant ON group_tree (descendant, ancestor);
 
+CREATE TABLE indexing (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    things TEXT NOT NULL,
+    connectivity TEXT NOT NULL,
+    named_shadows TEXT NOT NULL,
+    shadow_names TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE job_documents (
     job TEXT PRIMARY KEY,
     -- as the caller gave it, and compact without null members as devices get it
@@ -164,6 +191,19 @@ CREATE TABLE job_targets (
 CREATE INDEX job_targets_by_name ON job_targets (kind, name, job);
 
 CREATE INDEX job_targets_open ON job_targets (kind, name, job) WHERE open = 1;
+
+CREATE TABLE job_templates (
+    id TEXT NOT NULL PRIMARY KEY,
+    description TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    document_source TEXT,
+    role_arn TEXT,
+    url_expires_seconds INTEGER,
+    configs TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    -- as the caller gave it
+    document TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE jobs (
     seq INTEGER PRIMARY KEY,
@@ -284,6 +324,17 @@ CREATE TABLE thing_attributes (
     PRIMARY KEY (name, value, thing)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX thing_attributes_by_folded_value ON thing_attributes (name, lower(value), thing);
+
+CREATE INDEX thing_attributes_by_number ON thing_attributes (name, CAST(value AS REAL), thing)
+WHERE value GLOB '[-0-9]*';
+
+CREATE TABLE thing_disconnections (
+    thing TEXT NOT NULL PRIMARY KEY,
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE thing_groups (
     name TEXT NOT NULL PRIMARY KEY,
     id TEXT NOT NULL,
@@ -296,6 +347,8 @@ CREATE TABLE thing_groups (
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX thing_groups_by_folded_name ON thing_groups (lower(name));
 
 CREATE INDEX thing_groups_by_parent ON thing_groups (parent, name);
 
@@ -318,6 +371,8 @@ CREATE TABLE thing_types (
     deprecated_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX thing_types_by_folded_name ON thing_types (lower(name));
+
 CREATE TABLE things (
     name TEXT NOT NULL PRIMARY KEY,
     id TEXT NOT NULL,
@@ -326,6 +381,8 @@ CREATE TABLE things (
     version INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX things_by_folded_name ON things (lower(name));
 
 CREATE INDEX things_by_type ON things (type, name) WHERE type IS NOT NULL;
 
