@@ -47,7 +47,7 @@ def test_where_a_topic_leads(topic, destination):
         ("$aws/things/T/#", Interest.NOTICES, "T"),
         (f"{T}/get/+", Interest.SILENT, "T"),
         (f"{T}/+/update/accepted", Interest.SILENT, "T"),
-        ("$aws/events/job/#", Interest.SILENT, ""),
+        ("$aws/events/job/#", Interest.FREE, ""),
         ("$aws/#", Interest.RESERVED, ""),
         ("$SYS/#", Interest.RESERVED, ""),
         ("$share/g/a", Interest.SHARED, ""),

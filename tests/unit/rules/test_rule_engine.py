@@ -243,7 +243,7 @@ async def test_rules_are_listed_in_pages_and_by_topic(world):
     [
         ({"sql": "SELECT * FROM 'a/+b'"}, MalformedSql, "At character 15: expected a topic filter"),
         ({"sql": "SELECT * FROM"}, MalformedSql, "At character 14"),
-        ({"sql": "SELECT * FROM '$aws/events/#'"}, InvalidRequest, "no rule sees the reserved topics"),
+        ({"sql": "SELECT * FROM '$aws/things/#'"}, InvalidRequest, "no rule sees the reserved topics"),
         (
             {"actions": [{"sns": {"targetArn": "a", "roleArn": "b"}}]},
             InvalidRequest,

@@ -6,6 +6,7 @@ from typing import Final
 from outfitter_contract import topics as jobs_topics
 from outfitter_contract.topics import JobsRequest, Verb
 
+from outfitter_server.jobs import events
 from outfitter_server.mqtt import topics
 from outfitter_server.mqtt.properties import text
 from outfitter_server.services.workspace import EVERY_THING
@@ -80,7 +81,7 @@ class Route:
 class Interest(Enum):
     """What a topic filter asks for."""
 
-    FREE = "messages of other clients"
+    FREE = "messages of other clients, or lifecycle events"
     NOTICE = "exactly one thing's notify or notify-next"
     NOTICES = "notifications among others, by wildcard"
     SILENT = "a topic that the service answers on directly or not at all"
@@ -97,8 +98,8 @@ def interest(topic_filter: str) -> tuple[Interest, str]:
         return Interest.INVALID, ""
     if not topic_filter.startswith("$"):
         return Interest.FREE, ""
-    if topic_filter.startswith("$aws/events/"):
-        return Interest.SILENT, ""
+    if topic_filter.startswith(events.PREFIX):
+        return Interest.FREE, ""
     if not topic_filter.startswith(jobs_topics.PREFIX):
         return Interest.RESERVED, ""
     thing = topic_filter.split("/")[2]

@@ -24,6 +24,7 @@ from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
 from outfitter_server.gateway.notices import Notices
 from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
+from outfitter_server.jobs import events
 from outfitter_server.jobs.values import DeviceAnswer, DeviceRequest
 from outfitter_server.mqtt.packets import Will
 from outfitter_server.mqtt.reasons import Reason
@@ -210,9 +211,12 @@ class Gateway:
         self.broker.discard(session)
 
     def publish(self, message: Published) -> Publication:
-        """Route a message to subscribers and rules."""
+        """Route a message to subscribers and rules.
+
+        Of the reserved topics, subscribers get those of lifecycle events, which only the service can publish to.
+        """
         reached = 0
-        if not message.topic.startswith("$"):
+        if not message.topic.startswith("$") or message.topic.startswith(events.PREFIX):
             reached = self.broker.publish(
                 message.topic, message.payload, message.qos, message.properties, self.second
             )

@@ -12,6 +12,7 @@ from outfitter_server.aws.dispatch import Dispatcher, Handler
 from outfitter_server.aws.operations.certificates import CertificateOperations
 from outfitter_server.aws.operations.data_plane import DataPlaneOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
+from outfitter_server.aws.operations.events import EventOperations
 from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.identity import IdentityOperations
 from outfitter_server.aws.operations.job_executions import ExecutionOperations, JobsDataOperations
@@ -42,6 +43,8 @@ from outfitter_server.services.continuous import ContinuousJobs
 from outfitter_server.services.delivery import Delivery, ObjectsEndpoint
 from outfitter_server.services.device_plane import DevicePlane
 from outfitter_server.services.devices import Devices
+from outfitter_server.services.event_publisher import EventPublisher
+from outfitter_server.services.events import EventConfigurations, Events
 from outfitter_server.services.executions import Executions
 from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
@@ -91,6 +94,8 @@ class Assembly:
         self._authority = FileAuthority(settings.data / "ca", clock)
         self.store = SqliteStore(settings.data)
         self._committer = Committer(self.store, clock)
+        self._events = Events(installation, new_id)
+        self._publisher = EventPublisher(self._committer, self._publish)
         blobs = FileBlobs(settings.data / "blobs")
         self.objects = Objects(self._committer, blobs)
         steps = Steps(heads := Heads(), watched := Watched())
@@ -118,18 +123,7 @@ class Assembly:
         )
         self._gateway = self._make_gateway(plane, connections_max)
         self._rules.publish = self._publish
-        objects_door = self._s3_door(blobs)
-        self._door = HttpsDoor(
-            dispatcher=dispatcher,
-            callers=callers,
-            devices=self._devices,
-            s3=objects_door.handle,
-            s3_grant=objects_door.grant,
-            function_urls=self._functions.door,
-            bucket_of_host=objects_door.bucket_of_host,
-            clock=clock,
-            installation=installation,
-        )
+        self._door = self._make_door(dispatcher, callers, self._s3_door(blobs))
 
     async def start(self) -> dict[str, str]:
         """Listen; the bound addresses by listener name.
@@ -166,11 +160,13 @@ class Assembly:
             with _told("--mqtts", settings.mqtts):
                 port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
             bound["mqtts"] = settings.mqtts.text(port)
+        self._publisher.start()
         return bound
 
     async def close(self) -> None:
         """Stop listening, let what is under way end, close the store."""
         await self._door.close()
+        await self._publisher.close()
         await self._gateway.close()
         await self._rules.close()
         await self._functions.close()
@@ -203,6 +199,19 @@ class Assembly:
             clock=self._clock,
             installation=self._installation,
             connections_max=connections_max,
+        )
+
+    def _make_door(self, dispatcher: Dispatcher, callers: Callers, objects_door: S3Door) -> HttpsDoor:
+        return HttpsDoor(
+            dispatcher=dispatcher,
+            callers=callers,
+            devices=self._devices,
+            s3=objects_door.handle,
+            s3_grant=objects_door.grant,
+            function_urls=self._functions.door,
+            bucket_of_host=objects_door.bucket_of_host,
+            clock=self._clock,
+            installation=self._installation,
         )
 
     def _clients(self) -> Collection[str]:
@@ -249,6 +258,7 @@ class Assembly:
             SearchOperations(Presence(committer, self._clients)),
             PackageOperations(Packages(committer, self.objects.exists), installation),
             TopicRuleOperations(TopicRules(committer, installation), installation),
+            EventOperations(EventConfigurations(committer, self._events)),
             TagOperations(Tags(committer, installation)),
         )
         return {name: handler for group in groups for name, handler in group.handlers().items()}

@@ -13,6 +13,7 @@ from outfitter_server.base.refusals import (
     MalformedSql,
     Unauthorized,
 )
+from outfitter_server.jobs import events
 from outfitter_server.mqtt.topics import matches, valid_filter
 from outfitter_server.rules.compiled import make_ready
 from outfitter_server.rules.values import Action, RuleDefinition, TopicRule
@@ -152,10 +153,10 @@ def _checked_filter(definition: RuleDefinition) -> str:
             f"At character {statement.filter_position}: expected a topic filter (+ and # fill whole levels, at most "
             f"256 bytes and 7 slashes), but found '{topic_filter[:300]}'."
         )
-    if topic_filter.startswith("$"):
+    if topic_filter.startswith("$") and not topic_filter.startswith(events.PREFIX):
         raise InvalidRequest(
-            f"no rule sees the reserved topics of '{topic_filter}': this server hands the messages of clients to rules, "
-            "not its own, and what comes in under $aws/rules/NAME/ needs no FROM"
+            f"no rule sees the reserved topics of '{topic_filter}': of its own messages this server hands only "
+            f"lifecycle events ({events.PREFIX}…) to rules, and what comes in under $aws/rules/NAME/ needs no FROM"
         )
     return topic_filter
 

@@ -1,0 +1,80 @@
+"""The publisher of lifecycle events: from the outbox to the broker and its topic rules, in order, at least once.
+
+A row leaves the outbox after it was published and what rules made of it is on disk; a server that ends in between publishes
+it again. Sessions live in memory, so after a start the rows that are left wait a moment for their listeners to come back.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from outfitter_server.services.committer import Committer
+from outfitter_server.services.effects import Effect, EventsWaiting
+from outfitter_server.services.messages import Publish, Published
+from outfitter_server.services.ports import Row, Transaction
+
+AT_ONCE_MAX: Final = 100
+RETURN_SECONDS: Final = 5.0  # for listeners to connect again, when a start finds events of the run before
+_RETRY_SECONDS: Final = 1.0
+_QOS: Final = 1
+
+_log = logging.getLogger(__name__)
+
+
+class EventPublisher:
+    """Construct it, ``start`` it; ``close`` leaves what is not yet published in the outbox."""
+
+    def __init__(
+        self, committer: Committer, publish: Publish, *, return_seconds: float = RETURN_SECONDS
+    ) -> None:
+        """Listens to the committer; ``publish`` routes a message to subscribers and rules."""
+        self._committer = committer
+        self._publish = publish
+        self._return_seconds = return_seconds
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        committer.listen(self._hear)
+
+    def start(self) -> None:
+        """Begin, with whatever the outbox holds from before."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def _hear(self, effects: Sequence[Effect]) -> None:
+        if any(isinstance(effect, EventsWaiting) for effect in effects):
+            self._work.set()
+
+    async def _run(self) -> None:
+        if self._committer.read(_first):
+            await asyncio.sleep(self._return_seconds)
+            self._work.set()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                while rows := self._committer.read(_first):
+                    await self._publish_rows(rows)
+            except Exception:  # noqa: BLE001 - whatever it is, the events must go on
+                _log.exception("lifecycle events wait")
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._work.set()
+
+    async def _publish_rows(self, rows: Sequence[Row]) -> None:
+        published = [self._publish(Published(row["topic"], row["payload"], _QOS)) for row in rows]
+        under_way = [each.under_way for each in published if each.under_way is not None]
+        if under_way:
+            await asyncio.wait(under_way)
+        last: int = rows[-1]["id"]  # ids rise, and none is free again while a row before it is there
+        await self._committer.change(lambda batch: batch.tx.run("event_outbox_delete", last=last))
+
+
+def _first(tx: Transaction) -> list[Row]:
+    return tx.all("event_outbox_first", after=0, limit=AT_ONCE_MAX)
