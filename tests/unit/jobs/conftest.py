@@ -1,6 +1,7 @@
 """An engine on a real store: rules, committer, pacer; the clock is the test's."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from outfitter_server.base.installation import Installation
+from outfitter_server.jobs.configs import NO_CONFIGS, Configs
 from outfitter_server.jobs.documents import compact
 from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.values import (
@@ -22,16 +24,19 @@ from outfitter_server.jobs.values import (
     TargetSelection,
     Update,
 )
+from outfitter_server.services import engine as engine_module
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.continuous import ContinuousJobs
 from outfitter_server.services.device_plane import DevicePlane
 from outfitter_server.services.effects import PendingChanged
+from outfitter_server.services.events import Events
 from outfitter_server.services.executions import Executions
-from outfitter_server.services.heads import Heads
+from outfitter_server.services.job_changes import JobChanges
 from outfitter_server.services.jobs import Jobs
 from outfitter_server.services.pacer import Pacer
 from outfitter_server.services.rollout import Steps
-from outfitter_server.services.workspace import Watched
+from outfitter_server.services.timers import Timers
+from outfitter_server.services.watched import Watched
 from outfitter_server.stores.sqlite.store import SqliteStore
 
 
@@ -45,10 +50,12 @@ class Engine:
     committer: Committer
     plane: DevicePlane
     jobs: Jobs
+    changes: JobChanges
     executions: Executions
     continuous: ContinuousJobs
     watched: Watched
     steps: Steps
+    timers: Timers
     clock: list[int]
     heard: list[Notification] = field(default_factory=list)
     installation: Installation = field(default_factory=Installation)
@@ -106,7 +113,12 @@ class Engine:
         await self.committer.change(apply)
 
     async def job(
-        self, name: str, *targets: str, continuous: bool = False, document: str = '{"operation":"x"}'
+        self,
+        name: str,
+        *targets: str,
+        continuous: bool = False,
+        document: str = '{"operation":"x"}',
+        configs: Configs = NO_CONFIGS,
     ) -> Job:
         arns = [self.installation.iot_arn(*target.split(":")) for target in targets]
         new = NewJob(
@@ -115,6 +127,7 @@ class Engine:
             stored=document,
             delivered=compact(document),
             selection=TargetSelection.CONTINUOUS if continuous else TargetSelection.SNAPSHOT,
+            configs=configs,
         )
         job = await self.jobs.create(new)
         await self.settle()
@@ -136,6 +149,13 @@ class Engine:
         answer = await self.ask(GetPending(thing))
         return [(entry.job, entry.status.value) for entry in (*answer.in_progress, *answer.queued)]
 
+    async def pass_time(self, minutes: float) -> None:
+        """The clock goes on, and what is due then fires."""
+        self.clock[0] += round(minutes * 60_000)
+        while await self.committer.change(self.timers.fire):
+            pass
+        await self.settle()
+
     async def settle(self) -> None:
         """Return when no background work is left."""
         while self.committer.read(lambda tx: tx.all("jobs_with_work", after=0, limit=1)):  # noqa: ASYNC110 - the work is in the store
@@ -154,18 +174,21 @@ async def open_engine(folder: Path, *, paced: bool = True) -> AsyncIterator[Engi
     store = SqliteStore(folder)
     clock = [1_700_000_000_000]
     committer = Committer(store, lambda: clock[0])
-    heads, watched = Heads(), Watched()
-    steps = Steps(heads, watched)
+    events = Events(Installation(), lambda: str(uuid.uuid4()))
+    shared = engine_module.Engine(events=events)
+    steps = Steps(shared)
     pacer = Pacer(committer, steps)
     made = Engine(
         store=store,
         committer=committer,
-        plane=DevicePlane(committer, heads, watched),
-        jobs=Jobs(committer, Installation(), heads, steps, no_object),
-        executions=Executions(committer, heads, watched),
-        continuous=ContinuousJobs(heads, watched),
-        watched=watched,
+        plane=DevicePlane(committer, shared),
+        jobs=Jobs(committer, Installation(), shared, steps, no_object),
+        changes=JobChanges(committer, Installation(), shared, steps),
+        executions=Executions(committer, shared),
+        continuous=ContinuousJobs(shared),
+        watched=shared.watched,
         steps=steps,
+        timers=Timers(shared),
         clock=clock,
     )
     committer.listen(

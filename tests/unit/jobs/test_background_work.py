@@ -1,13 +1,13 @@
 """The pacer and the committer under faults, and beside each other."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from outfitter_server.base.refusals import Unavailable
 from outfitter_server.jobs import lifecycle
 from outfitter_server.jobs.values import NewJob, Target
 from outfitter_server.services import rollout
-from outfitter_server.services.jobs import existing_job
 
 
 async def until(condition):
@@ -58,7 +58,7 @@ async def test_many_large_jobs_at_once_share_no_batch(engine):
     assert engine.committer.batches == before + 5, "a thousand rows each: the loop breathes between them"
     await asyncio.gather(*(engine.jobs.create(new(f"t{number}", "thing", "t0001")) for number in range(5)))
     assert engine.committer.batches == before + 6, "one row each: they share a commit"
-    cancels = (engine.jobs.cancel(f"g{n}", force=False, comment=None, reason_code=None) for n in range(5))
+    cancels = (engine.changes.cancel(f"g{n}", force=False, comment=None, reason_code=None) for n in range(5))
     await asyncio.gather(*cancels)
     assert engine.committer.batches == before + 11
 
@@ -84,10 +84,8 @@ async def test_who_begins_to_listen_beside_a_heavy_step_hears_of_it(engine, work
                 ),
             )
         else:
-            job = lifecycle.cancel(
-                existing_job(batch.tx, "j"), force=False, comment=None, reason_code=None, now=batch.now
-            )
-            engine.jobs._store_and_step(batch, job)
+            cancel = partial(lifecycle.cancel, force=False, comment=None, reason_code=None)
+            engine.changes._apply(batch, "j", lambda job, now: cancel(job, now=now))
         # The loop is free meanwhile: a device subscribes after the step looked and before it is committed.
         engine.watched.add("t")
 
@@ -106,8 +104,8 @@ async def test_documents_of_a_batch_that_was_undone_are_forgotten(engine):
     target = Target(position=0, kind="thing", name="t")
 
     def again(batch):
-        job = lifecycle.delete(existing_job(batch.tx, "j"), force=True, being_deleted=0, now=batch.now)
-        engine.jobs._store_and_step(batch, job)
+        delete = partial(lifecycle.delete, force=True, being_deleted=0)
+        engine.changes._apply(batch, "j", lambda job, now: delete(job, now=now))
         engine.jobs._create(batch, NewJob(id="j", targets=(target,), stored="{}", delivered='{"new":1}'))
 
     def too_much(batch):

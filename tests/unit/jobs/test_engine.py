@@ -142,7 +142,7 @@ async def test_job_ids_are_taken_until_deleted_and_targets_must_exist(engine):
     with pytest.raises(NotFound, match="thing/nobody"):
         await engine.job("k", "thing:t", "thing:nobody")
     assert await engine.pending("t") == [("j", "QUEUED")], "a refused job queued nothing"
-    await engine.jobs.delete("j", force=True)
+    await engine.changes.delete("j", force=True)
     await engine.job("j", "thing:t", document='{"operation":"y"}')
     assert (await engine.start("t")).head.document == '{"operation":"y"}'
 
@@ -153,7 +153,7 @@ async def test_cancel_spares_what_runs_unless_forced(engine, count):
     await engine.job("j", "thinggroup:g")
     await engine.start("run")
     engine.told()
-    await engine.jobs.cancel("j", force=False, comment="why", reason_code="R")
+    await engine.changes.cancel("j", force=False, comment="why", reason_code="R")
     assert engine.told() == [("wait", True, True)]
     assert count("j") == {"in_progress": 1, "canceled": 1}
     job = engine.jobs.get("j")
@@ -163,7 +163,7 @@ async def test_cancel_spares_what_runs_unless_forced(engine, count):
         "R",
         None,
     )
-    await engine.jobs.cancel("j", force=True, comment=None, reason_code=None)
+    await engine.changes.cancel("j", force=True, comment=None, reason_code=None)
     assert count("j") == {"canceled": 2}
     assert engine.executions.get("run", "j", None).force_canceled
     with pytest.raises(InvalidStateTransition):
@@ -174,7 +174,7 @@ async def test_device_may_finish_after_a_plain_cancel(engine, count):
     engine.things("t")
     await engine.job("j", "thing:t")
     await engine.start("t")
-    await engine.jobs.cancel("j", force=False, comment=None, reason_code=None)
+    await engine.changes.cancel("j", force=False, comment=None, reason_code=None)
     await engine.report("t", "j", "SUCCEEDED")
     assert count("j") == {"succeeded": 1}
     assert engine.jobs.get("j").status is JobStatus.CANCELED
@@ -184,11 +184,11 @@ async def test_completed_jobs_cannot_be_canceled_and_running_ones_not_deleted(en
     engine.things("t")
     await engine.job("j", "thing:t")
     with pytest.raises(InvalidStateTransition):
-        await engine.jobs.delete("j", force=False)
+        await engine.changes.delete("j", force=False)
     await engine.report("t", "j", "SUCCEEDED")
     with pytest.raises(InvalidRequest):
-        await engine.jobs.cancel("j", force=True, comment=None, reason_code=None)
-    await engine.jobs.delete("j", force=False)
+        await engine.changes.cancel("j", force=True, comment=None, reason_code=None)
+    await engine.changes.delete("j", force=False)
     with pytest.raises(NotFound):
         engine.jobs.get("j")
 
@@ -200,9 +200,9 @@ async def test_eleventh_deletion_at_once_is_refused(engine):
     with engine.store.write():
         engine.store._writer.execute("UPDATE jobs SET status = 'DELETION_IN_PROGRESS' WHERE id <> 'j10'")
     with pytest.raises(LimitExceeded, match="at most 10"):
-        await engine.jobs.delete("j10", force=True)
+        await engine.changes.delete("j10", force=True)
     with pytest.raises(InvalidStateTransition, match="being deleted already"):
-        await engine.jobs.delete("j0", force=True)
+        await engine.changes.delete("j0", force=True)
 
 
 async def test_executions_are_canceled_and_deleted_one_by_one(engine, count):
@@ -349,7 +349,7 @@ async def test_joining_a_group_costs_nothing_for_the_jobs_that_it_once_had(engin
     before = steps()
     for index in range(40):
         await engine.job(f"old{index}", "thinggroup:g", continuous=index % 2 == 0)
-        await engine.jobs.cancel(f"old{index}", force=True, comment=None, reason_code=None)
+        await engine.changes.cancel(f"old{index}", force=True, comment=None, reason_code=None)
     assert steps() == before
     await engine.join("u", "g")
     assert await engine.pending("u") == [("c", "QUEUED")]

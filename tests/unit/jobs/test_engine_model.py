@@ -235,7 +235,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(data=st.data(), force=st.booleans())
     def cancel(self, data, force) -> None:
         name = data.draw(st.sampled_from(sorted(self.model.jobs)))
-        refused = self.act(self.engine.jobs.cancel(name, force=force, comment=None, reason_code=None))
+        refused = self.act(self.engine.changes.cancel(name, force=force, comment=None, reason_code=None))
         job = self.model.jobs[name]
         assert refused == ("InvalidRequest" if job["status"] == "COMPLETED" else None)
         if refused is None:
@@ -251,7 +251,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(data=st.data(), force=st.booleans())
     def delete(self, data, force) -> None:
         name = data.draw(st.sampled_from(sorted(self.model.jobs)))
-        refused = self.act(self.engine.jobs.delete(name, force=force))
+        refused = self.act(self.engine.changes.delete(name, force=force))
         allowed = force or self.model.jobs[name]["status"] != "IN_PROGRESS"
         assert refused == (None if allowed else "InvalidStateTransition")
         if allowed:

@@ -195,7 +195,7 @@ class InterleavingMachine(RuleBasedStateMachine):
     @rule(data=st.data(), force=force)
     def cancel(self, data, force) -> None:
         name = data.draw(st.sampled_from(sorted(self.jobs)))
-        if self.act(self.engine.jobs.cancel(name, force=force, comment=None, reason_code=None)):
+        if self.act(self.engine.changes.cancel(name, force=force, comment=None, reason_code=None)):
             self.jobs[name]["canceled"] = True
             self.jobs[name]["forced"] |= force
 
@@ -203,7 +203,7 @@ class InterleavingMachine(RuleBasedStateMachine):
     @rule(data=st.data(), force=force)
     def delete(self, data, force) -> None:
         name = data.draw(st.sampled_from(sorted(self.jobs)))
-        if self.act(self.engine.jobs.delete(name, force=force)):
+        if self.act(self.engine.changes.delete(name, force=force)):
             self.jobs[name]["deleted"] = True
 
     @rule()

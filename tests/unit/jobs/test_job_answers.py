@@ -14,7 +14,7 @@ TARGET = "arn:aws:iot:us-east-1:000000000000:thing/t"
 @pytest.fixture
 def call(engine):
     handlers = {
-        **JobOperations(engine.jobs, engine.installation).handlers(),
+        **JobOperations(engine.jobs, engine.changes, engine.installation).handlers(),
         **ExecutionOperations(engine.executions, engine.installation).handlers(),
     }
 

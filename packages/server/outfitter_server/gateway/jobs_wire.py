@@ -21,6 +21,7 @@ from outfitter_server.base.refusals import (
     VersionConflict,
 )
 from outfitter_server.jobs.details import details_problem, step_timeout_problem
+from outfitter_server.jobs.device import seconds_left
 from outfitter_server.jobs.values import (
     Describe,
     Described,
@@ -111,7 +112,7 @@ def answer(
                 members["jobDocument"] = fill(outcome.head, outcome.execution)
         case Described():
             if outcome.execution is not None:
-                data = _data(outcome.execution)
+                data = _data(outcome.execution, now)
                 if outcome.head is not None:
                     data["jobDocument"] = fill(outcome.head, outcome.execution)
                 members["execution"] = data
@@ -148,7 +149,7 @@ def notify_next(notification: Notification, fill: Filler) -> bytes:
     """The payload of ``notify-next``: the front of the pending list with its document; bare when nothing is pending."""
     members: dict[str, object] = {"timestamp": notification.now // 1000}
     if notification.pending and notification.head is not None:
-        data = _data(notification.pending[0])
+        data = _data(notification.pending[0], notification.now)
         data["jobDocument"] = fill(notification.head, notification.pending[0])
         members["execution"] = data
     return _encode(members)
@@ -160,7 +161,10 @@ def _request(topic: JobsRequest, body: _Body) -> DeviceRequest:
             return _update(topic, body)
         case Verb.START_NEXT:
             details, problem = _details(body)
-            return StartNext(thing=topic.thing, details=details, problem=problem or _step_timeout(body))
+            minutes, wrong = _step_timeout(body, clears=False)
+            return StartNext(
+                thing=topic.thing, details=details, step_timeout_minutes=minutes, problem=problem or wrong
+            )
         case Verb.DESCRIBE:
             return Describe(
                 thing=topic.thing,
@@ -176,6 +180,7 @@ def _update(topic: JobsRequest, body: _Body) -> Update:
     if not isinstance(body.status, str):
         raise InvalidRequest("status: required, one of IN_PROGRESS, SUCCEEDED, FAILED, REJECTED")
     details, problem = _details(body)
+    minutes, wrong = _step_timeout(body, clears=True)
     return Update(
         thing=topic.thing,
         job=topic.job,
@@ -185,7 +190,8 @@ def _update(topic: JobsRequest, body: _Body) -> Update:
         number=_integer("executionNumber", body.execution_number),
         include_state=_flag("includeJobExecutionState", body.include_job_execution_state, default=False),
         include_document=_flag("includeJobDocument", body.include_job_document, default=False),
-        problem=problem or _step_timeout(body),
+        step_timeout_minutes=minutes,
+        problem=problem or wrong,
     )
 
 
@@ -196,10 +202,14 @@ def _details(body: _Body) -> tuple[dict[str, str] | None, str | None]:
     return (None, problem) if problem else (body.status_details, None)  # type: ignore[return-value]
 
 
-def _step_timeout(body: _Body) -> str | None:
-    return (
-        None if body.step_timeout_in_minutes is None else step_timeout_problem(body.step_timeout_in_minutes)
-    )
+def _step_timeout(body: _Body, *, clears: bool) -> tuple[int | None, str | None]:
+    given = body.step_timeout_in_minutes
+    if given is None:
+        return None, None
+    if isinstance(given, str) and _NUMBER.fullmatch(given):
+        given = int(given)
+    problem = step_timeout_problem(given, clears=clears)
+    return (None, problem) if problem else (given, None)  # type: ignore[return-value]
 
 
 def _client_token(value: object) -> str | None:
@@ -262,7 +272,7 @@ def _summary(execution: Execution) -> dict[str, object]:
     return members
 
 
-def _data(execution: Execution) -> dict[str, object]:
+def _data(execution: Execution, now: int) -> dict[str, object]:
     members: dict[str, object] = {"jobId": execution.job, "status": execution.status.value}
     if execution.details is not None:
         members["statusDetails"] = execution.details
@@ -270,6 +280,9 @@ def _data(execution: Execution) -> dict[str, object]:
     if execution.started_at is not None:
         members["startedAt"] = execution.started_at // 1000
     members["lastUpdatedAt"] = execution.updated_at // 1000
+    left = seconds_left(execution, now)
+    if left is not None:
+        members["approximateSecondsBeforeTimedOut"] = left
     members["versionNumber"] = execution.version
     members["executionNumber"] = execution.number
     return members

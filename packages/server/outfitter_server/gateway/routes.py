@@ -9,7 +9,7 @@ from outfitter_contract.topics import JobsRequest, Verb
 from outfitter_server.jobs import events
 from outfitter_server.mqtt import topics
 from outfitter_server.mqtt.properties import text
-from outfitter_server.services.workspace import EVERY_THING
+from outfitter_server.services.watched import EVERY_THING
 
 _NOTICES: Final = ("notify", "notify-next")
 _THINGS_LEVELS: Final = 5  # $aws/things/{thing}/jobs/{word}

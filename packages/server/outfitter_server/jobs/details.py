@@ -10,6 +10,7 @@ from typing import Final
 DETAILS_PAIRS_MAX: Final = 10
 DETAILS_KEY_CHARS_MAX: Final = 128
 DETAILS_VALUE_CHARS_MAX: Final = 1_024
+STEP_TIMEOUT_MINUTES_MAX: Final = 10_080
 
 _KEY: Final = re.compile(rf"[a-zA-Z0-9:_-]{{1,{DETAILS_KEY_CHARS_MAX}}}")
 _INVISIBLE: Final = frozenset(
@@ -33,6 +34,10 @@ def details_problem(details: object) -> str | None:
     return None
 
 
-def step_timeout_problem(_minutes: object) -> str:
-    """Step timers are not kept: a request for one is refused rather than silently never firing."""
-    return "stepTimeoutInMinutes: this server keeps no step timers; leave it out"
+def step_timeout_problem(minutes: object, *, clears: bool) -> str | None:
+    """What is wrong with a step timeout, None when nothing is; ``clears``: -1, which takes the timer away, is allowed."""
+    whole = isinstance(minutes, int) and not isinstance(minutes, bool)
+    if whole and (minutes in range(1, STEP_TIMEOUT_MINUTES_MAX + 1) or (clears and minutes == -1)):
+        return None
+    also = ", or -1 to take the timer away" if clears else ""
+    return f"stepTimeoutInMinutes: must be an integer from 1 to {STEP_TIMEOUT_MINUTES_MAX}{also}"

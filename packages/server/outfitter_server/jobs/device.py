@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from outfitter_contract.execution import DEVICE_MAY_SET, TERMINAL, Actor, Status, may_move
+from outfitter_contract.execution import DEVICE_MAY_SET, PENDING, TERMINAL, Actor, Status, may_move
 
 from outfitter_server.base.refusals import (
     InvalidRequest,
@@ -19,6 +19,8 @@ from outfitter_server.base.refusals import (
 )
 from outfitter_server.jobs.values import Describe, Execution, StartNext, Update
 
+MINUTE_MS: Final = 60_000
+NO_STEP_TIMER: Final = -1  # stepTimeoutInMinutes that takes the running one away
 _STATUSES: Final = frozenset(status.value for status in Status)
 _STARTS: Final = frozenset({Status.IN_PROGRESS, Status.SUCCEEDED, Status.FAILED})
 
@@ -38,8 +40,10 @@ def requested_status(text: str) -> Status:
     return status
 
 
-def update(execution: Execution | None, request: Update, now: int) -> Execution:
-    """The execution after UpdateJobExecution.
+def update(
+    execution: Execution | None, request: Update, now: int, timeout_minutes: int | None = None
+) -> Execution:
+    """The execution after UpdateJobExecution; ``timeout_minutes`` is its job's, for one that starts now.
 
     Raises:
         NotFound, VersionConflict, InvalidStateTransition, InvalidRequest: in this order; the second and third carry the
@@ -59,11 +63,23 @@ def update(execution: Execution | None, request: Update, now: int) -> Execution:
             f"{execution.status.value} and cannot be changed to be {status.value}",
             execution=execution,
         )
+    if execution.held and status is Status.IN_PROGRESS:
+        raise InvalidStateTransition(
+            f"Job {execution.job} is paused or outside its maintenance window: its execution on thing "
+            f"{execution.thing} may not begin now",
+            execution=execution,
+        )
     if request.problem:
         raise InvalidRequest(request.problem)
     started = execution.started_at
+    deadline, expires = None, None
+    if status is Status.IN_PROGRESS:
+        deadline, expires = _timers(execution, request.step_timeout_minutes, now, timeout_minutes)
     return msgspec.structs.replace(
         execution,
+        deadline_at=deadline,
+        expires_at=expires,
+        held=execution.held and status is Status.QUEUED,
         status=status,
         started_at=now if started is None and status in _STARTS else started,
         updated_at=now,
@@ -72,24 +88,45 @@ def update(execution: Execution | None, request: Update, now: int) -> Execution:
     )
 
 
-def start(front: Execution, request: StartNext, now: int) -> Execution:
+def start(front: Execution, request: StartNext, now: int, timeout_minutes: int | None = None) -> Execution:
     """The front of the pending list after StartNextPendingJobExecution: started, or unchanged when it already was.
+
+    A step timer is set in either case; it changes neither version nor time of update.
 
     Raises:
         InvalidRequest: a field of the request is wrong.
     """
     if request.problem:
         raise InvalidRequest(request.problem)
+    deadline, expires = _timers(front, request.step_timeout_minutes, now, timeout_minutes)
     if front.status is Status.IN_PROGRESS:
-        return front
+        return front if expires == front.expires_at else msgspec.structs.replace(front, expires_at=expires)
     return msgspec.structs.replace(
         front,
+        deadline_at=deadline,
+        expires_at=expires,
         status=Status.IN_PROGRESS,
         started_at=now,
         updated_at=now,
         version=front.version + 1,
         details=front.details if request.details is None else request.details,
     )
+
+
+def _timers(
+    execution: Execution, step_minutes: int | None, now: int, timeout_minutes: int | None
+) -> tuple[int | None, int | None]:
+    # The in-progress timer runs from the start and is never moved; the step timer never reaches past it.
+    if execution.status is Status.IN_PROGRESS:
+        deadline, expires = execution.deadline_at, execution.expires_at
+    else:
+        deadline = expires = None if timeout_minutes is None else now + timeout_minutes * MINUTE_MS
+    if step_minutes is None:
+        return deadline, expires
+    if step_minutes == NO_STEP_TIMER:
+        return deadline, deadline
+    step_end = now + step_minutes * MINUTE_MS
+    return deadline, step_end if deadline is None else min(deadline, step_end)
 
 
 def describe(execution: Execution | None, request: Describe) -> Execution:
@@ -113,6 +150,16 @@ def not_found(thing: str, job: str, number: int | None = None) -> NotFound:
     """The refusal for an execution that does not exist."""
     which = "" if number is None else f" with execution number {number}"
     return NotFound(f"Job execution of job {job}{which} was not found for thing {thing}")
+
+
+def listed(execution: Execution) -> bool:
+    """Whether it is in its thing's pending list."""
+    return execution.status in PENDING and not execution.held
+
+
+def seconds_left(execution: Execution, now: int) -> int | None:
+    """approximateSecondsBeforeTimedOut: None when no timer runs; 0 when it is over and has not been noticed yet."""
+    return None if execution.expires_at is None else max(0, (execution.expires_at - now) // 1000)
 
 
 def pending_order(execution: Execution) -> tuple[bool, int]:

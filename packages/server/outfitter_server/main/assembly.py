@@ -35,6 +35,7 @@ from outfitter_server.keys.credentials import root_credentials
 from outfitter_server.main.functions import FunctionParts
 from outfitter_server.main.settings import Address, ServeSettings
 from outfitter_server.s3.door import S3Door
+from outfitter_server.services.alarms import Alarms
 from outfitter_server.services.buckets import Buckets
 from outfitter_server.services.callers import Callers
 from outfitter_server.services.certificates import Certificates
@@ -43,12 +44,13 @@ from outfitter_server.services.continuous import ContinuousJobs
 from outfitter_server.services.delivery import Delivery, ObjectsEndpoint
 from outfitter_server.services.device_plane import DevicePlane
 from outfitter_server.services.devices import Devices
+from outfitter_server.services.engine import Engine
 from outfitter_server.services.event_publisher import EventPublisher
 from outfitter_server.services.events import EventConfigurations, Events
 from outfitter_server.services.executions import Executions
 from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
-from outfitter_server.services.heads import Heads
+from outfitter_server.services.job_changes import JobChanges
 from outfitter_server.services.jobs import Jobs
 from outfitter_server.services.messages import Messages, Publication, Published
 from outfitter_server.services.objects import Objects
@@ -62,9 +64,9 @@ from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
+from outfitter_server.services.timers import Timers
 from outfitter_server.services.topic_rules import TopicRules
 from outfitter_server.services.uploads import Uploads
-from outfitter_server.services.workspace import Watched
 from outfitter_server.stores.sqlite.store import SqliteStore
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
@@ -98,21 +100,24 @@ class Assembly:
         self._publisher = EventPublisher(self._committer, self._publish)
         blobs = FileBlobs(settings.data / "blobs")
         self.objects = Objects(self._committer, blobs)
-        steps = Steps(heads := Heads(), watched := Watched())
+        engine = Engine(installation=installation, events=self._events)
+        steps = Steps(engine)
+        self._alarms = Alarms(self._committer, Timers(engine))
         self._pacer = Pacer(self._committer, steps)
         self._delivery = Delivery(installation, credentials, clock)
         self._devices = Devices(self._committer, self._authority)
-        plane = DevicePlane(self._committer, heads, watched)
-        jobs = Jobs(self._committer, installation, heads, steps, self.objects.read_text)
-        executions = Executions(self._committer, heads, watched)
+        plane = DevicePlane(self._committer, engine)
+        jobs = Jobs(self._committer, installation, engine, steps, self.objects.read_text)
+        changes = JobChanges(self._committer, installation, engine, steps)
+        executions = Executions(self._committer, engine)
         callers = Callers(credentials, installation, clock)
         self._functions = self._make_functions(callers, blobs)
         self._rules = RuleEngine(self._committer, installation, self._functions.invocations)
         dispatcher = Dispatcher(
             {
                 "iot": {
-                    **self._registry(ContinuousJobs(heads, watched)),
-                    **JobOperations(jobs, installation).handlers(),
+                    **self._registry(ContinuousJobs(engine)),
+                    **JobOperations(jobs, changes, installation).handlers(),
                     **ExecutionOperations(executions, installation).handlers(),
                 },
                 "iotdata": DataPlaneOperations(Messages(self._publish)).handlers(),
@@ -135,6 +140,7 @@ class Assembly:
         bound: dict[str, str] = {}
         reached: dict[str, tuple[Address, int]] = {}
         self._pacer.start()
+        self._alarms.start()
         if settings.http is not None:
             with _told("--http", settings.http):
                 port = await self._door.start(settings.http.host, settings.http.port)
@@ -170,6 +176,7 @@ class Assembly:
         await self._gateway.close()
         await self._rules.close()
         await self._functions.close()
+        await self._alarms.close()
         await self._pacer.close()
         await self._committer.drain()
         self.store.close()

@@ -25,20 +25,19 @@ from outfitter_server.jobs.values import (
     Updated,
 )
 from outfitter_server.services.committer import Batch, Committer
-from outfitter_server.services.heads import Heads
+from outfitter_server.services.engine import Engine
 from outfitter_server.services.ports import Transaction
-from outfitter_server.services.workspace import Watched, Workspace, notifications, pending_lists
+from outfitter_server.services.workspace import Workspace, notifications, pending_lists
 
 
 class DevicePlane:
     """The four device operations; a lane of the committer."""
 
-    def __init__(self, committer: Committer, heads: Heads, watched: Watched) -> None:
-        """``heads`` and ``watched`` are shared with everything else that changes executions."""
+    def __init__(self, committer: Committer, engine: Engine) -> None:
+        """``engine`` is shared with everything else that changes executions."""
         self._committer = committer
-        committer.when_undone(heads.clear)
-        self._heads = heads
-        self._watched = watched
+        self._engine = engine
+        committer.when_undone(engine.heads.clear)
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
         """Queue a request; ``reply`` gets the answer, or the Refusal, once it is durable."""
@@ -62,28 +61,32 @@ class DevicePlane:
             raise outcome
         return outcome
 
+    def now(self) -> int:
+        """The clock that executions are timed by, milliseconds since the epoch."""
+        return self._committer.now()
+
     def watch(self, thing: str) -> None:
         """Somebody listens to this thing's notifications from now on."""
-        self._watched.add(thing)
+        self._engine.watched.add(thing)
 
     def unwatch(self, thing: str) -> None:
         """Takes back one ``watch``."""
-        self._watched.remove(thing)
+        self._engine.watched.remove(thing)
 
     def current(self, thing: str) -> Notification:
         """The pending list of a thing as committed; for a session that resumes. Both changes are marked."""
 
         def question(tx: Transaction) -> Notification:
             pending = pending_lists(tx, [thing], PENDING_SHOWN)
-            return notifications(tx, self._heads, {thing: (True, True)}, pending, self._committer.now())[
-                thing
-            ]
+            return notifications(
+                tx, self._engine.heads, {thing: (True, True)}, pending, self._committer.now()
+            )[thing]
 
         return self._committer.read(question)
 
     def apply(self, batch: Batch, requests: Sequence[DeviceRequest]) -> list[DeviceAnswer | Exception]:
         """The lane: every request against one workspace, in order."""
-        space = Workspace(batch, self._heads, self._watched)
+        space = Workspace(batch, self._engine)
         self._prefetch(space, requests)
         outcomes: list[DeviceAnswer | Exception] = []
         for request in requests:
@@ -126,7 +129,7 @@ class DevicePlane:
     def _update(self, space: Workspace, request: Update) -> Updated:
         device.requested_status(request.status)
         before = space.numbered(request.thing, request.job, request.number)
-        after = device.update(before, request, space.now)
+        after = device.update(before, request, space.now, self._timeout(space, before))
         assert before is not None  # noqa: S101 - the rule refuses None
         space.replace(before, after)
         head = self._head(space, after) if request.include_document else None
@@ -137,7 +140,7 @@ class DevicePlane:
         if not pending:
             return Described(execution=None, head=None)
         front = pending[0]
-        after = device.start(front, request, space.now)
+        after = device.start(front, request, space.now, self._timeout(space, front))
         if after is not front:
             space.replace(front, after)
         return Described(execution=after, head=self._head(space, after))
@@ -167,5 +170,11 @@ class DevicePlane:
             raise NotFound(f"Thing {thing} was not found")
         return pending
 
+    def _timeout(self, space: Workspace, execution: Execution | None) -> int | None:
+        if execution is None or execution.status is not Status.QUEUED:
+            return None
+        head = self._head(space, execution)
+        return None if head is None else head.timeout_minutes
+
     def _head(self, space: Workspace, execution: Execution) -> JobHead | None:
-        return self._heads.get(space.batch.tx, execution.job)
+        return self._engine.heads.get(space.batch.tx, execution.job)

@@ -61,6 +61,7 @@ Effect = (
     PrincipalChanged
     | PendingChanged
     | WorkQueued
+    | DueAt
     | FunctionChanged
     | EventQueued
     | RuleChanged

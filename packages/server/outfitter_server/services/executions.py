@@ -9,24 +9,27 @@ from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import NotFound, VersionConflict
 from outfitter_server.jobs.device import not_found
 from outfitter_server.jobs.lifecycle import ended_by_service, may_cancel, may_delete
-from outfitter_server.jobs.values import Execution
+from outfitter_server.jobs.values import EndedBy, Execution
 from outfitter_server.services.committer import Batch, Committer
-from outfitter_server.services.heads import Heads
+from outfitter_server.services.engine import Engine
 from outfitter_server.services.jobs import existing_job
 from outfitter_server.services.ports import Row, Transaction
-from outfitter_server.services.records import STATUS_CODES, execution_of
+from outfitter_server.services.records import STATUS_CODES, codes_of, execution_of
 from outfitter_server.services.rollout import LATEST_TIME
-from outfitter_server.services.workspace import Watched, Workspace
+from outfitter_server.services.workspace import Workspace
 
 
 class Executions:
     """The management side of executions."""
 
-    def __init__(self, committer: Committer, heads: Heads, watched: Watched) -> None:
+    def __init__(self, committer: Committer, engine: Engine) -> None:
         """Shared with everything else that changes executions."""
         self._committer = committer
-        self._heads = heads
-        self._watched = watched
+        self._engine = engine
+
+    def now(self) -> int:
+        """The clock that executions are timed by, milliseconds since the epoch."""
+        return self._committer.now()
 
     def get(self, thing: str, job: str, number: int | None) -> Execution:
         """One execution; the newest of the job on the thing for None.
@@ -125,7 +128,7 @@ class Executions:
         """
 
         def apply(batch: Batch) -> None:
-            space = Workspace(batch, self._heads, self._watched)
+            space = Workspace(batch, self._engine)
             execution = space.latest(thing, job)
             if execution is None:
                 raise not_found(thing, job)
@@ -136,7 +139,14 @@ class Executions:
             may_cancel(execution, force=force)
             space.replace(
                 execution,
-                ended_by_service(execution, Status.CANCELED, batch.now, force=force, details=details),
+                ended_by_service(
+                    execution,
+                    Status.CANCELED,
+                    batch.now,
+                    EndedBy.EXECUTION_CANCELED,
+                    force=force,
+                    details=details,
+                ),
             )
             space.flush()
 
@@ -151,7 +161,7 @@ class Executions:
         """
 
         def apply(batch: Batch) -> None:
-            space = Workspace(batch, self._heads, self._watched)
+            space = Workspace(batch, self._engine)
             execution = space.numbered(thing, job, number)
             if execution is None:
                 raise not_found(thing, job, number)
@@ -168,8 +178,7 @@ def _newest(
     key: Callable[[Execution], tuple[int, int]],
 ) -> list[Execution]:
     # One short range of an index a status, merged: no index carries the order over all statuses.
-    codes = STATUS_CODES.values() if status is None else [STATUS_CODES[status]]
-    ranges = [[execution_of(row) for row in rows_in(code)] for code in codes]
+    ranges = [[execution_of(row) for row in rows_in(code)] for code in codes_of(status)]
     return list(heapq.merge(*ranges, key=key, reverse=True))
 
 

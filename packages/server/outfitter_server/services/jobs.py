@@ -1,23 +1,24 @@
-"""Jobs as people and programs manage them: create, describe, list, cancel, delete."""
+"""Jobs as people and programs manage them: create, describe, list (what changes them is in job_changes.py)."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound, Refusal, Unavailable
-from outfitter_server.jobs import lifecycle
+from outfitter_server.jobs import pacing
 from outfitter_server.jobs.configs import configs_text
 from outfitter_server.jobs.targets import GROUP
-from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection, Work
+from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection
 from outfitter_server.objects.urls import parse_object_url
 from outfitter_server.services.committer import Batch, Committer
-from outfitter_server.services.heads import Heads
+from outfitter_server.services.engine import Engine
 from outfitter_server.services.ports import Transaction
-from outfitter_server.services.records import job_of, job_values, target_of
-from outfitter_server.services.rollout import CHANGED_ROWS_MAX, FIRST_ROWS_MAX, LATEST_TIME, Steps
+from outfitter_server.services.records import job_of, target_of
+from outfitter_server.services.rollout import FIRST_ROWS_MAX, LATEST_TIME, Steps
+from outfitter_server.services.workspace import Workspace
 
 ReadText = Callable[[str, str, int], Awaitable[str]]
 
@@ -31,14 +32,14 @@ class Jobs:
         self,
         committer: Committer,
         installation: Installation,
-        heads: Heads,
+        engine: Engine,
         steps: Steps,
         read_text: ReadText,
     ) -> None:
         """``read_text(bucket, key, limit_bytes)`` reads an object of the store, for documentSource."""
         self._committer = committer
         self._installation = installation
-        self._heads = heads
+        self._engine = engine
         self._steps = steps
         self._read_text = read_text
 
@@ -69,6 +70,10 @@ class Jobs:
         """
         weight = FIRST_ROWS_MAX if any(target.kind == GROUP for target in new.targets) else len(new.targets)
         return await self._committer.change(partial(self._create, new=new), weight=weight)
+
+    def now(self) -> int:
+        """The clock that jobs are timed by, milliseconds since the epoch."""
+        return self._committer.now()
 
     def get(self, job_id: str) -> Job:
         """One job.
@@ -128,47 +133,6 @@ class Jobs:
         last = found[limit - 1][0]
         return Page(found[:limit], encode_token([last.id if group is not None else last.seq]))
 
-    async def cancel(self, job_id: str, *, force: bool, comment: str | None, reason_code: str | None) -> Job:
-        """Cancel a job: its queued executions, and with ``force`` those in progress too.
-
-        Raises:
-            NotFound: there is no such job.
-            InvalidRequest: it has completed or is being deleted.
-        """
-
-        def apply(batch: Batch) -> Job:
-            job = lifecycle.cancel(
-                existing_job(batch.tx, job_id),
-                force=force,
-                comment=comment,
-                reason_code=reason_code,
-                now=batch.now,
-            )
-            return self._store_and_step(batch, job)
-
-        return await self._committer.change(apply, weight=CHANGED_ROWS_MAX)
-
-    async def delete(self, job_id: str, *, force: bool) -> None:
-        """Delete a job and its executions; large ones go on in the background.
-
-        Raises:
-            NotFound: there is no such job.
-            InvalidStateTransition: it is in progress and ``force`` is not set, or is being deleted already.
-            LimitExceeded: ten jobs are being deleted.
-        """
-
-        def apply(batch: Batch) -> None:
-            count = batch.tx.one("jobs_being_deleted")
-            job = lifecycle.delete(
-                existing_job(batch.tx, job_id),
-                force=force,
-                being_deleted=count["number"] if count else 0,
-                now=batch.now,
-            )
-            self._store_and_step(batch, job)
-
-        await self._committer.change(apply, weight=CHANGED_ROWS_MAX)
-
     def _create(self, batch: Batch, new: NewJob) -> Job:
         tx = batch.tx
         if tx.one("job_by_id", id=new.id) is not None:
@@ -177,11 +141,7 @@ class Jobs:
                 resourceId=new.id,
                 resourceArn=self._installation.iot_arn("job", new.id),
             )
-        for target in new.targets:
-            statement = "thing_group_exists" if target.kind == GROUP else "thing_exists"
-            if tx.one(statement, name=target.name) is None:
-                arn = self._installation.iot_arn(target.kind, target.name)
-                raise NotFound(f"Target {arn} does not exist; create it, or correct the ARN")
+        check_targets(tx, new.targets, self._installation)
         tx.run(
             "job_insert",
             id=new.id,
@@ -195,24 +155,43 @@ class Jobs:
             configs=configs_text(new.configs),
             tags=json.dumps(new.tags),
         )
-        tx.run("job_work", id=new.id, work=Work.ROLLOUT.value)
-        joinable = int(new.selection is TargetSelection.CONTINUOUS)
         tx.run("job_document_insert", job=new.id, stored=new.stored, delivered=new.delivered)
-        tx.run_many(
-            "job_target_insert",
-            [
-                {"job": new.id, "position": t.position, "kind": t.kind, "name": t.name, "open": joinable}
-                for t in new.targets
-            ],
-        )
-        self._heads.forget(new.id)
-        self._steps.step(batch, new.id, rows_max=FIRST_ROWS_MAX)
+        insert_targets(tx, new.id, new.targets, new.selection)
+        self._engine.heads.forget(new.id)
+        space = Workspace(batch, self._engine)
+        job = space.jobs.get(new.id)
+        assert job is not None  # noqa: S101 - it was written above
+        space.jobs.put(pacing.look(job, batch.now))
+        self._steps.step_in(space, new.id, rows_max=FIRST_ROWS_MAX)
+        space.flush()
         return existing_job(tx, new.id)
 
-    def _store_and_step(self, batch: Batch, job: Job) -> Job:
-        batch.tx.run_many("job_write", [job_values(job)])
-        self._steps.step(batch, job.id)
-        return job
+
+def check_targets(tx: Transaction, targets: Iterable[Target], installation: Installation) -> None:
+    """Refuse targets that are not there.
+
+    Raises:
+        NotFound: one of them.
+    """
+    for target in targets:
+        statement = "thing_group_exists" if target.kind == GROUP else "thing_exists"
+        if tx.one(statement, name=target.name) is None:
+            arn = installation.iot_arn(target.kind, target.name)
+            raise NotFound(f"Target {arn} does not exist; create it, or correct the ARN")
+
+
+def insert_targets(
+    tx: Transaction, job_id: str, targets: Iterable[Target], selection: TargetSelection
+) -> None:
+    """Targets of a job, not rolled out yet; things join those of a continuous job from now on."""
+    joinable = int(selection is TargetSelection.CONTINUOUS)
+    tx.run_many(
+        "job_target_insert",
+        [
+            {"job": job_id, "position": t.position, "kind": t.kind, "name": t.name, "open": joinable}
+            for t in targets
+        ],
+    )
 
 
 def existing_job(tx: Transaction, job_id: str) -> Job:

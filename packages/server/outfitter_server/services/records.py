@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from outfitter_contract.execution import Status
 
-from outfitter_server.jobs.configs import configs_of
+from outfitter_server.jobs.configs import configs_of, configs_text
 from outfitter_server.jobs.values import (
     Counts,
     EndedBy,
@@ -35,6 +35,14 @@ _STATUSES: Final = (*STATUS_CODES, Status.QUEUED)
 _QUEUED_BY: Final = tuple(QueuedBy)
 _decode_details: Final = msgspec.json.Decoder(dict[str, str]).decode
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def codes_of(status: Status | None) -> tuple[int, ...]:
+    """The stored codes of a status; of every status for None."""
+    if status is None:
+        return (*STATUS_CODES.values(), HELD_CODE)
+    code = STATUS_CODES[status]
+    return (code, HELD_CODE) if status is Status.QUEUED else (code,)
 
 
 def execution_of(row: Row) -> Execution:
@@ -118,7 +126,7 @@ def job_of(row: Row) -> Job:
         configs=configs_of(row["configs"]),
         tags=row["tags"],
         rolling=row["rolling"] == 1,
-        started=row["started"] == 1,
+        started_at=row["started_at"],
         paused=row["paused"] == 1,
         held=row["held"] == 1,
         ended=row["ended"] == 1,
@@ -141,7 +149,11 @@ def job_values(job: Job) -> dict[str, Any]:
         "force_canceled": int(job.force_canceled),
         "work": job.work.value if job.work else None,
         "rolling": int(job.rolling),
-        "started": int(job.started),
+        "started_at": job.started_at,
+        "role_arn": job.role_arn,
+        "url_expires_seconds": job.url_expires_seconds,
+        "description": job.description,
+        "configs": configs_text(job.configs),
         "paused": int(job.paused),
         "held": int(job.held),
         "ended": int(job.ended),

@@ -1,177 +1,238 @@
-"""Steps of a job's background work: roll out, cancel, delete. Each is one bounded chunk of one transaction.
+"""Steps of a job's background work: roll out, hold back, stop, cancel, delete. Each is one bounded chunk of a transaction.
 
-The pacer (services/pacer.py) calls them until nothing is left; CreateJob, CancelJob and DeleteJob take the first step
-themselves, so that a small job is done when they answer.
+The pacer (services/pacer.py) calls them until nothing is left to do now; CreateJob, CancelJob and DeleteJob take the first
+step themselves, so that a small job is done when they answer.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from outfitter_contract.execution import Status
 
+from outfitter_server.jobs import pacing
 from outfitter_server.jobs.lifecycle import ended_by_service
 from outfitter_server.jobs.targets import THING
-from outfitter_server.jobs.values import Job, Target, Work
+from outfitter_server.jobs.values import EndedBy, Execution, Job, Target, TargetSelection, Work
 from outfitter_server.services.committer import Batch
-from outfitter_server.services.effects import WorkQueued
-from outfitter_server.services.heads import Heads
-from outfitter_server.services.records import STATUS_CODES, execution_of, job_of, job_values, target_of
-from outfitter_server.services.workspace import Watched, Workspace
+from outfitter_server.services.engine import Engine
+from outfitter_server.services.records import HELD_CODE, STATUS_CODES, execution_of, target_of
+from outfitter_server.services.workspace import Workspace
 
 FIRST_ROWS_MAX: Final = 1_000  # what CreateJob queues before it answers
 CHUNK_ROWS_MAX: Final = 5_000  # one INSERT … SELECT; about 30 ms of the writer's time
 HEARD_ROWS_MAX: Final = (
     1_000  # the same when so many listen: each is told on the loop's thread, document and all
 )
-CHANGED_ROWS_MAX: Final = 1_000  # executions canceled or deleted in one step
+CHANGED_ROWS_MAX: Final = 1_000  # executions held back, canceled or deleted in one step
+STEPS_KEPT: Final = 1_000  # records of rollout steps, a job
 LATEST_TIME: Final = 2**62
+_QUEUED_CODES: Final = (STATUS_CODES[Status.QUEUED], HELD_CODE)
+_IN_PROGRESS_CODE: Final = STATUS_CODES[Status.IN_PROGRESS]
 
 
 class Steps:
     """One step of background work on a job, inside a batch."""
 
-    def __init__(self, heads: Heads, watched: Watched) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Shared with everything else that changes executions."""
-        self._heads = heads
-        self._watched = watched
+        self._engine = engine
 
     def step(self, batch: Batch, job_id: str, *, rows_max: int | None = None) -> None:
-        """Do one chunk of what the job has to do; emits WorkQueued while more is left."""
+        """Do one chunk of what the job has to do; its row says whether more is left."""
         if rows_max is None:
-            rows_max = CHUNK_ROWS_MAX if len(self._watched) < HEARD_ROWS_MAX else HEARD_ROWS_MAX
-        row = batch.tx.one("job_by_id", id=job_id)
-        if row is None:
+            rows_max = CHUNK_ROWS_MAX if len(self._engine.watched) < HEARD_ROWS_MAX else HEARD_ROWS_MAX
+        space = Workspace(batch, self._engine)
+        self.step_in(space, job_id, rows_max=rows_max)
+        space.flush()
+
+    def step_in(self, space: Workspace, job_id: str, *, rows_max: int = CHANGED_ROWS_MAX) -> None:
+        """The same inside a workspace that its caller flushes."""
+        job = space.jobs.get(job_id)
+        if job is None:
             return
-        job = job_of(row)
         match job.work:
             case Work.ROLLOUT:
-                self._roll_out(batch, job, rows_max)
+                self._roll_out(space, job, rows_max)
+            case Work.STOP:
+                self._stop(space, job)
             case Work.CANCEL:
-                self._cancel(batch, job)
+                self._cancel(space, job)
             case Work.DELETE:
-                self._delete(batch, job)
+                self._delete(space, job)
             case None:
                 pass
 
-    def _workspace(self, batch: Batch) -> Workspace:
-        return Workspace(batch, self._heads, self._watched)
+    def _roll_out(self, space: Workspace, job: Job, rows_max: int) -> None:
+        if self._hold_or_release(space, job):
+            space.jobs.keep_working(job.id)
+            return
+        begun = None if job.held or not job.rolling else pacing.begin_batch(job, space.now)
+        if begun is None:
+            self._rest(space, job)
+            return
+        queued, everything = _Queueing(space, begun).advance(rows_max)
+        after = pacing.rolled_out(begun, queued, everything=everything)
+        space.jobs.put(after)
+        if after.work is None:
+            self._rest(space, after)
+        else:
+            space.jobs.keep_working(job.id)
 
-    def _roll_out(self, batch: Batch, job: Job, rows_max: int) -> None:
-        space = self._workspace(batch)
-        room = rows_max
-        targets = [target_of(row) for row in batch.tx.all("job_targets", job=job.id)]
+    def _rest(self, space: Workspace, job: Job) -> None:
+        space.jobs.put(pacing.look(msgspec.structs.replace(job, work=None), space.now))
+        space.jobs.count(job.id, {})
+
+    def _hold_or_release(self, space: Workspace, job: Job) -> bool:
+        """Bring what is QUEUED where the job wants it; True when a whole chunk was moved and more may be left."""
+        code = STATUS_CODES[Status.QUEUED] if job.held else HELD_CODE
+        executions = _of_job(space, job.id, code, CHANGED_ROWS_MAX)
+        for execution in executions:
+            space.replace(execution, msgspec.structs.replace(execution, held=job.held))
+        return len(executions) == CHANGED_ROWS_MAX
+
+    def _stop(self, space: Workspace, job: Job) -> None:
+        # What was held back would wait for a window that never comes.
+        space.batch.tx.run("job_targets_stop", job=job.id)
+        if not self._end(space, job, [HELD_CODE], EndedBy.SCHEDULE_ENDED):
+            self._rest(space, job)
+
+    def _cancel(self, space: Workspace, job: Job) -> None:
+        space.batch.tx.run("job_targets_stop", job=job.id)
+        codes = (*_QUEUED_CODES, _IN_PROGRESS_CODE) if job.force_canceled else _QUEUED_CODES
+        if not self._end(space, job, codes, EndedBy.JOB_CANCELED):
+            space.jobs.put(msgspec.structs.replace(job, work=None))
+
+    def _end(self, space: Workspace, job: Job, codes: Sequence[int], by: EndedBy) -> bool:
+        room = CHANGED_ROWS_MAX
+        for code in codes:
+            executions = _of_job(space, job.id, code, room)
+            for execution in executions:
+                forced = execution.status is Status.IN_PROGRESS
+                space.replace(
+                    execution, ended_by_service(execution, Status.CANCELED, space.now, by, force=forced)
+                )
+            room -= len(executions)
+            if room <= 0:
+                return True
+        return False
+
+    def _delete(self, space: Workspace, job: Job) -> None:
+        rows = space.batch.tx.all("executions_of_job_any", job=job.id, limit=CHANGED_ROWS_MAX)
+        executions = [execution_of(row) for row in rows]
+        space.load([], [execution.thing for execution in executions])
+        for execution in executions:
+            space.delete(execution)
+        if len(rows) < CHANGED_ROWS_MAX:
+            space.jobs.remove(job.id)
+
+
+class _Queueing:
+    """One chunk of a rollout over the targets of a job: bounded in rows looked at, and in executions queued."""
+
+    def __init__(self, space: Workspace, job: Job) -> None:
+        self._space = space
+        self._tx = space.batch.tx
+        self._job = job
+        self._room = 0
+        self._queued = 0
+        snapshot = job.selection is TargetSelection.SNAPSHOT
+        self._joined_until = job.started_at if snapshot and job.started_at is not None else LATEST_TIME
+
+    def advance(self, rows_max: int) -> tuple[int, bool]:
+        """How many executions were queued, and whether no target is left."""
+        self._room = rows_max
+        targets = [target_of(row) for row in self._tx.all("job_targets", job=self._job.id)]
         for target in targets:
             if target.done:
                 continue
-            if room <= 0:
-                break
-            advanced, used = self._advance(batch, space, job, target, room)
-            room -= used
-            batch.tx.run(
+            if self._limit() <= 0:
+                return self._queued, False
+            advanced = self._target(target)
+            self._tx.run(
                 "job_target_progress",
-                job=job.id,
+                job=self._job.id,
                 position=target.position,
                 cursor_group=advanced.cursor_group,
                 cursor_thing=advanced.cursor_thing,
                 done=int(advanced.done),
             )
             if not advanced.done:
-                break
-        else:
-            batch.tx.run_many("job_write", [job_values(msgspec.structs.replace(job, work=None))])
-            space.settle(job.id)
-            space.flush()
-            return
-        space.flush()
-        batch.emit(WorkQueued(job.id))
+                return self._queued, False
+        return self._queued, True
 
-    def _advance(
-        self, batch: Batch, space: Workspace, job: Job, target: Target, room: int
-    ) -> tuple[Target, int]:
+    def _limit(self) -> int:
+        left = self._job.batch_left
+        return self._room if left is None else min(self._room, left - self._queued)
+
+    def _target(self, target: Target) -> Target:
         if target.kind == THING:
-            if (
-                batch.tx.one("thing_exists", name=target.name) is not None
-                and space.latest(target.name, job.id) is None
-            ):
-                space.add(target.name, job.id, number=1)
-            return msgspec.structs.replace(target, done=True), 1
-        used = 0
+            self._thing(target.name)
+            return msgspec.structs.replace(target, done=True)
         # An empty group counts as one row, so that a step is bounded for thousands of them too.
-        groups = batch.tx.all(
-            "group_with_descendants", group=target.name, beginning=target.cursor_group, limit=room + 1
+        groups = self._tx.all(
+            "group_with_descendants", group=target.name, beginning=target.cursor_group, limit=self._room + 1
         )
         for group in (row["name"] for row in groups):
             after = target.cursor_thing if group == target.cursor_group else ""
-            begun_at = used
-            while used < room:
-                end = batch.tx.one("group_members_chunk_end", group=group, after=after, limit=room - used)
+            begun_with = self._room
+            while (limit := self._limit()) > 0:
+                end = self._tx.one("group_members_chunk_end", group=group, after=after, limit=limit)
                 if end is None or end["number"] == 0:
                     break
-                self._queue_members(batch, space, job, group, after, end["last"])
-                used += end["number"]
+                self._members(group, after, end["last"])
+                self._room -= end["number"]
                 after = end["last"]
-            used = max(used, begun_at + 1)
+            self._room = min(self._room, begun_with - 1)
             target = msgspec.structs.replace(target, cursor_group=group, cursor_thing=after)
-            if used >= room:
-                return target, used
-        return msgspec.structs.replace(target, done=True), max(used, 1)
+            if self._limit() <= 0:
+                return target
+        return msgspec.structs.replace(target, done=True)
 
-    def _queue_members(
-        self, batch: Batch, space: Workspace, job: Job, group: str, after: str, last: str
-    ) -> None:
-        newest = batch.tx.one("executions_last_id")
+    def _thing(self, name: str) -> None:
+        self._room -= 1
+        exists = self._tx.one("thing_exists", name=name) is not None
+        if exists and self._space.latest(name, self._job.id) is None:
+            added = self._space.add(name, self._job.id, number=1)
+            self._queued += 1
+            self._record(added.id, added.id, 1)
+
+    def _members(self, group: str, after: str, last: str) -> None:
+        newest = self._tx.one("executions_last_id")
         assert newest is not None  # noqa: S101 - an aggregate gives a row
-        batch.tx.run(
-            "executions_queue_members", job=job.id, group=group, after=after, last=last, now=batch.now
+        number = self._tx.run(
+            "executions_queue_members",
+            job=self._job.id,
+            group=group,
+            after=after,
+            last=last,
+            joined_until=self._joined_until,
+            now=self._space.now,
         )
-        batch.tx.run("revisions_raise_queued", after=newest["id"])
-        space.rolled_out(
-            job.id, [row["thing"] for row in batch.tx.all("executions_added", after=newest["id"])]
-        )
-
-    def _cancel(self, batch: Batch, job: Job) -> None:
-        batch.tx.run("job_targets_stop", job=job.id)
-        statuses = [Status.QUEUED, Status.IN_PROGRESS] if job.force_canceled else [Status.QUEUED]
-        space = self._workspace(batch)
-        room = CHANGED_ROWS_MAX
-        for status in statuses:
-            rows = batch.tx.all(
-                "executions_of_job_in_status",
-                job=job.id,
-                status=STATUS_CODES[status],
-                before_time=LATEST_TIME,
-                before_id=LATEST_TIME,
-                limit=room,
-            )
-            executions = [execution_of(row) for row in rows]
-            space.load([], [execution.thing for execution in executions])
-            for execution in executions:
-                forced = execution.status is Status.IN_PROGRESS
-                space.replace(
-                    execution, ended_by_service(execution, Status.CANCELED, batch.now, force=forced)
-                )
-            room -= len(executions)
-        if room > 0:
-            batch.tx.run_many("job_write", [job_values(msgspec.structs.replace(job, work=None))])
-        else:
-            batch.emit(WorkQueued(job.id))
-        space.flush()
-
-    def _delete(self, batch: Batch, job: Job) -> None:
-        rows = batch.tx.all("executions_of_job_any", job=job.id, limit=CHANGED_ROWS_MAX)
-        if not rows:
-            for statement in ("job_document_delete", "job_targets_delete"):
-                batch.tx.run(statement, job=job.id)
-            batch.tx.run("job_delete", id=job.id)
-            self._heads.forget(job.id)
+        if not number:
             return
-        space = self._workspace(batch)
-        executions = [execution_of(row) for row in rows]
-        space.load([], [execution.thing for execution in executions])
-        for execution in executions:
-            space.delete(execution)
-        space.flush()
-        if len(rows) < CHANGED_ROWS_MAX:
-            self._delete(batch, job)
-        else:
-            batch.emit(WorkQueued(job.id))
+        self._tx.run("revisions_raise_queued", after=newest["id"])
+        things = [row["thing"] for row in self._tx.all("executions_added", after=newest["id"])]
+        self._space.rolled_out(self._job.id, things)
+        self._queued += number
+        self._record(newest["id"] + 1, newest["id"] + number, number)
+
+    def _record(self, first: int, last: int, number: int) -> None:
+        self._tx.run(
+            "job_step_insert", job=self._job.id, at=self._space.now, number=number, first=first, last=last
+        )
+        self._tx.run("job_steps_trim", job=self._job.id, kept=STEPS_KEPT)
+
+
+def _of_job(space: Workspace, job: str, code: int, limit: int) -> list[Execution]:
+    rows = space.batch.tx.all(
+        "executions_of_job_in_status",
+        job=job,
+        status=code,
+        before_time=LATEST_TIME,
+        before_id=LATEST_TIME,
+        limit=limit,
+    )
+    executions = [execution_of(row) for row in rows]
+    space.load([], [execution.thing for execution in executions])
+    return executions

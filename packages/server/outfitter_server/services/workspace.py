@@ -5,73 +5,55 @@ and notifications can't drift from the executions.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
 from outfitter_contract.execution import PENDING, Status
 
-from outfitter_server.jobs.device import front, pending_order
-from outfitter_server.jobs.lifecycle import settled
-from outfitter_server.jobs.values import PENDING_SHOWN, Execution, Notification
+from outfitter_server.jobs.device import front, listed, pending_order
+from outfitter_server.jobs.lifecycle import ACTIVE
+from outfitter_server.jobs.retries import retry
+from outfitter_server.jobs.targets import THING
+from outfitter_server.jobs.values import (
+    PENDING_SHOWN,
+    Execution,
+    Job,
+    Notification,
+    QueuedBy,
+    TargetSelection,
+)
 from outfitter_server.services.committer import Batch
-from outfitter_server.services.effects import PendingChanged
+from outfitter_server.services.effects import DueAt, PendingChanged
+from outfitter_server.services.engine import Engine
 from outfitter_server.services.heads import Heads
+from outfitter_server.services.job_book import JobBook
 from outfitter_server.services.ports import Transaction
-from outfitter_server.services.records import execution_of, execution_values, job_of, job_values
+from outfitter_server.services.records import HELD_CODE, STATUS_CODES, execution_of, execution_values
 
 # A few more than are shown, so that the list stays known while several of a thing's executions end in one batch.
 _LOADED: Final = PENDING_SHOWN + 6
-
 Key = tuple[str, str]
 Change = (
     tuple[bool, bool] | str
 )  # (pending list, front), or the job that a rollout put at the end of the list
 
 
-EVERY_THING: Final = "+"  # what a listener to all things watches
-
-
-class Watched:
-    """The things whose notifications somebody listens to; a multiset, since several sessions may watch one thing."""
-
-    def __init__(self) -> None:
-        """Nobody listens yet."""
-        self._counts: Counter[str] = Counter()
-
-    def add(self, thing: str) -> None:
-        """One more listener."""
-        self._counts[thing] += 1
-
-    def remove(self, thing: str) -> None:
-        """One listener less."""
-        self._counts[thing] -= 1
-        if self._counts[thing] <= 0:
-            del self._counts[thing]
-
-    def __contains__(self, thing: str) -> bool:
-        return thing in self._counts or EVERY_THING in self._counts
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-
 class Workspace:
     """One batch's view of executions. Use it, then ``flush`` it; nothing reaches the store before."""
 
-    def __init__(self, batch: Batch, heads: Heads, watched: Watched) -> None:
-        """``watched`` says for which things a notification is worth computing."""
+    def __init__(self, batch: Batch, engine: Engine) -> None:
+        """``engine.watched`` says for which things a notification is worth computing."""
         self.batch = batch
         self.now = batch.now
+        self.jobs = JobBook(batch, engine)
+        self._engine = engine
         self._tx = batch.tx
-        self._heads = heads
-        self._watched = watched
+        self._watched = engine.watched
         self._latest: dict[Key, Execution | None] = {}
         self._pending: dict[str, list[Execution]] = {}
         self._truncated: set[str] = set()
         self._dirty: dict[int, Execution] = {}
-        self._deltas: dict[str, Counter[Status]] = {}
         self._touched: dict[str, list[bool]] = {}
         self._rolled_out: dict[str, str] = {}
 
@@ -115,27 +97,48 @@ class Workspace:
         return self._pending[thing]
 
     def replace(self, before: Execution, after: Execution) -> None:
-        """An execution changed."""
-        if before.status is after.status and after.status in PENDING:
+        """An execution changed; one that failed is queued again when its job says so."""
+        moved = before.status is not after.status
+        if not moved and before.held == after.held:
             self._keep(after)
-            listed = self._pending.get(after.thing)
-            if listed is not None:
-                self._pending[after.thing] = [after if entry.id == after.id else entry for entry in listed]
+            entries = self._pending.get(after.thing)
+            if entries is not None and listed(after):
+                self._pending[after.thing] = [after if entry.id == after.id else entry for entry in entries]
             return
-        self._count(after.job, {before.status: -1, after.status: 1})
+        if moved:
+            self.jobs.count(after.job, {before.status: -1, after.status: 1})
         # The list as it was, so before the change is kept: reading it may write what is kept.
-        listed = self._without(before) if before.status in PENDING else []
+        rest = self._without(before) if listed(before) or listed(after) else []
         self._keep(after)
-        if before.status in PENDING:
-            ended = after.status not in PENDING
-            self._relist(
-                after.thing, listed if ended else sorted([*listed, after], key=pending_order), ended=ended
-            )
+        if listed(after):
+            self._relist(after.thing, sorted([*rest, after], key=pending_order), ended=before.held)
+        elif listed(before):
+            self._relist(after.thing, rest, ended=True)
+        if after.status not in PENDING:
+            self._ended(after)
 
-    def add(self, thing: str, job: str, *, number: int, attempt: int = 0) -> Execution:
+    def add(
+        self,
+        thing: str,
+        job: str,
+        *,
+        number: int,
+        by: QueuedBy = QueuedBy.ROLLOUT,
+        held: bool = False,
+        attempt: int = 0,
+        failed_retries: int = 0,
+    ) -> Execution:
         """A new execution is queued; it is in the store at once, for its id."""
         row = self._tx.one(
-            "execution_insert", thing=thing, job=job, number=number, now=self.now, attempt=attempt
+            "execution_insert",
+            thing=thing,
+            job=job,
+            number=number,
+            status=HELD_CODE if held else STATUS_CODES[Status.QUEUED],
+            now=self.now,
+            attempt=attempt,
+            failed_retries=failed_retries,
+            queued_by=by,
         )
         assert row is not None  # noqa: S101 - INSERT … RETURNING gives a row
         execution = Execution(
@@ -147,52 +150,84 @@ class Workspace:
             queued_at=self.now,
             updated_at=self.now,
             attempt=attempt,
+            failed_retries=failed_retries,
+            queued_by=by,
+            held=held,
         )
-        listed = [entry for entry in self.pending(thing) if entry.id != execution.id]
         self._latest[thing, job] = execution
-        self._count(job, {Status.QUEUED: 1})
-        self._pending[thing] = listed
-        self._relist(thing, sorted([*listed, execution], key=pending_order), ended=True)
+        self.jobs.count(job, {Status.QUEUED: 1})
+        if not held:
+            rest = self._without(execution)
+            self._pending[thing] = rest
+            self._relist(thing, sorted([*rest, execution], key=pending_order), ended=True)
         return execution
 
     def delete(self, execution: Execution) -> None:
         """An execution is gone; its job's counters forget it."""
         self._write_rows()
-        listed = self._without(execution) if execution.status in PENDING else []
+        rest = self._without(execution) if listed(execution) else []
         self._tx.run("execution_delete", id=execution.id)
         self._latest.pop((execution.thing, execution.job), None)
-        self._count(execution.job, {execution.status: -1})
-        if execution.status in PENDING:
-            self._relist(execution.thing, listed, ended=True)
+        self.jobs.count(execution.job, {execution.status: -1})
+        if listed(execution):
+            self._relist(execution.thing, rest, ended=True)
+        self._engine.events.execution_deleted(self.batch, execution)
 
     def rolled_out(self, job: str, things: list[str]) -> None:
         """A rollout chunk queued ``job`` on these things and raised their revisions, all inside the store."""
-        self._count(job, {Status.QUEUED: len(things)})
+        self.jobs.count(job, {Status.QUEUED: len(things)})
         if self.batch.aside:
             self._rolled_out.update(dict.fromkeys(things, job))
         elif len(self._watched):
             self._rolled_out.update((thing, job) for thing in things if thing in self._watched)
 
-    def settle(self, job: str) -> None:
-        """Look at this flush whether the job has completed, even if no execution of it moved."""
-        self._count(job, {})
-
     def flush(self) -> None:
         """Write what changed, settle the jobs, raise the revisions, emit the notifications."""
         self._write_rows()
-        self._settle_jobs()
+        self.jobs.flush()
         self._notify()
+
+    def _ended(self, execution: Execution) -> None:
+        self._engine.events.execution_ended(self.batch, execution)
+        match execution.status:
+            case Status.FAILED | Status.TIMED_OUT:
+                self._retry(execution)
+            case Status.SUCCEEDED:
+                head = self._engine.heads.get(self._tx, execution.job)
+                if head is not None and head.installs:
+                    self._engine.record(self.batch, execution.thing, head.installs)
+            case _:
+                pass
+
+    def _retry(self, failed: Execution) -> None:
+        head = self._engine.heads.get(self._tx, failed.job)
+        if head is None or not head.retries:
+            return
+        following = retry(
+            head.retries, failed.status, attempt=failed.attempt, failed_retries=failed.failed_retries
+        )
+        job = self.jobs.get(failed.job)
+        if following is None or job is None or job.status not in ACTIVE or job.ended:
+            return
+        newest = self.latest(failed.thing, failed.job)
+        if newest is None or newest.id != failed.id or not still_reached(self._tx, job, failed.thing):
+            return
+        attempt, failed_retries = following
+        self.add(
+            failed.thing,
+            failed.job,
+            number=failed.number + 1,
+            by=QueuedBy.RETRY,
+            held=job.held,
+            attempt=attempt,
+            failed_retries=failed_retries,
+        )
 
     def _keep(self, execution: Execution) -> None:
         self._dirty[execution.id] = execution
         newest = self._latest.get((execution.thing, execution.job))
         if newest is None or newest.id == execution.id:
             self._latest[execution.thing, execution.job] = execution
-
-    def _count(self, job: str, deltas: dict[Status, int]) -> None:
-        counter = self._deltas.setdefault(job, Counter())
-        for status, delta in deltas.items():
-            counter[status] += delta
 
     def _without(self, execution: Execution) -> list[Execution]:
         return [entry for entry in self.pending(execution.thing) if entry.id != execution.id]
@@ -209,19 +244,14 @@ class Workspace:
             del self._pending[thing]
 
     def _write_rows(self) -> None:
-        if self._dirty:
-            self._tx.run_many(
-                "execution_write", [execution_values(execution) for execution in self._dirty.values()]
-            )
-            self._dirty.clear()
-
-    def _settle_jobs(self) -> None:
-        if not self._deltas:
+        if not self._dirty:
             return
-        rows = self._tx.all("jobs_by_ids", ids=json.dumps(list(self._deltas)))
-        jobs = [settled(job, self._deltas[job.id], self.now) for job in map(job_of, rows)]
-        self._tx.run_many("job_write", [job_values(job) for job in jobs])
-        self._deltas.clear()
+        changed = self._dirty.values()
+        self._tx.run_many("execution_write", [execution_values(execution) for execution in changed])
+        due = min((entry.expires_at for entry in changed if entry.expires_at is not None), default=None)
+        if due is not None:
+            self.batch.emit(DueAt(due))
+        self._dirty.clear()
 
     def _notify(self) -> None:
         if self._touched:
@@ -235,7 +265,7 @@ class Workspace:
         changes = self._changes()
         heard = {thing: change for thing, change in changes.items() if thing in self._watched}
         self.load([], heard)
-        for effect in _told(self._tx, self._heads, heard, self._pending, self.now):
+        for effect in _told(self._tx, self._engine.heads, heard, self._pending, self.now):
             self.batch.emit(effect)
         if self.batch.aside and len(heard) < len(changes):
             unheard = {thing: change for thing, change in changes.items() if thing not in heard}
@@ -252,7 +282,18 @@ class Workspace:
     def _tell_late(self, unheard: "dict[str, Change]", tx: Transaction) -> list[PendingChanged]:
         """For whom began to listen while this batch ran beside the loop: before its commit, so they must hear of it."""
         heard = {thing: change for thing, change in unheard.items() if thing in self._watched}
-        return _told(tx, self._heads, heard, pending_lists(tx, heard, PENDING_SHOWN), self.now)
+        return _told(tx, self._engine.heads, heard, pending_lists(tx, heard, PENDING_SHOWN), self.now)
+
+
+def still_reached(tx: Transaction, job: Job, thing: str) -> bool:
+    """Whether a continuous job still targets the thing, by itself or by a group; a snapshot's targets never leave it."""
+    if job.selection is TargetSelection.SNAPSHOT:
+        return True
+    groups = {row["name"] for row in tx.all("groups_reaching_thing_without", thing=thing, group="")}
+    return any(
+        row["name"] == thing if row["kind"] == THING else row["name"] in groups
+        for row in tx.all("job_targets", job=job.id)
+    )
 
 
 def pending_lists(tx: Transaction, things: Iterable[str], limit: int) -> dict[str, list[Execution]]:
@@ -261,8 +302,8 @@ def pending_lists(tx: Transaction, things: Iterable[str], limit: int) -> dict[st
     for row in tx.all("executions_pending", things=json.dumps(list(lists)), limit=limit):
         execution = execution_of(row)
         lists[execution.thing].append(execution)
-    for listed in lists.values():
-        listed.sort(key=pending_order)
+    for entries in lists.values():
+        entries.sort(key=pending_order)
     return lists
 
 

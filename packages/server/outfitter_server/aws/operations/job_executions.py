@@ -9,6 +9,7 @@ from outfitter_server.aws.operations.members import page_size, refuse_left_out, 
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.jobs.details import details_problem, step_timeout_problem
+from outfitter_server.jobs.device import seconds_left
 from outfitter_server.jobs.values import (
     Describe,
     Described,
@@ -87,6 +88,7 @@ class ExecutionOperations:
                 "lastUpdatedAt": seconds(entry.updated_at),
                 "executionNumber": entry.number,
                 "versionNumber": entry.version,
+                "approximateSecondsBeforeTimedOut": seconds_left(entry, self._executions.now()),
             }
         }
 
@@ -140,10 +142,11 @@ class JobsDataOperations:
 
     async def _start_next(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        details, problem = _details(given)
-        return self._described(
-            call, await self._plane.ask(StartNext(thing=given["thingName"], details=details, problem=problem))
+        details, minutes, problem = _fields(given, clears=False)
+        request = StartNext(
+            thing=given["thingName"], details=details, step_timeout_minutes=minutes, problem=problem
         )
+        return self._described(call, await self._plane.ask(request))
 
     async def _describe(self, call: Call) -> dict[str, Any]:
         given = call.parameters
@@ -157,7 +160,7 @@ class JobsDataOperations:
 
     async def _update(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        details, problem = _details(given)
+        details, minutes, problem = _fields(given, clears=True)
         answer = await self._plane.ask(
             Update(
                 thing=given["thingName"],
@@ -168,6 +171,7 @@ class JobsDataOperations:
                 number=given.get("executionNumber"),
                 include_state=given.get("includeJobExecutionState", False),
                 include_document=given.get("includeJobDocument", False),
+                step_timeout_minutes=minutes,
                 problem=problem,
             )
         )
@@ -199,6 +203,7 @@ class JobsDataOperations:
                 "queuedAt": entry.queued_at // 1000,
                 "startedAt": None if entry.started_at is None else entry.started_at // 1000,
                 "lastUpdatedAt": entry.updated_at // 1000,
+                "approximateSecondsBeforeTimedOut": seconds_left(entry, self._plane.now()),
                 "versionNumber": entry.version,
                 "executionNumber": entry.number,
                 "jobDocument": document,
@@ -211,14 +216,13 @@ def _status(given: dict[str, Any]) -> Status | None:
     return None if status is None else Status(status)
 
 
-def _details(given: dict[str, Any]) -> tuple[dict[str, str] | None, str | None]:
-    details = given.get("statusDetails")
-    if given.get("stepTimeoutInMinutes") is not None:
-        return None, step_timeout_problem(given["stepTimeoutInMinutes"])
-    if details is None:
-        return None, None
-    problem = details_problem(details)
-    return (None, problem) if problem else (details, None)
+def _fields(given: dict[str, Any], *, clears: bool) -> tuple[dict[str, str] | None, int | None, str | None]:
+    """Status details and step timeout of a device's request, or what is wrong with one of them."""
+    details, minutes = given.get("statusDetails"), given.get("stepTimeoutInMinutes")
+    problem = None if details is None else details_problem(details)
+    if problem is None and minutes is not None:
+        problem = step_timeout_problem(minutes, clears=clears)
+    return (None, None, problem) if problem else (details, minutes, None)
 
 
 def _summary(entry: Execution) -> dict[str, Any]:

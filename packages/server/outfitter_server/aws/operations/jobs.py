@@ -1,30 +1,29 @@
 """Jobs of the ``iot`` model: parameters to the job service and its values back."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from outfitter_server.aws.dispatch import Call, Handler
-from outfitter_server.aws.operations.members import page_size, refuse_left_out, seconds
+from outfitter_server.aws.operations.job_configs import check_update, configs_of_call, described_configs
+from outfitter_server.aws.operations.members import page_size, refuse_left_out, seconds, tag_map
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import InvalidRequest
+from outfitter_server.jobs.configs import Configs
 from outfitter_server.jobs.documents import compact
+from outfitter_server.jobs.lifecycle import concurrent
 from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, TargetSelection
 from outfitter_server.services.delivery import check_placeholders
 from outfitter_server.services.heads import DEFAULT_URL_EXPIRES_SECONDS
+from outfitter_server.services.job_changes import JobChange, JobChanges
 from outfitter_server.services.jobs import Jobs
 
-# Members that AWS has and this service does not act on yet: refused, because a job that ignores them would lie.
+# Members that AWS has and this service does not act on: refused, because a job that ignores them would lie.
 _CREATE_LEFT_OUT: Final = (
-    "jobExecutionsRolloutConfig",
-    "abortConfig",
-    "timeoutConfig",
-    "tags",
     "namespaceId",
     "jobTemplateArn",
-    "jobExecutionsRetryConfig",
     "documentParameters",
-    "schedulingConfig",
     "destinationPackageVersions",
 )
 _ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
@@ -33,9 +32,10 @@ _ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+"
 class JobOperations:
     """Handlers of the Jobs operations."""
 
-    def __init__(self, jobs: Jobs, installation: Installation) -> None:
+    def __init__(self, jobs: Jobs, changes: JobChanges, installation: Installation) -> None:
         """``installation`` prints ARNs."""
         self._jobs = jobs
+        self._changes = changes
         self._installation = installation
 
     def handlers(self) -> dict[str, Handler]:
@@ -45,6 +45,8 @@ class JobOperations:
             "DescribeJob": self._describe,
             "GetJobDocument": self._document,
             "ListJobs": self._list,
+            "UpdateJob": self._update,
+            "AssociateTargetsWithJob": self._associate,
             "CancelJob": self._cancel,
             "DeleteJob": self._delete,
         }
@@ -56,12 +58,7 @@ class JobOperations:
         source = given.get("documentSource")
         stored = await self._given_document(given.get("document"), source)
         delivered = compact(stored)
-        presigned = given.get("presignedUrlConfig") or {}
-        role_arn = presigned.get("roleArn")
-        if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
-            raise InvalidRequest(
-                f"presignedUrlConfig: roleArn {role_arn[:100]!r} is not arn:aws:iam::ACCOUNT:role/NAME"
-            )
+        role_arn, expires = _presigned_of(given) or (None, None)
         check_placeholders(delivered, thing=targets[0].name, job=given["jobId"], role_arn=role_arn)
         job = await self._jobs.create(
             NewJob(
@@ -73,7 +70,9 @@ class JobOperations:
                 description=given.get("description"),
                 document_source=source,
                 role_arn=role_arn,
-                url_expires_seconds=presigned.get("expiresInSec"),
+                url_expires_seconds=expires,
+                configs=configs_of_call(given, self._jobs.now()),
+                tags=tag_map(given),
             )
         )
         return self._named(job)
@@ -116,9 +115,8 @@ class JobOperations:
             "lastUpdatedAt": seconds(job.updated_at),
             "completedAt": seconds(job.completed_at),
             "jobProcessDetails": details,
-            "timeoutConfig": {},
-            "schedulingConfig": {},
-            "isConcurrent": job.work is not None,
+            "isConcurrent": concurrent(job),
+            **described_configs(job.configs, self._jobs.now()),
         }
         return {"documentSource": job.document_source, "job": described}
 
@@ -129,8 +127,6 @@ class JobOperations:
         given = call.parameters
         refuse_left_out(given, "namespaceId", "thingGroupId")
         status = given.get("status")
-        if status == "SCHEDULED":
-            return {"jobs": []}
         selection = given.get("targetSelection")
         page = self._jobs.page(
             status=JobStatus(status) if status else None,
@@ -146,7 +142,7 @@ class JobOperations:
 
     async def _cancel(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        job = await self._jobs.cancel(
+        job = await self._changes.cancel(
             given["jobId"],
             force=given.get("force", False),
             comment=given.get("comment"),
@@ -156,8 +152,30 @@ class JobOperations:
 
     async def _delete(self, call: Call) -> dict[str, Any]:
         refuse_left_out(call.parameters, "namespaceId")
-        await self._jobs.delete(call.parameters["jobId"], force=call.parameters.get("force", False))
+        await self._changes.delete(call.parameters["jobId"], force=call.parameters.get("force", False))
         return {}
+
+    async def _update(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        refuse_left_out(given, "namespaceId")
+        now = self._jobs.now()
+
+        def configs(before: Configs) -> Configs:
+            after = configs_of_call(given, now, base=before)
+            check_update(before, after)
+            return after
+
+        change = JobChange(
+            description=given.get("description"), presigned=_presigned_of(given), configs=configs
+        )
+        await self._changes.update(given["jobId"], change)
+        return {}
+
+    async def _associate(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        refuse_left_out(given, "namespaceId")
+        targets = parse_targets(given["targets"], self._installation)
+        return self._named(await self._changes.associate(given["jobId"], targets, given.get("comment")))
 
     def _named(self, job: Job) -> dict[str, Any]:
         return {
@@ -176,8 +194,20 @@ class JobOperations:
             "createdAt": seconds(job.created_at),
             "lastUpdatedAt": seconds(job.updated_at),
             "completedAt": seconds(job.completed_at),
-            "isConcurrent": job.work is not None,
+            "isConcurrent": concurrent(job),
         }
+
+
+def _presigned_of(given: Mapping[str, Any]) -> tuple[str | None, int | None] | None:
+    presigned = given.get("presignedUrlConfig")
+    if presigned is None:
+        return None
+    role_arn = presigned.get("roleArn")
+    if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
+        raise InvalidRequest(
+            f"presignedUrlConfig: roleArn {role_arn[:100]!r} is not arn:aws:iam::ACCOUNT:role/NAME"
+        )
+    return role_arn, presigned.get("expiresInSec")
 
 
 def _presigned(job: Job) -> dict[str, Any]:

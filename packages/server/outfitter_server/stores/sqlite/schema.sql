@@ -159,12 +159,22 @@ CREATE TABLE indexing (
     shadow_names TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE installed_packages (
+    thing TEXT NOT NULL,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (thing, package)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX installed_packages_by_version ON installed_packages (package, version, thing);
+
 CREATE TABLE job_documents (
     job TEXT PRIMARY KEY,
     -- as the caller gave it, and compact without null members as devices get it
     stored TEXT NOT NULL,
     delivered TEXT NOT NULL
-) WITHOUT ROWID;
+, raw TEXT) WITHOUT ROWID;
 
 CREATE TABLE job_steps (
     job TEXT NOT NULL,
@@ -230,7 +240,7 @@ CREATE TABLE jobs (
     timed_out INTEGER NOT NULL DEFAULT 0,
     removed INTEGER NOT NULL DEFAULT 0,
     canceled INTEGER NOT NULL DEFAULT 0
-, configs TEXT NOT NULL DEFAULT '{}', tags TEXT NOT NULL DEFAULT '{}', rolling INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL DEFAULT 1, paused INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0, rolled_out INTEGER NOT NULL DEFAULT 0, batch_left INTEGER, next_batch_at INTEGER, due_at INTEGER);
+, configs TEXT NOT NULL DEFAULT '{}', tags TEXT NOT NULL DEFAULT '{}', rolling INTEGER NOT NULL DEFAULT 0, started_at INTEGER, paused INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0, rolled_out INTEGER NOT NULL DEFAULT 0, batch_left INTEGER, next_batch_at INTEGER, due_at INTEGER);
 
 CREATE INDEX jobs_by_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 
@@ -252,6 +262,18 @@ CREATE TABLE objects (
 
 CREATE INDEX objects_by_blob ON objects (blob);
 
+CREATE TABLE package_configuration (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    enabled INTEGER NOT NULL DEFAULT 0,
+    role_arn TEXT
+) STRICT;
+
+CREATE TABLE package_shadows (
+    thing TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE package_versions (
     package TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -265,7 +287,7 @@ CREATE TABLE package_versions (
     tags TEXT NOT NULL,
     client_token TEXT,
     created_at INTEGER NOT NULL,
-    modified_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL, update_token TEXT,
     PRIMARY KEY (package, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -5,8 +5,8 @@ ALTER TABLE jobs ADD COLUMN configs TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
 -- targets remain to be rolled out
 ALTER TABLE jobs ADD COLUMN rolling INTEGER NOT NULL DEFAULT 0;
--- its rollout has begun, so that who joins a target gets an execution
-ALTER TABLE jobs ADD COLUMN started INTEGER NOT NULL DEFAULT 1;
+-- when its rollout began: from then on who joins a target of a continuous job gets an execution, and a snapshot is of then
+ALTER TABLE jobs ADD COLUMN started_at INTEGER;
 -- paused by its operator; held: paused, or between windows, so that nothing may begin; ended: past its end time
 ALTER TABLE jobs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
@@ -18,6 +18,7 @@ ALTER TABLE jobs ADD COLUMN next_batch_at INTEGER;
 -- when to look at the job again, whatever happens until then
 ALTER TABLE jobs ADD COLUMN due_at INTEGER;
 CREATE INDEX jobs_by_due ON jobs (due_at) WHERE due_at IS NOT NULL;
+UPDATE jobs SET started_at = created_at;
 UPDATE jobs SET rolling = 1 WHERE work = 'ROLLOUT';
 UPDATE jobs SET rolled_out = queued + in_progress + succeeded + failed + rejected + timed_out + removed + canceled;
 

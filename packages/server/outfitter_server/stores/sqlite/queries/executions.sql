@@ -18,8 +18,8 @@ SELECT * FROM executions WHERE thing = :thing AND job = :job ORDER BY number DES
 SELECT * FROM executions WHERE thing = :thing AND job = :job AND number = :number;
 
 -- name: execution_insert
-INSERT INTO executions (thing, job, number, status, queued_at, updated_at, version, attempt)
-VALUES (:thing, :job, :number, 1, :now, :now, 1, :attempt) RETURNING id;
+INSERT INTO executions (thing, job, number, status, queued_at, updated_at, version, attempt, failed_retries, queued_by)
+VALUES (:thing, :job, :number, :status, :now, :now, 1, :attempt, :failed_retries, :queued_by) RETURNING id;
 
 -- name: execution_write
 UPDATE executions SET status = :status, started_at = :started_at, updated_at = :updated_at, version = :version,
@@ -34,11 +34,12 @@ DELETE FROM executions WHERE id = :id;
 SELECT coalesce(max(id), 0) AS id FROM executions;
 
 -- name: executions_queue_members
--- One chunk of a rollout: the members of a group up to :last that have no execution of this job.
+-- One chunk of a rollout: the members of a group up to :last, of the moment of a snapshot, that have no execution of
+-- this job.
 INSERT INTO executions (thing, job, number, status, queued_at, updated_at, version, attempt)
 SELECT m.thing, :job, 1, 1, :now, :now, 1, 0
 FROM group_members AS m
-WHERE m.group_name = :group AND m.thing > :after AND m.thing <= :last
+WHERE m.group_name = :group AND m.thing > :after AND m.thing <= :last AND m.joined_at <= :joined_until
   AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.thing = m.thing AND e.job = :job)
 ORDER BY m.thing;
 
@@ -102,8 +103,15 @@ ORDER BY id DESC LIMIT :limit;
 
 -- name: executions_of_thing_and_job
 SELECT * FROM executions
-WHERE thing = :thing AND job = :job AND number < :before AND (:status IS NULL OR status = :status)
+WHERE thing = :thing AND job = :job AND number < :before
+  AND (:status IS NULL OR status = :status OR (:status = 1 AND status = 8))
 ORDER BY number DESC LIMIT :limit;
+
+-- name: executions_due
+SELECT * FROM executions WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit;
+
+-- name: executions_next_due
+SELECT min(expires_at) AS at FROM executions WHERE expires_at IS NOT NULL;
 
 -- name: executions_of_job_any
 SELECT * FROM executions WHERE job = :job LIMIT :limit;

@@ -2,9 +2,9 @@
 
 -- name: job_insert
 INSERT INTO jobs (id, status, selection, description, document_source, role_arn, url_expires_seconds,
-                  created_at, updated_at, configs, tags, rolling, started)
+                  created_at, updated_at, configs, tags, rolling)
 VALUES (:id, :status, :selection, :description, :document_source, :role_arn, :url_expires_seconds,
-        :now, :now, :configs, :tags, 1, 0);
+        :now, :now, :configs, :tags, 1);
 
 -- name: job_work
 UPDATE jobs SET work = :work WHERE id = :id;
@@ -33,10 +33,10 @@ SELECT stored FROM job_documents WHERE job = :job;
 SELECT position, kind, name, cursor_group, cursor_thing, done FROM job_targets WHERE job = :job ORDER BY position;
 
 -- name: job_targets_named
--- The continuous jobs in progress that target a group.
-SELECT jobs.seq, jobs.id AS job FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
+-- The continuous jobs that target a group and have begun.
+SELECT jobs.seq, jobs.id AS job, jobs.held FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
 WHERE job_targets.kind = :kind AND job_targets.name = :name AND job_targets.open = 1 AND jobs.selection = 'CONTINUOUS'
-  AND jobs.status = 'IN_PROGRESS'
+  AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.started_at IS NOT NULL
 ORDER BY jobs.seq;
 
 -- name: job_target_progress
@@ -47,10 +47,11 @@ WHERE job = :job AND position = :position;
 UPDATE job_targets SET done = 1, open = 0 WHERE job = :job;
 
 -- name: job_write
-UPDATE jobs SET status = :status, updated_at = :updated_at, completed_at = :completed_at, comment = :comment,
+UPDATE jobs SET description = :description, role_arn = :role_arn, url_expires_seconds = :url_expires_seconds,
+       configs = :configs, status = :status, updated_at = :updated_at, completed_at = :completed_at, comment = :comment,
        reason_code = :reason_code, force_canceled = :force_canceled, work = :work, queued = :queued,
        in_progress = :in_progress, succeeded = :succeeded, failed = :failed, rejected = :rejected,
-       timed_out = :timed_out, removed = :removed, canceled = :canceled, rolling = :rolling, started = :started,
+       timed_out = :timed_out, removed = :removed, canceled = :canceled, rolling = :rolling, started_at = :started_at,
        paused = :paused, held = :held, ended = :ended, rolled_out = :rolled_out, batch_left = :batch_left,
        next_batch_at = :next_batch_at, due_at = :due_at
 WHERE id = :id;
@@ -63,6 +64,22 @@ DELETE FROM job_documents WHERE job = :job;
 
 -- name: job_targets_delete
 DELETE FROM job_targets WHERE job = :job;
+
+-- name: job_step_insert
+INSERT INTO job_steps (job, step, at, number, first_id, last_id)
+SELECT :job, coalesce(max(step), 0) + 1, :at, :number, :first, :last FROM job_steps WHERE job = :job;
+
+-- name: job_steps_trim
+DELETE FROM job_steps WHERE job = :job AND step <= (SELECT max(step) FROM job_steps WHERE job = :job) - :kept;
+
+-- name: job_steps_delete
+DELETE FROM job_steps WHERE job = :job;
+
+-- name: jobs_due
+SELECT id FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT :limit;
+
+-- name: jobs_next_due
+SELECT min(due_at) AS at FROM jobs WHERE due_at IS NOT NULL;
 
 -- name: jobs_with_work
 SELECT id, seq FROM jobs WHERE work IS NOT NULL AND seq > :after ORDER BY seq LIMIT :limit;
