@@ -54,19 +54,13 @@ def upcoming(schedule: Schedule | None, now: int, count: int = WINDOWS_SHOWN) ->
     """
     if schedule is None or not schedule.windows:
         return []
-    first = now
-    found: list[int] = []
-    if schedule.start_at is not None and now < schedule.start_at:
-        first = schedule.start_at
-        if _open_until(schedule.windows, first) is not None:
-            found.append(first)
-    end = schedule.end_at
+    first = now if schedule.start_at is None else max(now, schedule.start_at)
+    found = [first] if first > now and _open_until(schedule.windows, first) is not None else []
     for start in merge(*(islice(_starts(window, first), count) for window in schedule.windows)):
-        if len(found) == count or (end is not None and start >= end):
-            break
         if not found or start > found[-1]:
             found.append(start)
-    return found
+    end = schedule.end_at
+    return [start for start in found[:count] if end is None or start < end]
 
 
 def _open_until(windows: tuple[Window, ...], now: int) -> int | None:
