@@ -41,10 +41,11 @@ class Server:
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
     clients: dict[Any, Any] = field(default_factory=dict)
+    program: list[str] = field(default_factory=lambda: [str(BIN / "outfitterd")])
 
     def start(self) -> None:
         where = {name: self.listeners.get(name, "127.0.0.1:0") for name in ("http", "https", "mqtt", "mqtts")}
-        command = [BIN / "outfitterd", "serve", "--data", self.data, *self.options]
+        command = [*self.program, "serve", "--data", self.data, *self.options]
         for name, address in where.items():
             command += [f"--{name}", address]
         environment = {
@@ -54,12 +55,25 @@ class Server:
         }
         with (self.data.parent / f"{self.data.name}.log").open("a") as log:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
             )
         readable, _, _ = select.select([self.process.stdout], [], [], READY_SECONDS)
         line = self.process.stdout.readline() if readable else ""
         assert line.startswith("ready "), f"outfitterd is not ready: {line!r}\n{self.log()}"
         self.listeners = dict(part.split("=", 1) for part in line.split()[1:])
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock that jobs are timed by; for the program of timed_server.py."""
+        self.process.stdin.write(f"advance {seconds}\n")
+        self.process.stdin.flush()
+        readable, _, _ = select.select([self.process.stdout], [], [], READY_SECONDS)
+        line = self.process.stdout.readline() if readable else ""
+        assert line == "advanced\n", f"the clock did not move: {line!r}\n{self.log()}"
 
     def log(self) -> str:
         return (self.data.parent / f"{self.data.name}.log").read_text()
@@ -68,13 +82,17 @@ class Server:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(20)
-        self.process.stdout.close()
+        self._close_pipes()
         return code
 
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
         self.process.wait()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        self.process.stdin.close()
         self.process.stdout.close()
 
     @property
@@ -154,6 +172,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own, to be killed and started at will."""
     made = Server(tmp_path / "data")
+    made.start()
+    yield made
+    made.close_clients()
+    if made.process.poll() is None:
+        assert made.stop() == 0, made.log()
+
+
+@pytest.fixture
+def timed_server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own whose clock for jobs goes on at the test's word: ``advance(seconds)``."""
+    made = Server(
+        tmp_path / "data", program=[sys.executable, str(Path(__file__).parent / "timed_server.py")]
+    )
     made.start()
     yield made
     made.close_clients()

@@ -20,12 +20,15 @@ from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
 from outfitter_server.aws.operations.search import SearchOperations
+from outfitter_server.aws.operations.shadows import ShadowOperations
 from outfitter_server.aws.operations.tags import TagOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
 from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
+from outfitter_server.aws.throttling import throttled
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
+from outfitter_server.base.throttle import DEVICE_READS, DEVICE_WRITES, Throttle
 from outfitter_server.blobs.files import FileBlobs
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.gateway.tls import DeviceTls
@@ -50,6 +53,7 @@ from outfitter_server.services.events import EventConfigurations, Events
 from outfitter_server.services.executions import Executions
 from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
+from outfitter_server.services.installed import Installed
 from outfitter_server.services.job_changes import JobChanges
 from outfitter_server.services.jobs import Jobs
 from outfitter_server.services.messages import Messages, Publication, Published
@@ -64,6 +68,7 @@ from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
+from outfitter_server.services.throttling import ThrottledPlane
 from outfitter_server.services.timers import Timers
 from outfitter_server.services.topic_rules import TopicRules
 from outfitter_server.services.uploads import Uploads
@@ -82,8 +87,9 @@ class Assembly:
         environment: Mapping[str, str],
         *,
         connections_max: int,
+        jobs_clock: Callable[[], int] | None = None,
     ) -> None:
-        """Open the data folder. Call inside a running loop.
+        """Open the data folder. Call inside a running loop; ``jobs_clock`` times jobs instead of ``clock``.
 
         Raises:
             Unavailable, CredentialsUnusable, OSError: the folder cannot be used; the message says why.
@@ -95,7 +101,7 @@ class Assembly:
         credentials = root_credentials(settings.data, environment)
         self._authority = FileAuthority(settings.data / "ca", clock)
         self.store = SqliteStore(settings.data)
-        self._committer = Committer(self.store, clock)
+        self._committer = Committer(self.store, jobs_clock or clock)
         self._events = Events(installation, new_id)
         self._publisher = EventPublisher(self._committer, self._publish)
         blobs = FileBlobs(settings.data / "blobs")
@@ -106,7 +112,8 @@ class Assembly:
         self._pacer = Pacer(self._committer, steps)
         self._delivery = Delivery(installation, credentials, clock)
         self._devices = Devices(self._committer, self._authority)
-        plane = DevicePlane(self._committer, engine)
+        self._throttle = Throttle(settings.rates)
+        plane = self._make_plane(engine)
         jobs = Jobs(self._committer, installation, engine, steps, self.objects.read_text)
         changes = JobChanges(self._committer, installation, engine, steps)
         executions = Executions(self._committer, engine)
@@ -115,12 +122,17 @@ class Assembly:
         self._rules = RuleEngine(self._committer, installation, self._functions.invocations)
         dispatcher = Dispatcher(
             {
-                "iot": {
-                    **self._registry(ContinuousJobs(engine)),
-                    **JobOperations(jobs, changes, installation).handlers(),
-                    **ExecutionOperations(executions, installation).handlers(),
+                "iot": self._limited(
+                    {
+                        **self._registry(ContinuousJobs(engine)),
+                        **JobOperations(jobs, changes, installation).handlers(),
+                        **ExecutionOperations(executions, installation).handlers(),
+                    }
+                ),
+                "iotdata": {
+                    **DataPlaneOperations(Messages(self._publish)).handlers(),
+                    **ShadowOperations(Installed(self._committer)).handlers(),
                 },
-                "iotdata": DataPlaneOperations(Messages(self._publish)).handlers(),
                 "iot-jobs-data": JobsDataOperations(plane, self._delivery).handlers(),
                 "lambda": self._functions.handlers(),
                 "sts": IdentityOperations().handlers(),
@@ -180,6 +192,14 @@ class Assembly:
         await self._pacer.close()
         await self._committer.drain()
         self.store.close()
+
+    def _make_plane(self, engine: Engine) -> DevicePlane:
+        if self._throttle.limits(DEVICE_READS) or self._throttle.limits(DEVICE_WRITES):
+            return ThrottledPlane(self._committer, engine, self._throttle)
+        return DevicePlane(self._committer, engine)
+
+    def _limited(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+        return throttled(handlers, self._throttle, self._clock)
 
     def _make_functions(self, callers: Callers, blobs: FileBlobs) -> FunctionParts:
         settings = self._settings
