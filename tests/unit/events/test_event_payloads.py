@@ -53,7 +53,7 @@ SCHEDULED = job(JobStatus.SCHEDULED)
         (CANCELING, DELETING, ["deletion_in_progress"]),
         (DELETING, DELETING, []),
         (DELETING, None, ["deleted"]),
-        (COMPLETED, None, ["deleted"]),
+        (COMPLETED, None, ["deletion_in_progress", "deleted"]),
     ],
 )
 def test_a_change_is_these_events(before, after, expected):

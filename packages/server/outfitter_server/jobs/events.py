@@ -41,10 +41,11 @@ class Event(msgspec.Struct, frozen=True):
 def due(before: Job | None, after: Job | None) -> tuple[JobEvent, ...]:
     """The events that a change of a job is, in order; None: the job was not there before, or is gone.
 
-    A cancellation that had nothing to cancel is both its beginning and its end.
+    A cancellation, or a deletion, that is over at once is both its beginning and its end.
     """
     if after is None:
-        return (JobEvent.DELETED,)
+        begun = before is not None and before.status is JobStatus.DELETION_IN_PROGRESS
+        return (JobEvent.DELETED,) if begun else (JobEvent.DELETION_IN_PROGRESS, JobEvent.DELETED)
     entered = before is None or before.status is not after.status
     if after.status is JobStatus.CANCELED:
         return _of_cancellation(before, after, entered=entered)

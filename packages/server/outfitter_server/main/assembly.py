@@ -123,11 +123,9 @@ class Assembly:
         dispatcher = Dispatcher(
             {
                 "iot": self._limited(
-                    {
-                        **self._registry(ContinuousJobs(engine)),
-                        **JobOperations(jobs, changes, installation).handlers(),
-                        **ExecutionOperations(executions, installation).handlers(),
-                    }
+                    self._registry(ContinuousJobs(engine)),
+                    JobOperations(jobs, changes, installation).handlers(),
+                    ExecutionOperations(executions, installation).handlers(),
                 ),
                 "iotdata": {
                     **DataPlaneOperations(Messages(self._publish)).handlers(),
@@ -198,7 +196,8 @@ class Assembly:
             return ThrottledPlane(self._committer, engine, self._throttle)
         return DevicePlane(self._committer, engine)
 
-    def _limited(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    def _limited(self, *groups: Mapping[str, Handler]) -> dict[str, Handler]:
+        handlers = {name: handler for group in groups for name, handler in group.items()}
         return throttled(handlers, self._throttle, self._clock)
 
     def _make_functions(self, callers: Callers, blobs: FileBlobs) -> FunctionParts:

@@ -12,6 +12,7 @@ from outfitter_server.main.settings import (
     WrongUsage,
     parse_address,
     parse_name,
+    parse_rates,
 )
 
 _EXAMPLES = """\
@@ -139,6 +140,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="the one bucket whose pages may run scripts (outfitter-console-ACCOUNT-REGION)",
     )
     _add_functions(serve)
+    _add_rates(serve)
     add("--insecure", action="store_true", help="allow --http and --mqtt off loopback")
     add("--verbose", action="store_true", help="log every request")
     serve.set_defaults(run=_serve)
@@ -167,6 +169,23 @@ def _add_functions(serve: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_rates(serve: argparse.ArgumentParser) -> None:
+    add = serve.add_argument
+    add(
+        "--rates",
+        choices=("off", "aws"),
+        default="off",
+        help="how often a second APIs may be called: as often as on AWS, or as often as can be (%(default)s)",
+    )
+    add(
+        "--rate",
+        action="append",
+        default=[],
+        metavar="NAME=PER_SECOND",
+        help="the rate of one operation, device-reads or device-writes; NAME=off takes one out; repeatable",
+    )
+
+
 def _folder(text: str) -> Path:
     """A path; an empty text, such as a variable that is not set, is not the working folder."""
     if not text:
@@ -191,6 +210,7 @@ def _serve(given: argparse.Namespace) -> int:
             unconfined=given.unconfined_functions,
         ),
         console_bucket=given.console_bucket,
+        rates=parse_rates(given.rates, given.rate),
     )
     settings.check()
     from outfitter_server.main.serve import serve

@@ -1,10 +1,14 @@
 """What ``outfitterd serve`` is told, checked before anything is opened."""
 
+import difflib
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from outfitter_server.base.throttle import AWS_RATES, PER_SECOND_MAX
 
 PORT_MAX: Final = 65_535
 WORKERS_MAX: Final = 500
@@ -70,6 +74,36 @@ def parse_name(text: str) -> str:
     raise WrongUsage(f"--advertise {text!r} is no host name or IP address (no scheme, no port)")
 
 
+def parse_rates(table: str, given: Sequence[str]) -> dict[str, float]:
+    """Rates by name: of ``table`` (``aws`` or ``off``), changed by each NAME=PER_SECOND or NAME=off.
+
+    Raises:
+        WrongUsage: a name that has no rate, or no rate.
+    """
+    rates = dict(AWS_RATES) if table == "aws" else {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise WrongUsage(f"--rate {text!r}: write NAME=PER_SECOND, such as CreateJob=10, or NAME=off")
+        if name not in AWS_RATES:
+            near = difflib.get_close_matches(name, AWS_RATES, 1)
+            hint = f"did you mean {near[0]}?" if near else "docs/reference/limits.md lists the names"
+            raise WrongUsage(f"--rate {text}: {name!r} has no rate; {hint}")
+        if value == "off":
+            rates.pop(name, None)
+        else:
+            rates[name] = _per_second(text, value)
+    return rates
+
+
+def _per_second(text: str, value: str) -> float:
+    if not re.fullmatch(r"\d{1,7}(\.\d{1,3})?", value) or not 0 < float(value) <= PER_SECOND_MAX:
+        raise WrongUsage(
+            f"--rate {text}: give a number a second above 0, at most {PER_SECOND_MAX:.0f}, or off"
+        )
+    return float(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionLimits:
     """What functions may take of this machine.
@@ -109,6 +143,7 @@ class ServeSettings:
         insecure: allow plain listeners off loopback.
         functions: what functions may take of this machine.
         console_bucket: the one bucket whose pages may run scripts; None: what `outfitter deploy` names by itself.
+        rates: how often a second something may be asked, by the names of base/throttle.py; what has none is not limited.
     """
 
     data: Path
@@ -122,6 +157,7 @@ class ServeSettings:
     insecure: bool
     functions: FunctionLimits = FunctionLimits()
     console_bucket: str | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
 
     def check(self) -> None:
         """Refuse what would be unsafe or useless.
