@@ -22,8 +22,13 @@ KEYWORD_USES_MAX: Final = 2  # of each in one upload key
 UPLOAD_KEYWORDS: Final = ("thingName", "jobId", "executionNumber")
 
 # An argument ends with the string that it stands in: no bare quote, and no brace but those of a keyword.
-_PLACEHOLDER: Final = re.compile(r"""\$\{aws:iot:([a-z0-9-]+):((?:[^{}"\\]|\\.|\$\{[A-Za-z]+\})*)\}""")
-_BEGINNING: Final = "${aws:iot:"
+_PLACEHOLDER: Final = re.compile(r"""\$\{aws:iot:([a-z0-9-]+)(?::((?:[^{}"\\]|\\.|\$\{[A-Za-z]+\})*))?\}""")
+BEGINNING: Final = "${aws:iot:"  # of every placeholder
+_INSTEAD: Final = {
+    "parameter": "parameters belong to AWS's managed templates: give their ARN as jobTemplateArn, with documentParameters",
+    "package": "write package:NAME:version:VERSION:attributes:KEY, …:attributes or …:artifact:s3-presigned-url",
+    "code-sign-signature": "AWS's console alone fills it in: sign the file yourself, and write the signature into the document",
+}
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _KEYWORD: Final = re.compile(r"\$\{([A-Za-z]+)\}")
 
@@ -72,23 +77,23 @@ def compact(text: str) -> str:
 
 
 def placeholders(text: str) -> list[Placeholder]:
-    """The placeholders of a compact document.
+    """The placeholders that a compact document has for its delivery.
 
     Raises:
         InvalidRequest: a kind that this service does not fill in, the beginning of one without its end, or too many.
     """
-    if text.count(_BEGINNING) != len(_PLACEHOLDER.findall(text)):
+    if text.count(BEGINNING) != len(_PLACEHOLDER.findall(text)):
         raise InvalidRequest(
-            f"document: a placeholder is malformed; write {_BEGINNING}KIND:URL}} in one string, without further braces"
+            f"document: a placeholder is malformed; write {BEGINNING}KIND:URL}} in one string, without further braces"
         )
     found: list[Placeholder] = []
     for kind, argument in _PLACEHOLDER.findall(text):
         try:
             found.append(Placeholder(PlaceholderKind(kind), _unescaped(argument)))
         except ValueError as error:
+            instead = _INSTEAD.get(kind, f"supported are {', '.join(PlaceholderKind)}")
             raise InvalidRequest(
-                f"document: placeholder ${{aws:iot:{kind}:…}} is not supported; "
-                f"supported are {', '.join(PlaceholderKind)}"
+                f"document: placeholder ${{aws:iot:{kind}:…}} is not filled in: {instead}"
             ) from error
     if len(found) > SUBSTITUTIONS_MAX:
         raise InvalidRequest(f"document: {len(found)} placeholders, at most {SUBSTITUTIONS_MAX} are allowed")
@@ -97,11 +102,11 @@ def placeholders(text: str) -> list[Placeholder]:
 
 def substituted(text: str, replace: Callable[[Placeholder], str]) -> str:
     """A compact document with each placeholder replaced; the replacement is escaped for the string it stands in."""
-    if _BEGINNING not in text:
+    if BEGINNING not in text:
         return text
 
     def fill(match: re.Match[str]) -> str:
-        url = replace(Placeholder(PlaceholderKind(match.group(1)), _unescaped(match.group(2))))
+        url = replace(Placeholder(PlaceholderKind(match.group(1)), _unescaped(match.group(2) or "")))
         return json.dumps(url, ensure_ascii=False)[1:-1]
 
     return _PLACEHOLDER.sub(fill, text)

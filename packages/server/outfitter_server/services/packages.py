@@ -9,6 +9,7 @@ import msgspec
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import Conflict, NotFound, Validation
 from outfitter_server.services.committer import Batch, Committer
+from outfitter_server.services.installed import Installed
 from outfitter_server.services.ports import Row, Transaction
 from outfitter_server.things.packages import (
     PackageVersion,
@@ -23,6 +24,7 @@ from outfitter_server.things.values import Artifact, Package, Tags
 
 ObjectExists = Callable[[str, str], bool]
 
+ONLY_OBJECT_VERSION: Final = "null"
 _PACKAGE_COLUMNS: Final = ("name", "description", "default_version", "created_at", "modified_at")
 
 
@@ -57,6 +59,7 @@ class Packages:
     def __init__(self, committer: Committer, object_exists: ObjectExists) -> None:
         """``object_exists(bucket, key)`` tells whether the store has an object."""
         self._committer = committer
+        self.installed = Installed(committer)
         self._object_exists = object_exists
 
     async def create(
@@ -117,7 +120,7 @@ class Packages:
                 now=batch.now,
             )
             if default is not None:
-                check_default(name, default, _find_version(batch.tx, name, default))
+                check_default(name, default, find_version(batch.tx, name, default))
             columns = {key: getattr(after, key) for key in _PACKAGE_COLUMNS if key != "created_at"}
             batch.tx.run("package_update", **columns)
 
@@ -201,8 +204,10 @@ class Packages:
         """
         return self._committer.read(lambda tx: _version_or_refuse(tx, package, name))
 
-    async def update_version(self, package: str, name: str, change: VersionChange) -> None:
-        """Change content, publish or deprecate; see things.packages.updated_version.
+    async def update_version(
+        self, package: str, name: str, change: VersionChange, client_token: str | None = None
+    ) -> None:
+        """Change content, publish or deprecate; see things.packages.updated_version. A retry is nothing to do.
 
         Raises:
             NotFound: there is no such version.
@@ -211,13 +216,16 @@ class Packages:
 
         def apply(batch: Batch) -> None:
             before = _version_or_refuse(batch.tx, package, name)
+            row = batch.tx.one("package_version_update_token", package=package, name=name)
+            if client_token is not None and row is not None and row["update_token"] == client_token:
+                return  # what it set may be fixed by now, because it also published
             after = updated_version(before, change, batch.now)
             if after.artifact != before.artifact or (
                 before.status is VersionStatus.DRAFT and after.status is VersionStatus.PUBLISHED
             ):
                 # What is published is promised to devices: the file must be there at that moment.
                 self._check_artifact(after.artifact)
-            batch.tx.run("package_version_update", **_version_columns(after))
+            batch.tx.run("package_version_update", **_version_columns(after), update_token=client_token)
 
         await self._committer.change(apply)
 
@@ -273,6 +281,10 @@ class Packages:
         return Page(lines, encode_token([lines[-1].name]) if len(rows) > limit else None)
 
     def _check_artifact(self, artifact: Artifact | None) -> None:
+        if artifact is not None and artifact.version not in {None, ONLY_OBJECT_VERSION}:
+            raise Validation(
+                f"artifact: the store keeps one version of an object, called {ONLY_OBJECT_VERSION}: leave version out"
+            )
         if artifact is not None and not self._object_exists(artifact.bucket, artifact.key):
             raise Validation(
                 f"the store has no object {artifact.key} in bucket {artifact.bucket}: upload it first"
@@ -296,13 +308,14 @@ def _package(row: Row) -> Package:
     return Package(**{key: row[key] for key in _PACKAGE_COLUMNS}, tags=tags)
 
 
-def _find_version(tx: Transaction, package: str, name: str) -> PackageVersion | None:
+def find_version(tx: Transaction, package: str, name: str) -> PackageVersion | None:
+    """A version, or None."""
     row = tx.one("package_version", package=package, name=name)
     return None if row is None else _version(row)
 
 
 def _version_or_refuse(tx: Transaction, package: str, name: str) -> PackageVersion:
-    found = _find_version(tx, package, name)
+    found = find_version(tx, package, name)
     if found is None:
         raise NotFound(f"package {package} has no version {name}")
     return found

@@ -9,6 +9,7 @@ import msgspec
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import InvalidRequest, NotFound
+from outfitter_server.services import installed
 from outfitter_server.services.committer import Batch, Committer
 from outfitter_server.services.effects import PrincipalChanged
 from outfitter_server.services.ports import Row, Transaction
@@ -124,6 +125,7 @@ class Things:
             if batch.tx.one("thing_has_principal", thing=name) is not None:
                 raise InvalidRequest(f"thing {name} still has certificates attached: detach them first")
             self._membership.thing_deleted(batch, name)
+            installed.forget(batch, name)
             batch.tx.run("memberships_of_thing_delete", thing=name)
             batch.tx.run_many("thing_attribute_delete", _attribute_rows(thing))
             batch.tx.run("thing_delete", name=name)

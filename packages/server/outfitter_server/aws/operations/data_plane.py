@@ -1,4 +1,4 @@
-"""Messages over HTTP: Publish of ``iot-data``. Shadows, retained messages and connections are not served."""
+"""Messages over HTTP: Publish of ``iot-data``. Retained messages and connections are not served."""
 
 import base64
 import binascii

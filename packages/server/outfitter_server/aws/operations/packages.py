@@ -1,5 +1,6 @@
 """The software catalogue of the ``iot`` model; its own error names (ValidationException, ConflictException)."""
 
+import re
 from typing import Any, Final
 
 from outfitter_server.aws.dispatch import Call, Handler
@@ -7,11 +8,13 @@ from outfitter_server.aws.operations.members import page_size, seconds
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Validation
 from outfitter_server.base.tags import new_tags
+from outfitter_server.services.destinations import package_version_arn
 from outfitter_server.services.packages import NewVersion, Packages
 from outfitter_server.things.packages import VersionAction, VersionChange
 from outfitter_server.things.values import Artifact
 
 _PAGE_LARGEST: Final = 100
+_ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 
 
 class PackageOperations:
@@ -35,6 +38,8 @@ class PackageOperations:
             "UpdatePackageVersion": self._update_version,
             "ListPackageVersions": self._list_versions,
             "DeletePackageVersion": self._delete_version,
+            "GetPackageConfiguration": self._configuration,
+            "UpdatePackageConfiguration": self._configure,
         }
 
     async def _create(self, call: Call) -> dict[str, Any]:
@@ -141,7 +146,9 @@ class PackageOperations:
             recipe=given.get("recipe"),
             action=None if action is None else VersionAction(action),
         )
-        await self._packages.update_version(given["packageName"], given["versionName"], change)
+        await self._packages.update_version(
+            given["packageName"], given["versionName"], change, given.get("clientToken")
+        )
         return {}
 
     async def _list_versions(self, call: Call) -> dict[str, Any]:
@@ -168,8 +175,20 @@ class PackageOperations:
         await self._packages.delete_version(call.parameters["packageName"], call.parameters["versionName"])
         return {}
 
+    async def _configuration(self, _call: Call) -> dict[str, Any]:
+        found = self._packages.installed.configuration()
+        return {"versionUpdateByJobsConfig": {"enabled": found.enabled, "roleArn": found.role_arn}}
+
+    async def _configure(self, call: Call) -> dict[str, Any]:
+        given = call.parameters.get("versionUpdateByJobsConfig") or {}
+        role_arn = given.get("roleArn")
+        if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
+            raise Validation(f"roleArn {role_arn[:100]!r} is not arn:aws:iam::ACCOUNT:role/NAME")
+        await self._packages.installed.configure(enabled=given.get("enabled"), role_arn=role_arn)
+        return {}
+
     def _version_arn(self, package: str, name: str) -> str:
-        return self._installation.iot_arn("package", f"{package}/version/{name}")
+        return package_version_arn(self._installation, package, name)
 
 
 def _tags(given: dict[str, Any]) -> dict[str, str]:

@@ -30,8 +30,11 @@ VALUES (:package, :name, :description, :attributes, :artifact_bucket, :artifact_
 -- name: package_version_update
 UPDATE package_versions SET description = :description, attributes = :attributes, artifact_bucket = :artifact_bucket,
     artifact_key = :artifact_key, artifact_version = :artifact_version, recipe = :recipe, status = :status,
-    modified_at = :modified_at
+    modified_at = :modified_at, update_token = :update_token
 WHERE package = :package AND name = :name;
+
+-- name: package_version_update_token
+SELECT update_token FROM package_versions WHERE package = :package AND name = :name;
 
 -- name: package_version_delete
 DELETE FROM package_versions WHERE package = :package AND name = :name;
