@@ -21,7 +21,6 @@ from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
 from outfitter_server.aws.operations.search import SearchOperations
 from outfitter_server.aws.operations.shadows import ShadowOperations
-from outfitter_server.aws.operations.shadows import ShadowOperations
 from outfitter_server.aws.operations.tags import TagOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
@@ -54,7 +53,6 @@ from outfitter_server.services.events import EventConfigurations, Events
 from outfitter_server.services.executions import Executions
 from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
-from outfitter_server.services.installed import Installed
 from outfitter_server.services.installed import Installed
 from outfitter_server.services.job_changes import JobChanges
 from outfitter_server.services.jobs import Jobs
@@ -125,11 +123,9 @@ class Assembly:
         dispatcher = Dispatcher(
             {
                 "iot": self._limited(
-                    {
-                        **self._registry(ContinuousJobs(engine)),
-                        **JobOperations(jobs, changes, installation).handlers(),
-                        **ExecutionOperations(executions, installation).handlers(),
-                    }
+                    self._registry(ContinuousJobs(engine)),
+                    JobOperations(jobs, changes, installation).handlers(),
+                    ExecutionOperations(executions, installation).handlers(),
                 ),
                 "iotdata": {
                     **DataPlaneOperations(Messages(self._publish)).handlers(),
@@ -200,7 +196,8 @@ class Assembly:
             return ThrottledPlane(self._committer, engine, self._throttle)
         return DevicePlane(self._committer, engine)
 
-    def _limited(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    def _limited(self, *groups: Mapping[str, Handler]) -> dict[str, Handler]:
+        handlers = {name: handler for group in groups for name, handler in group.items()}
         return throttled(handlers, self._throttle, self._clock)
 
     def _make_functions(self, callers: Callers, blobs: FileBlobs) -> FunctionParts:
