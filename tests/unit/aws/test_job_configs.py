@@ -204,7 +204,8 @@ def test_factors_with_one_decimal(factor):
     [
         (10.999, "criteriaList.2.thresholdPercentage: 10.999 must be a number with at most 2 decimals"),
         (-0.01, "must be 0 to 100 percent"),
-        (float("nan"), "must be a number"),
+        (float("nan"), "must be 0 to 100 percent"),
+        (-(10**400), "must be 0 to 100 percent"),
         (1e-3, "at most 2 decimals"),
     ],
 )

@@ -190,9 +190,9 @@ def _abort(given: list[Mapping[str, Any]]) -> tuple[AbortCriterion, ...]:
     for position, criterion in enumerate(given, start=1):
         where = f"abortConfig.criteriaList.{position}.thresholdPercentage"
         threshold = criterion["thresholdPercentage"]
-        _check_decimals(threshold, 2, where)
         if not 0 <= threshold <= THRESHOLD_MAX_PERCENT:
-            raise InvalidRequest(f"{where}: {threshold} must be 0 to {THRESHOLD_MAX_PERCENT} percent")
+            raise InvalidRequest(f"{where}: must be 0 to {THRESHOLD_MAX_PERCENT} percent")
+        _check_decimals(threshold, 2, where)
         criteria.append(
             AbortCriterion(
                 failure=FailureType(criterion["failureType"]),
