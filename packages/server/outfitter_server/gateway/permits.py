@@ -7,6 +7,7 @@ from outfitter_contract import topics as jobs_topics
 from outfitter_server.access.policy import Verdicts
 from outfitter_server.base.installation import Installation
 from outfitter_server.gateway.limits import VERDICTS_MAX
+from outfitter_server.jobs import events
 from outfitter_server.mqtt.topics import BASIC_INGEST_PREFIX
 from outfitter_server.services.devices import DeviceIdentity, Devices
 
@@ -64,7 +65,7 @@ class PolicyPermit:
 
 
 class TrialPermit:
-    """Without certificates: the client id is the thing, which reaches its own jobs topics, every free topic, and rules."""
+    """Without certificates: the client id is the thing, which reaches its own jobs topics, free topics, events and rules."""
 
     def __init__(self, client_id: str) -> None:
         """The thing that ``client_id`` names."""
@@ -72,10 +73,10 @@ class TrialPermit:
         self._own = jobs_topics.jobs_prefix(client_id)
 
     def allows(self, action: str, name: str) -> bool:
-        """Whether the name is free, the thing's own, or a rule's entrance."""
+        """Whether the name is free, the thing's own, an event to hear, or a rule's entrance."""
         if action == CONNECT or not name.startswith("$") or name.startswith(self._own):
             return True
-        return action == PUBLISH and name.startswith(BASIC_INGEST_PREFIX)
+        return name.startswith(BASIC_INGEST_PREFIX if action == PUBLISH else events.PREFIX)
 
     def is_thing(self, thing: str) -> bool:
         """Whether the client id says so."""
