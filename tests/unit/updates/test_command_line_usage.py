@@ -37,6 +37,8 @@ def test_the_commands_that_people_rely_on():
         "outfitter software pack",
         "outfitter software upload",
         "outfitter software list",
+        "outfitter software where",
+        "outfitter software record",
         "outfitter update",
         "outfitter config pull",
         "outfitter config push",

@@ -11,6 +11,7 @@ from outfitter_contract.execution import Status
 
 from outfitter_updates.catalogue.configurations import Configuration, StoredConfiguration
 from outfitter_updates.catalogue.devices import Device, DeviceOrder, Group, Identity
+from outfitter_updates.catalogue.records import RecordState, Running
 from outfitter_updates.catalogue.software import Image, SoftwareVersion
 from outfitter_updates.operations.deployment import Deployment, DeploymentOrder
 from outfitter_updates.operations.line import LineJob, LinePlan
@@ -51,6 +52,15 @@ class SoftwarePort(Protocol):
         publish: bool,
         progress: Callable[[int], None],
     ) -> SoftwareVersion: ...
+
+
+class RecordsPort(Protocol):
+    """What runs where."""
+
+    def where(self, name: str, version: str | None, limit: int) -> tuple[Running, ...]: ...
+    def state(self) -> RecordState: ...
+    def keep(self, role_arn: str) -> RecordState: ...
+    def stop(self) -> RecordState: ...
 
 
 class JobsPort(Protocol):
@@ -105,6 +115,8 @@ class CloudPort(Protocol):
     def identities(self) -> IdentitiesPort: ...
     @property
     def software(self) -> SoftwarePort: ...
+    @property
+    def records(self) -> RecordsPort: ...
     @property
     def jobs(self) -> JobsPort: ...
     @property

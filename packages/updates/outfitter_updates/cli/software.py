@@ -1,14 +1,18 @@
-"""``outfitter software``: images into the store, versions into the catalogue."""
+"""``outfitter software``: images into the store, versions into the catalogue, and which device runs what."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from outfitter_updates.catalogue.records import RecordState
 from outfitter_updates.cli.image_file import pack_folder, read_image
 from outfitter_updates.cli.output import console, print_json, print_table, size, software_object, tell
 from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+
+_CONNECTIONS = {True: "connected", False: "not connected", None: ""}
 
 
 @click.group()
@@ -88,6 +92,72 @@ def list_software(application: Application, name: str | None, as_json: bool) -> 
     ]
     headings = ["SOFTWARE", "VERSION", "STATUS", "DEVICE TYPES", "SIZE", "SHA256"]
     print_table(headings, rows, "No software yet. `outfitter software upload FILE` brings some.")
+
+
+@software.command(
+    cls=ExampleCommand,
+    example="outfitter software where pump\noutfitter software where pump --version 1.3.2",
+)
+@click.argument("name")
+@click.option("--version", help="Only the devices with this version.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=1000, show_default=True, help="Stop after so many devices."
+)
+@json_option
+@pass_application
+def where(application: Application, name: str, version: str | None, limit: int, as_json: bool) -> None:
+    """List the devices that are known to run software NAME, and which version.
+
+    A device is known to run what an update brought it while the record was kept: see `outfitter software record`.
+    """
+    records = application.cloud.records
+    found = records.where(name, version, limit)
+    if as_json:
+        print_json([asdict(each) for each in found])
+        return
+    rows = [
+        [each.thing, each.version, each.device_type or "", _CONNECTIONS[each.connected]] for each in found
+    ]
+    title = f"{name} {version}" if version else name
+    empty = "" if rows else f"No device is known to run {title}. {_remark(records.state())}"
+    print_table(["DEVICE", "VERSION", "TYPE", "CONNECTION"], rows, empty.rstrip())
+
+
+@software.command(cls=ExampleCommand, example="outfitter software record --on")
+@click.option("--on/--off", "on", default=None, help="Keep the record from now on, or no more.")
+@click.option(
+    "--role-arn",
+    envvar="OUTFITTER_ROLE_ARN",
+    show_envvar=True,
+    help="Role that may write the record.  [role outfitter-updates of the account]",
+)
+@json_option
+@pass_application
+def record(application: Application, on: bool | None, role_arn: str | None, as_json: bool) -> None:
+    """Tell whether a record is kept of which device runs what, turn it on or off.
+
+    With the record on, each update that succeeds on a device is written down, and the fleet index finds it. On AWS the
+    index costs money, and the role needs iot:UpdateThingShadow and iot:GetThingShadow.
+    """
+    cloud = application.cloud
+    if on is None:
+        state = cloud.records.state()
+    else:
+        state = cloud.records.keep(role_arn or cloud.default_role_arn) if on else cloud.records.stop()
+    if as_json:
+        print_json(asdict(state))
+    else:
+        kept = "A record is kept of which device runs what."
+        click.echo(kept if state.kept and state.indexed else _remark(state))
+
+
+def _remark(state: RecordState) -> str:
+    """What is in the way of the record, and what to do; "" when nothing is."""
+    if not state.kept:
+        return "No record is kept of what devices run: turn it on with `outfitter software record --on`."
+    if not state.indexed:
+        return "The fleet index does not have the record: `outfitter software record --on` sees to it."
+    return ""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from outfitter_updates.cloud.devices import Devices
 from outfitter_updates.cloud.identities import Identities
 from outfitter_updates.cloud.jobs import Jobs
 from outfitter_updates.cloud.lines import Lines
+from outfitter_updates.cloud.records import Records
 from outfitter_updates.cloud.software import Software
 from outfitter_updates.operations.update import role_arn
 
@@ -21,6 +22,7 @@ class Cloud:
         self.devices = Devices(self._connection)
         self.identities = Identities(self._connection, self.devices)
         self.software = Software(self._connection)
+        self.records = Records(self._connection)
         self.jobs = Jobs(self._connection)
         self.configurations = Configurations(self._connection)
         self.lines = Lines(self._connection, self.devices, self.jobs)
