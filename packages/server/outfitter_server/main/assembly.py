@@ -16,6 +16,7 @@ from outfitter_server.aws.operations.events import EventOperations
 from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.identity import IdentityOperations
 from outfitter_server.aws.operations.job_executions import ExecutionOperations, JobsDataOperations
+from outfitter_server.aws.operations.job_templates import JobTemplateOperations, ManagedTemplateOperations
 from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
@@ -66,6 +67,7 @@ from outfitter_server.services.principals import Principals
 from outfitter_server.services.rollout import Steps
 from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.tags import Tags
+from outfitter_server.services.templates import Templates
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
 from outfitter_server.services.throttling import ThrottledPlane
@@ -114,9 +116,6 @@ class Assembly:
         self._devices = Devices(self._committer, self._authority)
         self._throttle = Throttle(settings.rates)
         plane = self._make_plane(engine)
-        jobs = Jobs(self._committer, installation, engine, steps, self.objects.read_text)
-        changes = JobChanges(self._committer, installation, engine, steps)
-        executions = Executions(self._committer, engine)
         callers = Callers(credentials, installation, clock)
         self._functions = self._make_functions(callers, blobs)
         self._rules = RuleEngine(self._committer, installation, self._functions.invocations)
@@ -124,8 +123,7 @@ class Assembly:
             {
                 "iot": self._limited(
                     self._registry(ContinuousJobs(engine)),
-                    JobOperations(jobs, changes, installation).handlers(),
-                    ExecutionOperations(executions, installation).handlers(),
+                    self._job_service(engine, steps),
                 ),
                 "iotdata": {
                     **DataPlaneOperations(Messages(self._publish)).handlers(),
@@ -286,6 +284,19 @@ class Assembly:
             TopicRuleOperations(TopicRules(committer, installation), installation),
             EventOperations(EventConfigurations(committer, self._events)),
             TagOperations(Tags(committer, installation)),
+        )
+        return {name: handler for group in groups for name, handler in group.handlers().items()}
+
+    def _job_service(self, engine: Engine, steps: Steps) -> dict[str, Handler]:
+        committer, installation = self._committer, self._installation
+        jobs = Jobs(committer, installation, engine, steps, self.objects.read_text)
+        changes = JobChanges(committer, installation, engine, steps)
+        templates = Templates(committer, installation)
+        groups = (
+            JobOperations(jobs, changes, installation),
+            ExecutionOperations(Executions(committer, engine), installation),
+            JobTemplateOperations(templates, jobs, installation),
+            ManagedTemplateOperations(installation),
         )
         return {name: handler for group in groups for name, handler in group.handlers().items()}
 
