@@ -45,7 +45,7 @@ class TimedAssembly(Assembly):
         word, seconds = line.split()
         assert word == "advance", line
         self._ahead_ms += round(float(seconds) * 1000)
-        self._alarms.look()
+        self._jobs.look()
         sys.stdout.write("advanced\n")
         sys.stdout.flush()
 

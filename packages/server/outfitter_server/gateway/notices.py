@@ -15,9 +15,11 @@ from outfitter_server.gateway.broker import Broker, Delivered
 from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.gateway.routes import Interest, interest
 from outfitter_server.jobs.values import Notification
+from outfitter_server.jobs.why import Kind
 from outfitter_server.mqtt.properties import text
 from outfitter_server.mqtt.sessions import Notice, Session
 from outfitter_server.services.effects import Effect, PendingChanged
+from outfitter_server.services.traces import Traces
 
 _NEVER: Final = -1
 
@@ -48,8 +50,9 @@ class Listener(Protocol):
 class Notices:
     """Which live sessions listen to which things."""
 
-    def __init__(self, plane: Plane, broker: Broker, fill: Filler) -> None:
-        """``fill`` makes the documents of sessions that are not connected now."""
+    def __init__(self, plane: Plane, broker: Broker, fill: Filler, traces: Traces) -> None:
+        """``fill`` makes the documents of sessions that are not connected now; ``traces`` remembers who was told."""
+        self._traces = traces
         self._plane = plane
         self._broker = broker
         self._fill = fill
@@ -144,8 +147,15 @@ class Notices:
                 continue
             if revision > notice.sent:
                 listener.notify(name, notice, revision, payload)
+                self._remember(notification)
             else:
                 notice.due = False
+
+    def _remember(self, notification: Notification) -> None:
+        """Whom it was about, for the question why: the front when that is new, else what came to the end of the list."""
+        if notification.pending:
+            about = notification.pending[0 if notification.next_changed else -1]
+            self._traces.note(about, Kind.NOTIFIED, notification.now)
 
     def _broadcast(self, notification: Notification) -> None:
         """To filters with wildcards, as ordinary messages of QoS 1."""

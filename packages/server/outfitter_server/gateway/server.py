@@ -34,6 +34,7 @@ from outfitter_server.services.delivery import Delivery
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.effects import Effect, PrincipalChanged
 from outfitter_server.services.messages import Publication, Published, Rules
+from outfitter_server.services.traces import Traces
 
 _log = logging.getLogger(__name__)
 
@@ -62,9 +63,13 @@ class Gateway:
         rules: Rules,
         clock: Callable[[], int],
         installation: Installation,
+        traces: Traces | None = None,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open."""
+        """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open.
+
+        ``traces`` remembers who was notified; one of its own unless given.
+        """
         self.devices = devices
         self.plane = plane
         self.committer = committer
@@ -73,7 +78,7 @@ class Gateway:
         self.clock = clock
         self.installation = installation
         self.broker = Broker()
-        self.notices = Notices(plane, self.broker, Filler(delivery, None, None))
+        self.notices = Notices(plane, self.broker, Filler(delivery, None, None), traces or Traces())
         self.second = 0
         self._connections: dict[str, Connection] = {}
         self._by_certificate: dict[str, set[Connection]] = {}

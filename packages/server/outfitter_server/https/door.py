@@ -26,11 +26,13 @@ from outfitter_server.aws.dispatch import Dispatcher, Origin, Permit
 from outfitter_server.aws.errors import InternalFailure
 from outfitter_server.aws.wire import WireRequest
 from outfitter_server.base.installation import Installation
-from outfitter_server.base.refusals import NotFound, Refusal
+from outfitter_server.base.refusals import Forbidden, NotFound, Refusal
 from outfitter_server.https import answers, cors, limits
 from outfitter_server.https.device_calls import JOBS_DATA, DeviceCalls, client_certificate
 from outfitter_server.https.function_urls import CODE_PREFIX, FunctionUrlDoor
 from outfitter_server.https.listener import DoorRequest, HttpServer
+from outfitter_server.https.own_calls import JOBS_PREFIX, WHY_PREFIX, OwnCalls
+from outfitter_server.https.own_calls import SCOPE as OWN_SCOPE
 from outfitter_server.https.reading import (
     RequestHead,
     allow_body,
@@ -72,6 +74,7 @@ class HttpsDoor:
         clock: milliseconds since the epoch.
         s3_grant: the cross-origin headers of an answer about objects that this door gives by itself.
         function_urls: serves function URLs; None for a server without functions.
+        own: what this server answers beyond AWS.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class HttpsDoor:
         installation: Installation,
         s3_grant: S3Grant = lambda _: {},
         function_urls: FunctionUrlDoor | None = None,
+        own: OwnCalls | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._callers = callers
@@ -96,6 +100,7 @@ class HttpsDoor:
         self._clock = clock
         self._signatures = Signatures(callers, clock)
         self._urls = function_urls
+        self._own = own
         self._server: HttpServer | None = None
         self._listeners: list[asyncio.Server] = []
         self._busy = 0
@@ -187,6 +192,8 @@ class HttpsDoor:
         if head.raw_path.startswith(OWN_PREFIX):
             if head.raw_path == HEALTH_PATH and head.method in {"GET", "HEAD"}:
                 return answers.health()
+            if self._own is not None and head.raw_path.startswith((JOBS_PREFIX, WHY_PREFIX)):
+                return await self._serve_own(request, head, self._own)
             raise NotFound(f"there is no page {head.raw_path}")
         if head.method == "OPTIONS":
             if (allowed := cors.preflight(head, self._dispatcher)) is not None:
@@ -249,6 +256,18 @@ class HttpsDoor:
             return self._refuse(claim.service, refusal, request)
         return await self._call(request, head, claim.service, caller, body)
 
+    async def _serve_own(self, request: DoorRequest, head: RequestHead, own: OwnCalls) -> web.StreamResponse:
+        claim = read_claim(head.method, head.raw_path, head.raw_query, head.headers)
+        try:
+            if claim is None or claim.service != OWN_SCOPE:
+                raise Forbidden(f"{head.raw_path[:200]} wants a signature (version 4) for {OWN_SCOPE}")
+            self._signatures.caller(claim)
+            body = await read_body(request, limits.body_bytes_max(claim.service))
+            self._signatures.verify(head, claim, await digest(body))
+            return answers.http_answer(await own.answer(_wire(head, body)))
+        except Refusal as refusal:
+            return self._refuse(OWN_SCOPE, refusal, request)
+
     async def _call(
         self,
         request: DoorRequest,
@@ -258,17 +277,10 @@ class HttpsDoor:
         body: bytes,
         permit: Permit | None = None,
     ) -> web.StreamResponse:
-        wire = WireRequest(
-            method=head.method,
-            raw_path=head.raw_path,
-            raw_query=head.raw_query,
-            headers=dict(head.headers),
-            body=body,
-        )
         origin = Origin(
             caller=caller, host=called_host(request), secure=request.secure, request_id=request.request_id
         )
-        answer = await self._dispatcher.answer(service, wire, origin, permit)
+        answer = await self._dispatcher.answer(service, _wire(head, body), origin, permit)
         return cors.granted(request, answers.http_answer(answer))
 
     def _refuse(self, service: str, refusal: Refusal, request: DoorRequest) -> web.Response:
@@ -279,3 +291,13 @@ class HttpsDoor:
         answer = answers.s3_error(refusal, request.raw_path.partition("?")[0], request_id)
         answer.headers.update(self._s3_grant(request))
         return answer
+
+
+def _wire(head: RequestHead, body: bytes) -> WireRequest:
+    return WireRequest(
+        method=head.method,
+        raw_path=head.raw_path,
+        raw_query=head.raw_query,
+        headers=dict(head.headers),
+        body=body,
+    )

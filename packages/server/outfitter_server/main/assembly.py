@@ -15,9 +15,6 @@ from outfitter_server.aws.operations.endpoint import EndpointOperations
 from outfitter_server.aws.operations.events import EventOperations
 from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.identity import IdentityOperations
-from outfitter_server.aws.operations.job_executions import ExecutionOperations, JobsDataOperations
-from outfitter_server.aws.operations.job_templates import JobTemplateOperations, ManagedTemplateOperations
-from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
 from outfitter_server.aws.operations.search import SearchOperations
@@ -29,7 +26,7 @@ from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
 from outfitter_server.aws.throttling import throttled
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
-from outfitter_server.base.throttle import DEVICE_READS, DEVICE_WRITES, Throttle
+from outfitter_server.base.throttle import Throttle
 from outfitter_server.blobs.files import FileBlobs
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.gateway.tls import DeviceTls
@@ -37,41 +34,29 @@ from outfitter_server.https.door import HttpsDoor
 from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.keys.credentials import root_credentials
 from outfitter_server.main.functions import FunctionParts
+from outfitter_server.main.job_service import JobParts
 from outfitter_server.main.settings import Address, ServeSettings
 from outfitter_server.s3.door import S3Door
-from outfitter_server.services.alarms import Alarms
 from outfitter_server.services.buckets import Buckets
 from outfitter_server.services.callers import Callers
 from outfitter_server.services.certificates import Certificates
 from outfitter_server.services.committer import Committer
-from outfitter_server.services.continuous import ContinuousJobs
-from outfitter_server.services.delivery import Delivery, ObjectsEndpoint
-from outfitter_server.services.device_plane import DevicePlane
+from outfitter_server.services.delivery import ObjectsEndpoint
 from outfitter_server.services.devices import Devices
-from outfitter_server.services.engine import Engine
-from outfitter_server.services.event_publisher import EventPublisher
-from outfitter_server.services.events import EventConfigurations, Events
-from outfitter_server.services.executions import Executions
+from outfitter_server.services.events import EventConfigurations
 from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
 from outfitter_server.services.installed import Installed
-from outfitter_server.services.job_changes import JobChanges
-from outfitter_server.services.jobs import Jobs
 from outfitter_server.services.messages import Messages, Publication, Published
 from outfitter_server.services.objects import Objects
-from outfitter_server.services.pacer import Pacer
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
 from outfitter_server.services.presence import Presence
 from outfitter_server.services.principals import Principals
-from outfitter_server.services.rollout import Steps
 from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.tags import Tags
-from outfitter_server.services.templates import Templates
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.things import Things
-from outfitter_server.services.throttling import ThrottledPlane
-from outfitter_server.services.timers import Timers
 from outfitter_server.services.topic_rules import TopicRules
 from outfitter_server.services.uploads import Uploads
 from outfitter_server.stores.sqlite.store import SqliteStore
@@ -104,37 +89,37 @@ class Assembly:
         self._authority = FileAuthority(settings.data / "ca", clock)
         self.store = SqliteStore(settings.data)
         self._committer = Committer(self.store, jobs_clock or clock)
-        self._events = Events(installation, new_id)
-        self._publisher = EventPublisher(self._committer, self._publish)
         blobs = FileBlobs(settings.data / "blobs")
         self.objects = Objects(self._committer, blobs)
-        engine = Engine(installation=installation, events=self._events)
-        steps = Steps(engine)
-        self._alarms = Alarms(self._committer, Timers(engine))
-        self._pacer = Pacer(self._committer, steps)
-        self._delivery = Delivery(installation, credentials, clock)
         self._devices = Devices(self._committer, self._authority)
         self._throttle = Throttle(settings.rates)
-        plane = self._make_plane(engine)
+        self._jobs = jobs = JobParts(
+            committer=self._committer,
+            installation=installation,
+            credentials=credentials,
+            clock=clock,
+            new_id=new_id,
+            read_text=self.objects.read_text,
+            publish=self._publish,
+            clients=self._clients,
+            throttle=self._throttle,
+        )
         callers = Callers(credentials, installation, clock)
         self._functions = self._make_functions(callers, blobs)
         self._rules = RuleEngine(self._committer, installation, self._functions.invocations)
         dispatcher = Dispatcher(
             {
-                "iot": self._limited(
-                    self._registry(ContinuousJobs(engine)),
-                    self._job_service(engine, steps),
-                ),
+                "iot": self._limited(self._registry(jobs), jobs.handlers()),
                 "iotdata": {
                     **DataPlaneOperations(Messages(self._publish)).handlers(),
                     **ShadowOperations(Installed(self._committer)).handlers(),
                 },
-                "iot-jobs-data": JobsDataOperations(plane, self._delivery).handlers(),
+                "iot-jobs-data": jobs.data_handlers(),
                 "lambda": self._functions.handlers(),
                 "sts": IdentityOperations().handlers(),
             }
         )
-        self._gateway = self._make_gateway(plane, connections_max)
+        self._gateway = self._make_gateway(connections_max)
         self._rules.publish = self._publish
         self._door = self._make_door(dispatcher, callers, self._s3_door(blobs))
 
@@ -147,21 +132,22 @@ class Assembly:
         settings = self._settings
         bound: dict[str, str] = {}
         reached: dict[str, tuple[Address, int]] = {}
-        self._pacer.start()
-        self._alarms.start()
+        self._jobs.start()
         if settings.http is not None:
             with _told("--http", settings.http):
                 port = await self._door.start(settings.http.host, settings.http.port)
             bound["http"] = settings.http.text(port)
             reached["http"] = (settings.http, port)
-            self._delivery.endpoint = ObjectsEndpoint(scheme="http", port=port, advertised=settings.advertise)
+            self._jobs.delivery.endpoint = ObjectsEndpoint(
+                scheme="http", port=port, advertised=settings.advertise
+            )
         if settings.https is not None:
             context = self._context(ssl.CERT_OPTIONAL, ("http/1.1",))
             with _told("--https", settings.https):
                 port = await self._door.start(settings.https.host, settings.https.port, context)
             bound["https"] = settings.https.text(port)
             reached["https"] = (settings.https, port)
-            self._delivery.endpoint = ObjectsEndpoint(
+            self._jobs.delivery.endpoint = ObjectsEndpoint(
                 scheme="https", port=port, advertised=settings.advertise
             )
         self._functions.start(reached, self._authority.ca_pem())
@@ -174,25 +160,19 @@ class Assembly:
             with _told("--mqtts", settings.mqtts):
                 port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
             bound["mqtts"] = settings.mqtts.text(port)
-        self._publisher.start()
+        self._jobs.start_events()
         return bound
 
     async def close(self) -> None:
         """Stop listening, let what is under way end, close the store."""
         await self._door.close()
-        await self._publisher.close()
+        await self._jobs.close_events()
         await self._gateway.close()
         await self._rules.close()
         await self._functions.close()
-        await self._alarms.close()
-        await self._pacer.close()
+        await self._jobs.close()
         await self._committer.drain()
         self.store.close()
-
-    def _make_plane(self, engine: Engine) -> DevicePlane:
-        if self._throttle.limits(DEVICE_READS) or self._throttle.limits(DEVICE_WRITES):
-            return ThrottledPlane(self._committer, engine, self._throttle)
-        return DevicePlane(self._committer, engine)
 
     def _limited(self, *groups: Mapping[str, Handler]) -> dict[str, Handler]:
         handlers = {name: handler for group in groups for name, handler in group.items()}
@@ -213,12 +193,13 @@ class Assembly:
             new_id=new_id,
         )
 
-    def _make_gateway(self, plane: DevicePlane, connections_max: int) -> Gateway:
+    def _make_gateway(self, connections_max: int) -> Gateway:
         return Gateway(
             devices=self._devices,
-            plane=plane,
+            plane=self._jobs.plane,
             committer=self._committer,
-            delivery=self._delivery,
+            delivery=self._jobs.delivery,
+            traces=self._jobs.traces,
             rules=self._rules,
             clock=self._clock,
             installation=self._installation,
@@ -236,6 +217,7 @@ class Assembly:
             bucket_of_host=objects_door.bucket_of_host,
             clock=self._clock,
             installation=self._installation,
+            own=self._jobs.own,
         )
 
     def _clients(self) -> Collection[str]:
@@ -263,8 +245,8 @@ class Assembly:
             or f"outfitter-console-{self._installation.account}-{self._installation.region}",
         )
 
-    def _registry(self, continuous: ContinuousJobs) -> dict[str, Handler]:
-        committer, installation = self._committer, self._installation
+    def _registry(self, jobs: JobParts) -> dict[str, Handler]:
+        committer, installation, continuous = self._committer, self._installation, jobs.continuous
         policies = Policies(committer, new_id)
         advertised = self._settings.advertise
         groups = (
@@ -282,21 +264,8 @@ class Assembly:
             SearchOperations(Presence(committer, self._clients)),
             PackageOperations(Packages(committer, self.objects.exists), installation),
             TopicRuleOperations(TopicRules(committer, installation), installation),
-            EventOperations(EventConfigurations(committer, self._events)),
+            EventOperations(EventConfigurations(committer, jobs.events)),
             TagOperations(Tags(committer, installation)),
-        )
-        return {name: handler for group in groups for name, handler in group.handlers().items()}
-
-    def _job_service(self, engine: Engine, steps: Steps) -> dict[str, Handler]:
-        committer, installation = self._committer, self._installation
-        jobs = Jobs(committer, installation, engine, steps, self.objects.read_text)
-        changes = JobChanges(committer, installation, engine, steps)
-        templates = Templates(committer, installation)
-        groups = (
-            JobOperations(jobs, changes, installation),
-            ExecutionOperations(Executions(committer, engine), installation),
-            JobTemplateOperations(templates, jobs, installation),
-            ManagedTemplateOperations(installation),
         )
         return {name: handler for group in groups for name, handler in group.handlers().items()}
 

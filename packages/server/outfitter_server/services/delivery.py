@@ -22,9 +22,11 @@ from outfitter_server.jobs.documents import (
     upload_key,
 )
 from outfitter_server.jobs.values import Execution, JobHead
+from outfitter_server.jobs.why import Kind
 from outfitter_server.objects.names import is_bucket_name
 from outfitter_server.objects.urls import ObjectAddress, parse_object_url
 from outfitter_server.services.ports import Transaction
+from outfitter_server.services.traces import Traces
 
 _ENCODED_VERSION: Final = re.compile(r"%3[Ff]versionId%3[Dd]")
 _UNENCODED: Final = frozenset({PlaceholderKind.DOWNLOAD, PlaceholderKind.DOWNLOAD_V1})
@@ -59,9 +61,10 @@ class Delivery:
     """Fills in documents. ``endpoint`` is set by main once the listeners are bound."""
 
     def __init__(
-        self, installation: Installation, credentials: Credentials, clock: Callable[[], int]
+        self, installation: Installation, credentials: Credentials, clock: Callable[[], int], traces: Traces
     ) -> None:
-        """``credentials`` sign the URLs."""
+        """``credentials`` sign the URLs; ``traces`` remembers who got what."""
+        self._traces = traces
         self._region = installation.region
         self._uploads_bucket = uploads_bucket(installation)
         self._credentials = credentials
@@ -72,7 +75,16 @@ class Delivery:
         self, head: JobHead, execution: Execution, host: str | None, local: str | None = None
     ) -> str:
         """The compact JSON text of a document, its URLs fresh."""
-        return substituted(head.document, lambda found: self._url(found, head, execution, host, local))
+        urls = 0
+
+        def url(found: Placeholder) -> str:
+            nonlocal urls
+            urls += 1
+            return self._url(found, head, execution, host, local)
+
+        document = substituted(head.document, url)
+        self._traces.note(execution, Kind.DOCUMENT_SENT, self._clock(), urls)
+        return document
 
     def _url(
         self, found: Placeholder, head: JobHead, execution: Execution, host: str | None, local: str | None

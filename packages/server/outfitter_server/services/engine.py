@@ -26,7 +26,7 @@ class LifecycleEvents(Protocol):
         """A job was written, or is gone (``after`` is None); ``targets`` gives its target ARNs."""
 
 
-Record = Callable[[Batch, str, Sequence[tuple[str, str]]], None]
+Record = Callable[[Batch, str, Sequence[tuple[str, str]]], object]
 
 
 class Silent:

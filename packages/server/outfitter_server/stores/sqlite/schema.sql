@@ -202,6 +202,8 @@ CREATE INDEX job_targets_by_name ON job_targets (kind, name, job);
 
 CREATE INDEX job_targets_open ON job_targets (kind, name, job) WHERE open = 1;
 
+CREATE INDEX job_targets_rolling ON job_targets (kind, name, job) WHERE done = 0;
+
 CREATE TABLE job_templates (
     id TEXT NOT NULL PRIMARY KEY,
     description TEXT NOT NULL,

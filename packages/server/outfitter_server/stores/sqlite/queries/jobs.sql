@@ -75,6 +75,20 @@ DELETE FROM job_steps WHERE job = :job AND step <= (SELECT max(step) FROM job_st
 -- name: job_steps_delete
 DELETE FROM job_steps WHERE job = :job;
 
+-- name: job_step_of
+-- The step that queued an execution: ids rise from step to step.
+SELECT step, at, number FROM job_steps WHERE job = :job AND first_id <= :id AND last_id >= :id ORDER BY step LIMIT 1;
+
+-- name: jobs_rolling_towards_thing
+SELECT DISTINCT jobs.* FROM (
+    SELECT 'thing' AS kind, :thing AS name
+    UNION SELECT 'thinggroup', t.ancestor
+    FROM group_members AS m CROSS JOIN group_tree AS t ON t.descendant = m.group_name WHERE m.thing = :thing
+) AS reach
+CROSS JOIN job_targets AS r ON r.kind = reach.kind AND r.name = reach.name AND r.done = 0
+CROSS JOIN jobs ON jobs.id = r.job
+LIMIT :limit;
+
 -- name: jobs_due
 SELECT id FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT :limit;
 
