@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from outfitter_server.access.signature import Credentials
 from outfitter_server.aws.dispatch import Handler
 from outfitter_server.aws.operations.job_executions import ExecutionOperations, JobsDataOperations
+from outfitter_server.aws.operations.job_templates import JobTemplateOperations, ManagedTemplateOperations
 from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.throttle import DEVICE_READS, DEVICE_WRITES, Throttle
@@ -24,6 +25,7 @@ from outfitter_server.services.jobs import Jobs, ReadText
 from outfitter_server.services.messages import Publication, Published
 from outfitter_server.services.pacer import Pacer
 from outfitter_server.services.rollout import Steps
+from outfitter_server.services.templates import Templates
 from outfitter_server.services.throttling import ThrottledPlane
 from outfitter_server.services.timers import Timers
 from outfitter_server.services.traces import Traces
@@ -72,10 +74,17 @@ class JobParts:
         self.own = OwnCalls(jobs, changes, Why(committer, self.traces, clients))
         self._jobs = JobOperations(jobs, changes, installation)
         self._executions = ExecutionOperations(Executions(committer, engine), installation)
+        self._templates = JobTemplateOperations(Templates(committer, installation), jobs, installation)
+        self._managed_templates = ManagedTemplateOperations(installation)
 
     def handlers(self) -> Mapping[str, Handler]:
         """The operations of ``iot``."""
-        return {**self._jobs.handlers(), **self._executions.handlers()}
+        return {
+            **self._jobs.handlers(),
+            **self._executions.handlers(),
+            **self._templates.handlers(),
+            **self._managed_templates.handlers(),
+        }
 
     def data_handlers(self) -> dict[str, Handler]:
         """The operations of ``iot-jobs-data``."""
