@@ -56,11 +56,21 @@ def make_version(iot, fleet, name, tags):
     return made["packageVersionArn"]
 
 
+def make_template(iot, fleet, name, tags):
+    given = {"jobTemplateId": name, "description": "d", "document": "{}", "tags": tags}
+    return iot.create_job_template(**given)["jobTemplateArn"]
+
+
+def make_job(iot, fleet, name, tags):
+    target = fleet.arn(fleet.thing())
+    return iot.create_job(jobId=name, targets=[target], document="{}", tags=tags)["jobArn"]
+
+
 def mapped(tags):
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
-MAKERS = [make_type, make_group, make_policy, make_package, make_version]
+MAKERS = [make_type, make_group, make_policy, make_package, make_version, make_template, make_job]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=[make.__name__.removeprefix("make_") for make in MAKERS])
