@@ -10,6 +10,7 @@ from outfitter_contract.execution import Status
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Conflict, InvalidRequest
 from outfitter_server.jobs.values import Execution, Job, JobStatus, TargetSelection, Work
+from outfitter_server.services import event_publisher
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.event_publisher import EventPublisher
 from outfitter_server.services.events import EventConfigurations, Events, EventType
@@ -29,6 +30,7 @@ class World:
         self.arrived = asyncio.Event()
         self.under_way = None
         self.publisher = None
+        self.behind = False
         self.folder = folder
         self.open()
 
@@ -47,8 +49,14 @@ class World:
         self.arrived.set()
         return Publication(0, self.under_way)
 
-    def start(self, return_seconds=0.0):
-        self.publisher = EventPublisher(self.committer, self.publish, return_seconds=return_seconds)
+    def start(self, return_seconds=0.0, patience_seconds=600):
+        self.publisher = EventPublisher(
+            self.committer,
+            self.publish,
+            lambda _topics: self.behind,
+            return_seconds=return_seconds,
+            patience_seconds=patience_seconds,
+        )
         self.publisher.start()
 
     async def has(self, number):
@@ -212,6 +220,38 @@ async def test_more_events_than_one_step_takes_all_go_out_once(eventful):
     await eventful.has(350)
     told = [json.loads(message.payload)["thingArn"].rpartition("/")[2] for message in eventful.published]
     assert told == names
+
+
+async def test_listeners_that_read_are_waited_for(eventful):
+    eventful.start()
+    eventful.behind = True
+    await eventful.end("a")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not eventful.published
+    eventful.behind = False
+    await eventful.has(1)
+
+
+async def test_a_listener_that_does_not_read_is_waited_for_once(eventful):
+    eventful.start(patience_seconds=0.05)
+    eventful.behind = True
+    await eventful.end("a")
+    await eventful.has(1)
+    eventful.publisher._patience_seconds = 600  # another wait would be noticed
+    await eventful.end("b")
+    await eventful.has(2)
+
+
+async def test_large_events_go_out_a_few_at_once(eventful, monkeypatch):
+    monkeypatch.setattr(event_publisher, "AT_ONCE_BYTES", 1_000)
+    await eventful.end(*"abcdefghij")
+    first = eventful.committer.read(event_publisher._first)
+    assert 1 < len(first) < 10
+    monkeypatch.setattr(event_publisher, "AT_ONCE_BYTES", 1)
+    assert len(eventful.committer.read(event_publisher._first)) == 1
+    eventful.start()
+    await eventful.has(10)
 
 
 async def test_what_a_crash_left_is_published_at_the_next_start(eventful):

@@ -3,6 +3,7 @@
 Sessions live in memory and are bounded: beyond ``OFFLINE_SESSIONS_MAX`` the one that went offline first gives way.
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
@@ -119,6 +120,14 @@ class Broker:
     def has_subscribers(self, topic: str) -> bool:
         """Whether a message to this topic would be routed to anybody."""
         return any(True for _ in self._subscriptions.match(topic))
+
+    def is_behind(self, topics: Collection[str]) -> bool:
+        """Whether a connected listener to one of these topics has messages of QoS 1 waiting that it has no room for."""
+        return any(
+            session.queued and session.client_id in self.online
+            for topic in topics
+            for session, _ in self._subscriptions.match(topic)
+        )
 
     def route(self, message: Delivered) -> int:
         """Hand a message to every session with a matching filter, once each, at the best QoS granted."""

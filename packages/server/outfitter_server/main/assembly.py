@@ -101,6 +101,7 @@ class Assembly:
             new_id=new_id,
             read_text=self.objects.read_text,
             publish=self._publish,
+            is_behind=self._is_behind,
             clients=self._clients,
             throttle=self._throttle,
         )
@@ -222,6 +223,9 @@ class Assembly:
 
     def _clients(self) -> Collection[str]:
         return self._gateway.clients()
+
+    def _is_behind(self, topics: Collection[str]) -> bool:
+        return self._gateway.broker.is_behind(topics)
 
     def _publish(self, message: Published) -> Publication:
         return self._gateway.publish(message)

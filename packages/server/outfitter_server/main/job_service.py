@@ -52,6 +52,7 @@ class JobParts:
         new_id: Callable[[], str],
         read_text: ReadText,
         publish: Callable[[Published], Publication],
+        is_behind: Callable[[Collection[str]], bool],
         clients: Callable[[], Collection[str]],
         throttle: Throttle,
     ) -> None:
@@ -61,7 +62,7 @@ class JobParts:
         self.delivery = Delivery(installation, credentials, clock, self.traces)
         engine = Engine(installation=installation, events=self.events, record=record)
         steps = Steps(engine)
-        self._publisher = EventPublisher(committer, publish)
+        self._publisher = EventPublisher(committer, publish, is_behind)
         self._alarms = Alarms(committer, Timers(engine))
         self._pacer = Pacer(committer, steps)
         limited = throttle.limits(DEVICE_READS) or throttle.limits(DEVICE_WRITES)

@@ -2,12 +2,14 @@
 
 A row leaves the outbox after it was published and what rules made of it is on disk; a server that ends in between publishes
 it again. Sessions live in memory, so after a start the rows that are left wait a moment for their listeners to come back.
+Listeners that read are waited for, so that the end of a large job overflows nobody's queue.
 """
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from outfitter_server.services.committer import Committer
@@ -16,9 +18,16 @@ from outfitter_server.services.messages import Publish, Published
 from outfitter_server.services.ports import Row, Transaction
 
 AT_ONCE_MAX: Final = 100
+AT_ONCE_BYTES: Final = 256 * 1024
+PATIENCE_SECONDS: Final = (
+    5.0  # for listeners that are behind; one that stays so is not waited for until it has caught up
+)
 RETURN_SECONDS: Final = 5.0  # for listeners to connect again, when a start finds events of the run before
 _RETRY_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.01
 _QOS: Final = 1
+
+Behind = Callable[[Collection[str]], bool]
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +36,25 @@ class EventPublisher:
     """Construct it, ``start`` it; ``close`` leaves what is not yet published in the outbox."""
 
     def __init__(
-        self, committer: Committer, publish: Publish, *, return_seconds: float = RETURN_SECONDS
+        self,
+        committer: Committer,
+        publish: Publish,
+        is_behind: Behind,
+        *,
+        return_seconds: float = RETURN_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        """Listens to the committer; ``publish`` routes a message to subscribers and rules."""
+        """Listens to the committer.
+
+        ``publish`` routes a message to subscribers and rules; ``is_behind`` tells whether a listener to one of these topics
+        has more than it can take now.
+        """
         self._committer = committer
         self._publish = publish
+        self._is_behind = is_behind
         self._return_seconds = return_seconds
+        self._patience_seconds = patience_seconds
+        self._patient = True
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         committer.listen(self._hear)
@@ -61,11 +83,22 @@ class EventPublisher:
             self._work.clear()
             try:
                 while rows := self._committer.read(_first):
+                    await self._wait_for_listeners({row["topic"] for row in rows})
                     await self._publish_rows(rows)
             except Exception:  # noqa: BLE001 - whatever it is, the events must go on
                 _log.exception("lifecycle events wait")
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._work.set()
+
+    async def _wait_for_listeners(self, topics: Collection[str]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (self._patience_seconds if self._patient else 0.0)
+        while self._is_behind(topics):
+            if loop.time() >= deadline:
+                self._patient = False
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._patient = True
 
     async def _publish_rows(self, rows: Sequence[Row]) -> None:
         published = [self._publish(Published(row["topic"], row["payload"], _QOS)) for row in rows]
@@ -77,4 +110,7 @@ class EventPublisher:
 
 
 def _first(tx: Transaction) -> list[Row]:
-    return tx.all("event_outbox_first", after=0, limit=AT_ONCE_MAX)
+    rows = tx.all("event_outbox_first", after=0, limit=AT_ONCE_MAX)
+    sizes = itertools.accumulate(len(row["payload"]) for row in rows)
+    fitting = sum(1 for size in sizes if size <= AT_ONCE_BYTES)
+    return rows[: max(1, fitting)]
