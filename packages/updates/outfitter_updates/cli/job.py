@@ -1,5 +1,7 @@
 """``outfitter job``: what runs, how far it is, and how to stop it."""
 
+from typing import Any
+
 import click
 
 from outfitter_updates.cli.output import (
@@ -114,6 +116,32 @@ def cancel(application: Application, job_id: str, force: bool, comment: str | No
         print_json(job_object(found))
     else:
         tell(f"{job_id} is {found.status}: {summary(found)}")
+
+
+@job.command(cls=ExampleCommand, example="outfitter job pause update-pump-1-4-0-20260131T120000-x7k2")
+@click.argument("job_id", metavar="JOB")
+@json_option
+@pass_application
+def pause(application: Application, job_id: str, as_json: bool) -> None:
+    """Pause a job: nothing more begins, what runs goes on. Only with an Outfitter server."""
+    _state(application.cloud.own.pause(job_id), as_json=as_json)
+
+
+@job.command(cls=ExampleCommand, example="outfitter job resume update-pump-1-4-0-20260131T120000-x7k2")
+@click.argument("job_id", metavar="JOB")
+@json_option
+@pass_application
+def resume(application: Application, job_id: str, as_json: bool) -> None:
+    """Let a paused job go on. Only with an Outfitter server."""
+    _state(application.cloud.own.resume(job_id), as_json=as_json)
+
+
+def _state(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    waits = f", waits for {told['waitsFor']}" if told["waitsFor"] else ""
+    tell(f"{told['jobId']} is {told['status']}{' and paused' if told['paused'] else ''}{waits}")
 
 
 def _listed(told: dict[str, object]) -> dict[str, object]:

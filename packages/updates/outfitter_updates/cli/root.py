@@ -11,6 +11,7 @@ from outfitter_updates.cli.line import line
 from outfitter_updates.cli.shape import Application
 from outfitter_updates.cli.software import software
 from outfitter_updates.cli.update import update
+from outfitter_updates.cli.why import why
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -34,5 +35,5 @@ def root(ctx: click.Context, profile: str | None, region: str | None, endpoint_u
     application.profile, application.region, application.endpoint_url = profile, region, endpoint_url
 
 
-for command in (device, group, software, update, job, config, line, deploy):
+for command in (device, group, software, update, job, why, config, line, deploy):
     root.add_command(command)

@@ -117,6 +117,15 @@ class Connection:
         told = self.sts.call("get_caller_identity")
         return Account(account=told["Account"], partition=str(told["Arn"]).split(":")[1])
 
+    def credentials(self) -> Any:
+        """The keys to sign with, as botocore has them."""
+        return self._session.get_credentials().get_frozen_credentials()
+
+    def trust(self) -> str | bool:
+        """The file of authorities to trust for https, True for the usual ones."""
+        found = self._session._session.get_config_variable("ca_bundle")  # noqa: SLF001 - boto3 hides botocore's session
+        return str(found) if found else True
+
     def _open(self, name: str, **settings: Any) -> Service:
         region = self._session.region_name or SELF_HOSTED_REGION
         config = Config(
