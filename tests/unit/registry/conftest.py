@@ -12,29 +12,24 @@ import pytest_asyncio
 from outfitter_server.aws.dispatch import Call, Handler
 from outfitter_server.aws.operations.certificates import CertificateOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
-from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
-from outfitter_server.aws.operations.search import SearchOperations
 from outfitter_server.aws.operations.tags import TagOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
-from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
+from outfitter_server.aws.operations.things import PrincipalOperations
 from outfitter_server.base.installation import Installation
 from outfitter_server.keys.authority import FileAuthority
+from outfitter_server.main.fleet import FleetParts
 from outfitter_server.services.callers import Caller
 from outfitter_server.services.certificates import Certificates
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.effects import PrincipalChanged
-from outfitter_server.services.group_members import GroupMembers
-from outfitter_server.services.groups import Groups
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
-from outfitter_server.services.presence import Presence
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
-from outfitter_server.services.things import Things
 from outfitter_server.stores.sqlite.store import SqliteStore
 
 START = 1_700_000_000_000
@@ -72,6 +67,7 @@ class Registry:
     authority: FileAuthority
     ear: Ear
     clock: list[int]
+    fleet: FleetParts
     objects: set[tuple[str, str]] = field(default_factory=set)
     changed: list[str | None] = field(default_factory=list)
 
@@ -152,22 +148,21 @@ async def registry(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry
     committer, home, ear = Committer(store, clock), Installation(), Ear()
     authority = FileAuthority(tmp_path / "ca", clock)
     policies, objects = Policies(committer, new_id), set()
+    fleet = FleetParts(committer=committer, installation=home, clock=clock, new_id=new_id)
     operations = (
         EndpointOperations("devices.example"),
-        ThingOperations(Things(committer, home, ear, new_id), home),
         ThingTypeOperations(ThingTypes(committer, home, new_id), home),
         PrincipalOperations(Principals(committer), home),
-        GroupOperations(Groups(committer, home, ear, new_id), home),
-        GroupMemberOperations(GroupMembers(committer, ear), home),
         CertificateOperations(Certificates(committer, authority, clock, new_id), home),
         PolicyOperations(policies, home),
         PolicyTargetOperations(policies, home),
-        SearchOperations(Presence(committer, frozenset)),
         PackageOperations(Packages(committer, lambda bucket, key: (bucket, key) in objects), home),
         TagOperations(Tags(committer, home)),
     )
     registry = Registry(
-        handlers={name: handler for each in operations for name, handler in each.handlers().items()},
+        handlers={name: handler for each in operations for name, handler in each.handlers().items()}
+        | fleet.handlers(ear),
+        fleet=fleet,
         committer=committer,
         devices=Devices(committer, authority),
         authority=authority,
@@ -180,5 +175,7 @@ async def registry(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry
             e.certificate_id for e in effects if isinstance(e, PrincipalChanged)
         )
     )
+    fleet.start()
     yield registry
+    await fleet.close()
     await committer.drain()

@@ -157,8 +157,6 @@ async def test_unknown_things_and_groups_in_membership(registry):
     with pytest.raises(NotFound, match="group nowhere"):
         await registry("AddThingToThingGroup", thingName="t", thingGroupName="nowhere")
     await registry("RemoveThingFromThingGroup", thingName="t", thingGroupName="nowhere")
-    with pytest.raises(InvalidRequest, match="overrideDynamicGroups"):
-        await registry("AddThingToThingGroup", thingName="t", thingGroupName="g", overrideDynamicGroups=True)
 
 
 async def test_one_group_of_a_hierarchy_and_ten_in_all(registry):

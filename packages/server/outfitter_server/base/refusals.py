@@ -12,6 +12,7 @@
     ├── CertificateState        406 CertificateStateException
     ├── MalformedPolicy         400 MalformedPolicyException
     ├── MalformedSql            400 SqlParseException (topic rules)
+    ├── InvalidQuery            400 InvalidQueryException (fleet index)
     ├── VersionsLimitExceeded   409 VersionsLimitExceededException (policies)
     ├── Unauthorized            401 UnauthorizedException
     ├── Forbidden               403 AccessDeniedException
@@ -113,6 +114,12 @@ class MalformedSql(Refusal):
     """The statement of a topic rule cannot be read."""
 
     code = "SqlParseException"
+
+
+class InvalidQuery(Refusal):
+    """The query of the fleet index cannot be read, or asks for what is not indexed."""
+
+    code = "InvalidQueryException"
 
 
 class VersionsLimitExceeded(Refusal):

@@ -4,6 +4,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from outfitter_server.gateway.departures import CLIENT_LEFT
 from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.gateway.limits import (
     CLIENT_ID_BYTES_MAX,
@@ -160,4 +161,5 @@ def farewell(connection: "Connection", packet: Disconnect) -> None:
             connection.close(Reason.PROTOCOL_ERROR)
             return
         session.expiry_seconds = min(expiry, SESSION_EXPIRY_SECONDS_MAX)
+    connection.departure = CLIENT_LEFT
     connection.close(with_will=packet.code == Reason.DISCONNECT_WITH_WILL)

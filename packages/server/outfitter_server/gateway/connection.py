@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import admission, jobs_wire, subscribing
+from outfitter_server.gateway.departures import CLIENT_ERROR, CONNECTION_LOST, DEPARTURES
 from outfitter_server.gateway.limits import (
     CLOSE_SECONDS,
     CONNECT_SECONDS,
@@ -73,6 +74,7 @@ class Connection(Outgoing):
     Attributes:
         plain: without TLS, hence without certificates.
         certificate_id: "" on a plain listener.
+        departure: why it ends, in AWS's words (disconnectReason).
         heard_at: the second in which bytes came last.
         will: published unless the client says goodbye.
     """
@@ -82,6 +84,7 @@ class Connection(Outgoing):
         "_routes",
         "_slots",
         "certificate_id",
+        "departure",
         "heard_at",
         "keep_alive_seconds",
         "plain",
@@ -94,6 +97,7 @@ class Connection(Outgoing):
         self._gateway = gateway
         self.plain = plain
         self.certificate_id = ""
+        self.departure = CONNECTION_LOST
         self.heard_at = gateway.second
         self.keep_alive_seconds = CONNECT_SECONDS
         self.will: Will | None = None
@@ -192,6 +196,8 @@ class Connection(Outgoing):
         """Close; an MQTT 5 client is told why."""
         if self.closing:
             return
+        if reason is not None:
+            self.departure = DEPARTURES.get(reason, CLIENT_ERROR)
         if reason is not None and self.session is not None:
             _log.info("connection of %s closed: %s", self.name, reason.name)
             if self.version == MQTT_5:

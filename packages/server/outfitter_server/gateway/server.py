@@ -33,6 +33,7 @@ from outfitter_server.services.committer import Committer
 from outfitter_server.services.delivery import Delivery
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.effects import Effect, PrincipalChanged
+from outfitter_server.services.live_clients import LiveClients
 from outfitter_server.services.messages import Publication, Published, Rules
 from outfitter_server.services.traces import Traces
 
@@ -65,6 +66,7 @@ class Gateway:
         installation: Installation,
         traces: Traces | None = None,
         connections_max: int = CONNECTIONS_MAX,
+        live: LiveClients | None = None,
     ) -> None:
         """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open.
 
@@ -84,6 +86,7 @@ class Gateway:
         self._by_certificate: dict[str, set[Connection]] = {}
         self._open: set[Connection] = set()
         self._connections_max = connections_max
+        self._live = live or LiveClients(clock)
         self._servers: list[asyncio.Server] = []
         self._wheel: list[set[Connection]] = [set() for _ in range(CHECK_SECONDS)]
         self._unwritten: list[Link] = []
@@ -184,6 +187,7 @@ class Gateway:
             subscribing.judge_again(self, connection, session)
         self._connections[client_id] = connection
         self.broker.online[client_id] = connection
+        self._live.came(client_id)
         if connection.certificate_id:
             self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)
         return session, present
@@ -193,6 +197,7 @@ class Gateway:
         if self._connections.get(session.client_id) is connection:
             del self._connections[session.client_id]
             del self.broker.online[session.client_id]
+            self._live.left(session.client_id, connection.departure)
         same = self._by_certificate.get(connection.certificate_id)
         if same is not None:
             same.discard(connection)

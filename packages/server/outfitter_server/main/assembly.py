@@ -13,15 +13,13 @@ from outfitter_server.aws.operations.certificates import CertificateOperations
 from outfitter_server.aws.operations.data_plane import DataPlaneOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
 from outfitter_server.aws.operations.events import EventOperations
-from outfitter_server.aws.operations.groups import GroupMemberOperations, GroupOperations
 from outfitter_server.aws.operations.identity import IdentityOperations
 from outfitter_server.aws.operations.packages import PackageOperations
 from outfitter_server.aws.operations.policies import PolicyOperations, PolicyTargetOperations
-from outfitter_server.aws.operations.search import SearchOperations
 from outfitter_server.aws.operations.shadows import ShadowOperations
 from outfitter_server.aws.operations.tags import TagOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
-from outfitter_server.aws.operations.things import PrincipalOperations, ThingOperations
+from outfitter_server.aws.operations.things import PrincipalOperations
 from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
 from outfitter_server.aws.throttling import throttled
 from outfitter_server.base.installation import Installation
@@ -33,6 +31,7 @@ from outfitter_server.gateway.tls import DeviceTls
 from outfitter_server.https.door import HttpsDoor
 from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.keys.credentials import root_credentials
+from outfitter_server.main.fleet import FleetParts
 from outfitter_server.main.functions import FunctionParts
 from outfitter_server.main.job_service import JobParts
 from outfitter_server.main.settings import Address, ServeSettings
@@ -44,19 +43,15 @@ from outfitter_server.services.committer import Committer
 from outfitter_server.services.delivery import ObjectsEndpoint
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.events import EventConfigurations
-from outfitter_server.services.group_members import GroupMembers
-from outfitter_server.services.groups import Groups
 from outfitter_server.services.installed import Installed
 from outfitter_server.services.messages import Messages, Publication, Published
 from outfitter_server.services.objects import Objects
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
-from outfitter_server.services.presence import Presence
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
-from outfitter_server.services.things import Things
 from outfitter_server.services.topic_rules import TopicRules
 from outfitter_server.services.uploads import Uploads
 from outfitter_server.stores.sqlite.store import SqliteStore
@@ -93,6 +88,9 @@ class Assembly:
         self.objects = Objects(self._committer, blobs)
         self._devices = Devices(self._committer, self._authority)
         self._throttle = Throttle(settings.rates)
+        self._fleet = FleetParts(
+            committer=self._committer, installation=installation, clock=clock, new_id=new_id
+        )
         self._jobs = jobs = JobParts(
             committer=self._committer,
             installation=installation,
@@ -104,6 +102,7 @@ class Assembly:
             is_behind=self._is_behind,
             clients=self._clients,
             throttle=self._throttle,
+            record=self._fleet.index.recorded,
         )
         callers = Callers(credentials, installation, clock)
         self._functions = self._make_functions(callers, blobs)
@@ -134,6 +133,7 @@ class Assembly:
         bound: dict[str, str] = {}
         reached: dict[str, tuple[Address, int]] = {}
         self._jobs.start()
+        self._fleet.start()
         if settings.http is not None:
             with _told("--http", settings.http):
                 port = await self._door.start(settings.http.host, settings.http.port)
@@ -168,6 +168,7 @@ class Assembly:
         """Stop listening, let what is under way end, close the store."""
         await self._door.close()
         await self._jobs.close_events()
+        await self._fleet.close()
         await self._gateway.close()
         await self._rules.close()
         await self._functions.close()
@@ -205,6 +206,7 @@ class Assembly:
             clock=self._clock,
             installation=self._installation,
             connections_max=connections_max,
+            live=self._fleet.live,
         )
 
     def _make_door(self, dispatcher: Dispatcher, callers: Callers, objects_door: S3Door) -> HttpsDoor:
@@ -250,28 +252,25 @@ class Assembly:
         )
 
     def _registry(self, jobs: JobParts) -> dict[str, Handler]:
-        committer, installation, continuous = self._committer, self._installation, jobs.continuous
+        committer, installation = self._committer, self._installation
         policies = Policies(committer, new_id)
         advertised = self._settings.advertise
         groups = (
             EndpointOperations(advertised[0] if advertised else None),
             ThingTypeOperations(ThingTypes(committer, installation, new_id), installation),
-            ThingOperations(Things(committer, installation, continuous, new_id), installation),
             PrincipalOperations(Principals(committer), installation),
-            GroupOperations(Groups(committer, installation, continuous, new_id), installation),
-            GroupMemberOperations(GroupMembers(committer, continuous), installation),
             CertificateOperations(
                 Certificates(committer, self._authority, self._clock, new_id), installation
             ),
             PolicyOperations(policies, installation),
             PolicyTargetOperations(policies, installation),
-            SearchOperations(Presence(committer, self._clients)),
             PackageOperations(Packages(committer, self.objects.exists), installation),
             TopicRuleOperations(TopicRules(committer, installation), installation),
             EventOperations(EventConfigurations(committer, jobs.events)),
             TagOperations(Tags(committer, installation)),
         )
-        return {name: handler for group in groups for name, handler in group.handlers().items()}
+        handlers = {name: handler for group in groups for name, handler in group.handlers().items()}
+        return handlers | self._fleet.handlers(jobs.continuous)
 
     def _context(self, clients: ssl.VerifyMode, protocols: Sequence[str]) -> ssl.SSLContext:
         certificate, key = self._authority.server_certificate(self._names())

@@ -15,11 +15,10 @@ from outfitter_server.services.committer import Committer
 from outfitter_server.services.continuous import ContinuousJobs
 from outfitter_server.services.delivery import Delivery
 from outfitter_server.services.device_plane import DevicePlane
-from outfitter_server.services.engine import Engine
+from outfitter_server.services.engine import Engine, Record
 from outfitter_server.services.event_publisher import EventPublisher
 from outfitter_server.services.events import Events
 from outfitter_server.services.executions import Executions
-from outfitter_server.services.installed import record
 from outfitter_server.services.job_changes import JobChanges
 from outfitter_server.services.jobs import Jobs, ReadText
 from outfitter_server.services.messages import Publication, Published
@@ -55,8 +54,9 @@ class JobParts:
         is_behind: Callable[[Collection[str]], bool],
         clients: Callable[[], Collection[str]],
         throttle: Throttle,
+        record: Record,
     ) -> None:
-        """``publish`` hands messages to the broker; ``clients`` gives the ids of those that are connected."""
+        """``publish`` hands messages to the broker; ``clients`` gives who is connected; ``record`` hears what runs where."""
         self.events = Events(installation, new_id)
         self.traces = Traces()
         self.delivery = Delivery(installation, credentials, clock, self.traces)

@@ -49,6 +49,11 @@ class Batch:
     now: int
     aside: bool = False  # in the worker thread: the loop goes on meanwhile, and who listens may change
     effects: list[Effect | Late] = field(default_factory=list)
+    deferred: "list[Callable[[Batch], None]]" = field(default_factory=list)
+
+    def defer(self, step: "Callable[[Batch], None]") -> None:
+        """Do this in the same transaction once every request is written; dropped with the request when it is refused."""
+        self.deferred.append(step)
 
     def emit(self, effect: Effect) -> None:
         """Tell this after the commit; dropped with the request when the request is refused."""
@@ -73,12 +78,13 @@ class ChangeLane:
         """Call each; a Refusal undoes what that one did."""
         outcomes: list[Outcome] = []
         for change in requests:
-            mark = len(batch.effects)
+            mark, deferred = len(batch.effects), len(batch.deferred)
             try:
                 with batch.tx.savepoint():
                     outcomes.append(change(batch))
             except Refusal as refusal:
                 del batch.effects[mark:]
+                del batch.deferred[deferred:]
                 outcomes.append(refusal)
         return outcomes
 
@@ -247,6 +253,8 @@ class Committer:
                     taken = list(group)
                     outcomes = lane.apply(batch, [entry.request for entry in taken])
                     done += zip(taken, outcomes, strict=True)
+                for step in batch.deferred:
+                    step(batch)
         except BaseException:
             for callback in self._undo_listeners:
                 callback()

@@ -57,6 +57,11 @@ class EventsWaiting:
     """Lifecycle events are in the outbox, to be published."""
 
 
+@dataclass(frozen=True, slots=True)
+class IndexChanged:
+    """What is indexed changed, or a dynamic group was made, changed or deleted; members may have to be found."""
+
+
 Effect = (
     PrincipalChanged
     | PendingChanged
@@ -66,4 +71,5 @@ Effect = (
     | EventQueued
     | RuleChanged
     | EventsWaiting
+    | IndexChanged
 )

@@ -1,42 +1,51 @@
 """Which things are in which groups. Each change is told to the job service inside its transaction."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.services.committer import Batch, Committer
-from outfitter_server.services.groups import find_group, group_or_refuse
+from outfitter_server.services.groups import find_group, group_or_refuse, refuse_dynamic
 from outfitter_server.services.ports import Transaction
-from outfitter_server.services.things import Membership, tell_connections, thing_or_refuse
+from outfitter_server.services.things import Index, Membership, tell_connections, thing_or_refuse
 from outfitter_server.things.groups import check_joining
+from outfitter_server.things.query import GROUPS
+
+_BY_QUERY: Final = "has the members that its query finds: change the things or the query"
 
 
 class GroupMembers:
-    """Members of static groups."""
+    """Members of static groups; those of dynamic ones are listed here, and found by services/fleet_index.py."""
 
-    def __init__(self, committer: Committer, membership: Membership) -> None:
-        """``membership`` is the job service's ear."""
+    def __init__(self, committer: Committer, membership: Membership, index: Index) -> None:
+        """``membership`` is the job service's ear, ``index`` the fleet index's."""
         self._committer = committer
         self._membership = membership
+        self._index = index
 
-    async def add(self, thing: str, group: str) -> None:
+    async def add(self, thing: str, group: str, *, override: bool = False) -> None:
         """Put a thing into a group; one that is there already stays, and nothing happens.
+
+        ``override``: a thing that is in ten groups leaves its youngest dynamic one.
 
         Raises:
             NotFound: the thing or the group does not exist.
-            InvalidRequest: it is in ten groups, or in another of the same hierarchy.
+            InvalidRequest: it is in ten groups, or in another of the same hierarchy, or the group is dynamic.
         """
-        await self._committer.change(lambda batch: self._add(batch, thing, group))
+        await self._committer.change(lambda batch: self._add(batch, thing, group, override=override))
 
     async def remove(self, thing: str, group: str) -> None:
         """Take a thing out of a group; from a group that does not exist, or that it is not in, is nothing to do.
 
         Raises:
             NotFound: the thing does not exist.
+            InvalidRequest: the group is dynamic.
         """
         await self._committer.change(lambda batch: self._remove(batch, thing, group))
 
-    async def replace(self, thing: str, add: Sequence[str], remove: Sequence[str]) -> None:
+    async def replace(
+        self, thing: str, add: Sequence[str], remove: Sequence[str], *, override: bool = False
+    ) -> None:
         """Both at once, removals first, all or nothing.
 
         Raises:
@@ -47,7 +56,7 @@ class GroupMembers:
             for group in remove:
                 self._remove(batch, thing, group)
             for group in add:
-                self._add(batch, thing, group)
+                self._add(batch, thing, group, override=override)
 
         await self._committer.change(apply)
 
@@ -99,23 +108,31 @@ class GroupMembers:
         )
         return Page([thing for _, thing in found[:limit]], more)
 
-    def _add(self, batch: Batch, thing: str, name: str) -> None:
+    def _add(self, batch: Batch, thing: str, name: str, *, override: bool) -> None:
         tx = batch.tx
         group = group_or_refuse(tx, name)
         thing_or_refuse(tx, thing)
+        refuse_dynamic(tx, name, _BY_QUERY)
         if tx.one("member_exists", group=name, thing=thing) is not None:
             return
+        if override:
+            self._index.make_room(batch, thing)
         check_joining(
             thing, group, [(row["group_name"], row["root"]) for row in tx.all("groups_of_thing", thing=thing)]
         )
         tx.run("member_insert", group=name, thing=thing, now=batch.now)
         self._membership.joined(batch, thing, name)
+        self._index.changed(batch, thing, (GROUPS,))
         tell_connections(batch, thing)
 
     def _remove(self, batch: Batch, thing: str, name: str) -> None:
         tx = batch.tx
         thing_or_refuse(tx, thing)
-        if find_group(tx, name) is None or not tx.run("member_delete", group=name, thing=thing):
+        if find_group(tx, name) is None:
+            return
+        refuse_dynamic(tx, name, _BY_QUERY)
+        if not tx.run("member_delete", group=name, thing=thing):
             return
         self._membership.left(batch, thing, name)
+        self._index.left_group(batch, thing)
         tell_connections(batch, thing)

@@ -1,4 +1,4 @@
-"""Static thing groups: made, changed, listed, deleted (their members are in group_members.py)."""
+"""Thing groups: made, changed, listed, deleted; group_members.py and dynamic_groups.py have the rest."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,9 +10,9 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import InvalidRequest, NotFound
 from outfitter_server.services.committer import Batch, Committer
-from outfitter_server.services.effects import PrincipalChanged
+from outfitter_server.services.effects import IndexChanged, PrincipalChanged
 from outfitter_server.services.ports import Row, Transaction
-from outfitter_server.services.things import PREFIX_END, Membership
+from outfitter_server.services.things import PREFIX_END, Index, Membership
 from outfitter_server.things.groups import new_group, same_group, updated_group
 from outfitter_server.things.registry import check_version
 from outfitter_server.things.values import AttributeChange, Tags, ThingGroup
@@ -26,12 +26,14 @@ class Groups:
         committer: Committer,
         installation: Installation,
         membership: Membership,
+        index: Index,
         new_id: Callable[[], str],
     ) -> None:
-        """``new_id`` makes a fresh UUID text."""
+        """``new_id`` makes a fresh UUID text; ``membership`` is the job service's ear, ``index`` the fleet index's."""
         self._committer = committer
         self._installation = installation
         self._membership = membership
+        self._index = index
         self._new_id = new_id
 
     async def create(
@@ -53,6 +55,8 @@ class Groups:
         def apply(batch: Batch) -> ThingGroup:
             tx = batch.tx
             existing = find_group(tx, name)
+            if parent is not None:
+                refuse_dynamic(tx, parent, "has no place in a hierarchy: name a static group as parent")
             counted = tx.one("group_children_count", name=parent) if parent and existing is None else None
             wanted = new_group(
                 name,
@@ -66,8 +70,7 @@ class Groups:
             )
             if existing is not None:
                 return same_group(existing, wanted, self._installation.iot_arn("thinggroup", name))
-            tx.run("group_insert", **_columns(wanted))
-            tx.run("group_tree_insert", name=name, parent=parent)
+            write_group(tx, wanted)
             return wanted
 
         return await self._committer.change(apply)
@@ -90,22 +93,20 @@ class Groups:
         """Change description or attributes; see things.groups.updated_group for what is refused."""
 
         def apply(batch: Batch) -> ThingGroup:
-            after = updated_group(group_or_refuse(batch.tx, name), description, change, expected=expected)
-            columns = _columns(after)
-            batch.tx.run(
-                "group_update",
-                **{key: columns[key] for key in ("name", "description", "attributes", "version")},
-            )
+            before = group_or_refuse(batch.tx, name)
+            refuse_dynamic(batch.tx, name, "is changed with UpdateDynamicThingGroup")
+            after = updated_group(before, description, change, expected=expected)
+            batch.tx.run("group_update", **group_columns(after))
             return after
 
         return await self._committer.change(apply)
 
-    async def delete(self, name: str, expected: int | None = None) -> None:
+    async def delete(self, name: str, expected: int | None = None, *, dynamic: bool = False) -> None:
         """Remove a group; its things stay, its policies are detached; an unknown one is nothing to do.
 
         Raises:
             VersionConflict: it is not at the expected version.
-            InvalidRequest: it has child groups.
+            InvalidRequest: it has child groups, or is dynamic and should not be, or the other way round.
         """
 
         def apply(batch: Batch) -> None:
@@ -114,6 +115,12 @@ class Groups:
             if group is None:
                 return
             check_version("thing group", name, group.version, expected)
+            if (tx.one("dynamic_group_by_name", name=name) is not None) != dynamic:
+                raise InvalidRequest(
+                    f"{name} is a static thing group: delete it with DeleteThingGroup"
+                    if dynamic
+                    else f"{name} is a dynamic thing group: delete it with DeleteDynamicThingGroup"
+                )
             children = tx.one("group_children_count", name=name)
             if children and children["children"]:
                 raise InvalidRequest(
@@ -124,6 +131,12 @@ class Groups:
             tx.run("policy_targets_delete", target=f"thinggroup/{name}")
             tx.run("group_tree_delete", name=name)
             tx.run("group_delete", name=name)
+            if dynamic:
+                tx.run("dynamic_group_delete", name=name)
+                tx.run("dynamic_group_fields_delete", group=name)
+                batch.emit(IndexChanged())
+                return
+            self._index.group_deleted(batch)
             # Policies of this group or of those above it may have decided for any of its things.
             batch.emit(PrincipalChanged(None))
 
@@ -182,6 +195,28 @@ def group_or_refuse(tx: Transaction, name: str) -> ThingGroup:
     if group is None:
         raise NotFound(f"thing group {name} does not exist")
     return group
+
+
+def refuse_dynamic(tx: Transaction, name: str, reason: str) -> None:
+    """Refuse what cannot be done with a dynamic group.
+
+    Raises:
+        InvalidRequest: it is one.
+    """
+    if tx.one("dynamic_group_by_name", name=name) is not None:
+        raise InvalidRequest(f"thing group {name} is dynamic: it {reason}")
+
+
+def write_group(tx: Transaction, group: ThingGroup) -> None:
+    """Write a new group, with its place in the hierarchy."""
+    tx.run("group_insert", **_columns(group))
+    tx.run("group_tree_insert", name=group.name, parent=group.parent)
+
+
+def group_columns(group: ThingGroup) -> dict[str, Any]:
+    """The columns of a group that can change, and its name."""
+    columns = _columns(group)
+    return {key: columns[key] for key in ("name", "description", "attributes", "version")}
 
 
 def _group(row: Row) -> ThingGroup:

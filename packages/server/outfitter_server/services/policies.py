@@ -19,7 +19,7 @@ from outfitter_server.base.refusals import (
 from outfitter_server.services.certificates import certificate_or_refuse
 from outfitter_server.services.committer import Batch, Committer
 from outfitter_server.services.effects import PrincipalChanged
-from outfitter_server.services.groups import group_or_refuse
+from outfitter_server.services.groups import group_or_refuse, refuse_dynamic
 from outfitter_server.services.ports import Row, Transaction
 from outfitter_server.things.values import Tags
 
@@ -224,6 +224,7 @@ class Policies:
 
         Raises:
             NotFound: there is no such policy or target.
+            InvalidRequest: the target is a dynamic group.
             LimitExceeded: the target has ten policies.
         """
 
@@ -231,6 +232,9 @@ class Policies:
             tx = batch.tx
             _policy_or_refuse(tx, name)
             _check_target(tx, target)
+            kind, _, group = target.partition("/")
+            if kind == "thinggroup":
+                refuse_dynamic(tx, group, "takes no policies")
             present = {row["policy"] for row in tx.all("policies_of_target", target=target)}
             if name in present:
                 return

@@ -1,6 +1,6 @@
 """Things: registered, described, changed, listed, deleted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Any, Final, Protocol
 
@@ -14,6 +14,7 @@ from outfitter_server.services.committer import Batch, Committer
 from outfitter_server.services.effects import PrincipalChanged
 from outfitter_server.services.ports import Row, Transaction
 from outfitter_server.services.thing_types import find_type
+from outfitter_server.things.query import ATTRIBUTES, THING_TYPE
 from outfitter_server.things.registry import check_type, check_version, new_thing, same_thing, updated_thing
 from outfitter_server.things.values import AttributeChange, Thing
 
@@ -37,6 +38,28 @@ class Membership(Protocol):
         """The group goes; its members are still there to be read."""
 
 
+class Index(Protocol):
+    """What the fleet index must know of things and groups, told inside the transaction that changes them."""
+
+    def created(self, batch: Batch, thing: str) -> None:
+        """The thing is registered."""
+
+    def changed(self, batch: Batch, thing: str, names: Collection[str]) -> None:
+        """These fields of it (things/query.py) have other values now."""
+
+    def deleted(self, batch: Batch, thing: str) -> None:
+        """It goes, with its memberships."""
+
+    def left_group(self, batch: Batch, thing: str) -> None:
+        """It is in one static group less."""
+
+    def make_room(self, batch: Batch, thing: str) -> None:
+        """It is to join a static group even if it must leave a dynamic one."""
+
+    def group_deleted(self, batch: Batch) -> None:
+        """A static group is gone."""
+
+
 class Things:
     """The registry of things."""
 
@@ -45,12 +68,14 @@ class Things:
         committer: Committer,
         installation: Installation,
         membership: Membership,
+        index: Index,
         new_id: Callable[[], str],
     ) -> None:
-        """``new_id`` makes a fresh UUID text."""
+        """``new_id`` makes a fresh UUID text; ``membership`` is the job service's ear, ``index`` the fleet index's."""
         self._committer = committer
         self._installation = installation
         self._membership = membership
+        self._index = index
         self._new_id = new_id
 
     async def create(self, name: str, thing_type: str | None, change: AttributeChange | None) -> Thing:
@@ -70,6 +95,7 @@ class Things:
             check_type(thing_type, find_type(batch.tx, thing_type) if thing_type else None)
             batch.tx.run("thing_insert", **_columns(wanted))
             batch.tx.run_many("thing_attribute_insert", _attribute_rows(wanted))
+            self._index.created(batch, name)
             return wanted
 
         return await self._committer.change(apply)
@@ -105,6 +131,7 @@ class Things:
             batch.tx.run_many("thing_attribute_delete", _attribute_rows(before))
             batch.tx.run_many("thing_attribute_insert", _attribute_rows(after))
             tell_connections(batch, name)
+            self._index.changed(batch, name, _changed_fields(before, after))
             return after
 
         return await self._committer.change(apply)
@@ -129,6 +156,7 @@ class Things:
             batch.tx.run("memberships_of_thing_delete", thing=name)
             batch.tx.run_many("thing_attribute_delete", _attribute_rows(thing))
             batch.tx.run("thing_delete", name=name)
+            self._index.deleted(batch, name)
 
         await self._committer.change(apply)
 
@@ -228,6 +256,12 @@ def read_thing(row: Row) -> Thing:
 
 def _columns(thing: Thing) -> dict[str, Any]:
     return asdict(thing) | {"attributes": msgspec.json.encode(thing.attributes).decode()}
+
+
+def _changed_fields(before: Thing, after: Thing) -> list[str]:
+    changed = sorted(before.attributes.items() ^ after.attributes.items())
+    fields = list(dict.fromkeys(ATTRIBUTES + name for name, _ in changed))
+    return fields if before.type == after.type else [*fields, THING_TYPE]
 
 
 def _attribute_rows(thing: Thing) -> list[dict[str, str]]:

@@ -1,13 +1,15 @@
-"""Static thing groups of the ``iot`` model, and their members."""
+"""Thing groups of the ``iot`` model, and their members; dynamic_groups.py has what is made by a query."""
 
 from typing import Any
 
 from outfitter_server.aws.dispatch import Call, Handler
-from outfitter_server.aws.operations.members import page_size, refuse_left_out, seconds, tag_map
+from outfitter_server.aws.operations.dynamic_groups import query_members
+from outfitter_server.aws.operations.members import page_size, seconds, tag_map
 from outfitter_server.aws.operations.things import attribute_change
 from outfitter_server.base.arns import named
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.pages import decode_token, encode_token
+from outfitter_server.services.dynamic_groups import DynamicGroups
 from outfitter_server.services.group_members import GroupMembers
 from outfitter_server.services.groups import Groups
 
@@ -15,9 +17,10 @@ from outfitter_server.services.groups import Groups
 class GroupOperations:
     """Handlers of the operations on thing groups."""
 
-    def __init__(self, groups: Groups, installation: Installation) -> None:
+    def __init__(self, groups: Groups, dynamic: DynamicGroups, installation: Installation) -> None:
         """``installation`` prints ARNs."""
         self._groups = groups
+        self._dynamic = dynamic
         self._installation = installation
 
     def handlers(self) -> dict[str, Handler]:
@@ -48,6 +51,7 @@ class GroupOperations:
 
     async def _describe(self, call: Call) -> dict[str, Any]:
         group, above = self._groups.describe(call.parameters["thingGroupName"])
+        found = self._dynamic.find(group.name)
         return {
             "thingGroupName": group.name,
             "thingGroupId": group.id,
@@ -62,6 +66,7 @@ class GroupOperations:
                 "rootToParentThingGroups": [named_group(name, self._installation) for name in above] or None,
                 "creationDate": seconds(group.created_at),
             },
+            **({} if found is None else {**query_members(found.query), "status": found.status}),
         }
 
     async def _update(self, call: Call) -> dict[str, Any]:
@@ -114,8 +119,8 @@ class GroupMemberOperations:
         }
 
     async def _add(self, call: Call) -> dict[str, Any]:
-        refuse_left_out(call.parameters, "overrideDynamicGroups")
-        await self._members.add(*self._pair(call.parameters))
+        override = call.parameters.get("overrideDynamicGroups", False)
+        await self._members.add(*self._pair(call.parameters), override=override)
         return {}
 
     async def _remove(self, call: Call) -> dict[str, Any]:
@@ -124,10 +129,12 @@ class GroupMemberOperations:
 
     async def _replace(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        refuse_left_out(given, "overrideDynamicGroups")
         thing = named("thing", given.get("thingName"), None, self._installation)
         await self._members.replace(
-            thing, given.get("thingGroupsToAdd") or [], given.get("thingGroupsToRemove") or []
+            thing,
+            given.get("thingGroupsToAdd") or [],
+            given.get("thingGroupsToRemove") or [],
+            override=given.get("overrideDynamicGroups", False),
         )
         return {}
 

@@ -1,66 +1,72 @@
-"""SearchIndex of the ``iot`` model, for what AWS's fleet index alone can tell: which things are connected.
+"""SearchIndex of the ``iot`` model."""
 
-Two queries are answered: ``connectivity.connected:true`` and ``thingName:NAME``. All others are refused.
-"""
-
-import re
-from typing import Any, Final
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from outfitter_server.aws.dispatch import Call, Handler
 from outfitter_server.aws.operations.members import page_size
-from outfitter_server.base.refusals import InvalidRequest, NotFound
-from outfitter_server.services.presence import Presence
-from outfitter_server.things.values import Thing
-
-INDEX: Final = "AWS_Things"
-RESULTS_MAX: Final = 500
-_CONNECTED: Final = re.compile(r"\s*connectivity\.connected\s*:\s*true\s*")
-_NAMED: Final = re.compile(r'\s*thingName\s*:\s*"?(?P<name>[a-zA-Z0-9:_-]{1,128})"?\s*')
-
-
-class InvalidQuery(InvalidRequest):
-    """A query that this index does not answer."""
-
-    code = "InvalidQueryException"
+from outfitter_server.base.refusals import InvalidRequest
+from outfitter_server.services.fleet_search import FleetSearch
+from outfitter_server.things.indexing import QUERY_VERSION, RESULTS_MAX
+from outfitter_server.things.query import Connectivity, Document
 
 
 class SearchOperations:
-    """Handlers of the fleet index."""
+    """Handlers of the searches in the fleet index."""
 
-    def __init__(self, presence: Presence) -> None:
-        """``presence`` knows who is connected."""
-        self._presence = presence
+    def __init__(self, search: FleetSearch) -> None:
+        """``search`` finds things."""
+        self._search = search
 
     def handlers(self) -> dict[str, Handler]:
         """By operation name."""
-        return {"SearchIndex": self._search}
+        return {"SearchIndex": self._find}
 
-    async def _search(self, call: Call) -> dict[str, Any]:
+    async def _find(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        if given.get("indexName", INDEX) != INDEX:
-            raise NotFound(f"there is no index {given['indexName']}: write {INDEX}")
-        query = given["queryString"]
-        if _CONNECTED.fullmatch(query):
-            limit = min(page_size(given, largest=RESULTS_MAX), RESULTS_MAX)
-            page = self._presence.connected(token=given.get("nextToken"), limit=limit)
-            return {
-                "things": [_document(thing, connected=True) for thing in page.items],
-                "nextToken": page.next_token,
-            }
-        named = _NAMED.fullmatch(query)
-        if named is None:
-            raise InvalidQuery(
-                f"{query[:200]!r} is not answered here: ask connectivity.connected:true or thingName:NAME"
-            )
-        found = self._presence.find(named["name"])
-        return {"things": [] if found is None else [_document(found[0], connected=found[1])]}
+        check_query_version(given)
+        page = await self._search.find(
+            given["queryString"],
+            index=given.get("indexName"),
+            token=given.get("nextToken"),
+            limit=min(page_size(given, largest=RESULTS_MAX), RESULTS_MAX),
+        )
+        return {"things": [_shown(document) for document in page.items], "nextToken": page.next_token}
 
 
-def _document(thing: Thing, *, connected: bool) -> dict[str, Any]:
+def check_query_version(given: Mapping[str, Any]) -> None:
+    """Refuse a version of the language that there is not.
+
+    Raises:
+        InvalidRequest: another one than AWS's only one.
+    """
+    if given.get("queryVersion", QUERY_VERSION) != QUERY_VERSION:
+        raise InvalidRequest(
+            f"there is no queryVersion {given['queryVersion']!r}: leave it out, or write {QUERY_VERSION}"
+        )
+
+
+def _shown(document: Document) -> dict[str, Any]:
     return {
-        "thingName": thing.name,
-        "thingId": thing.id,
-        "thingTypeName": thing.type,
-        "attributes": dict(thing.attributes),
-        "connectivity": {"connected": connected},
+        "thingName": document.name,
+        "thingId": document.id,
+        "thingTypeName": document.type,
+        "thingGroupNames": list(document.groups) or None,
+        "attributes": dict(document.attributes),
+        "shadow": _shadow(document.packages),
+        "connectivity": _connectivity(document.connectivity),
     }
+
+
+def _shadow(packages: Mapping[str, str]) -> str | None:
+    if not packages:
+        return None
+    reported = {package: {"version": version} for package, version in sorted(packages.items())}
+    return json.dumps({"name": {"$package": {"reported": reported}}}, separators=(",", ":"))
+
+
+def _connectivity(known: Connectivity | None) -> dict[str, Any] | None:
+    if known is None:
+        return None
+    return {"connected": known.connected, "timestamp": known.since, "disconnectReason": known.reason}
