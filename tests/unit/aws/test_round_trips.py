@@ -29,6 +29,7 @@ SCOPES = {
     "IdentityOperations": "sts",
     "JobsDataOperations": "iot-jobs-data",
     "DataPlaneOperations": "iotdata",
+    "ShadowOperations": "iotdata",
     "FunctionOperations": "lambda",
     "FunctionPermissionOperations": "lambda",
     "FunctionUrlOperations": "lambda",

@@ -88,6 +88,8 @@ def placeholders(text: str) -> list[Placeholder]:
         )
     found: list[Placeholder] = []
     for kind, argument in _PLACEHOLDER.findall(text):
+        if not argument and kind != PlaceholderKind.UPLOAD:
+            raise InvalidRequest(f"document: placeholder ${{aws:iot:{kind}}} is malformed: it names nothing")
         try:
             found.append(Placeholder(PlaceholderKind(kind), _unescaped(argument)))
         except ValueError as error:
