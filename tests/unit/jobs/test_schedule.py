@@ -84,7 +84,7 @@ def test_phase_and_its_next_change(given_schedule, now, expected, changes):
 
 def test_windows_that_never_let_go_are_looked_at_again_in_bounded_time():
     found, again = phase(schedule(windows=(nightly(1, "* * * * ? *"),)), at("2026-12-01 00:00"))
-    assert (found, shown(again)) == (Phase.OPEN, "2026-12-01 01:04")
+    assert (found, shown(again)) == (Phase.OPEN, "2026-12-01 00:16")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,8 @@ def test_phases_are_those_of_a_calendar_walked_by_the_minute(given_schedule, now
     limit = BASE + 7 * DAY
     times = range(now + MINUTE, limit, MINUTE)
     walked_change = next((time for time in times if walked(given_schedule, time, opened) is not found), None)
+    while changes is not None and changes < limit and phase(given_schedule, changes)[0] is found:
+        changes = phase(given_schedule, changes)[1]  # a long stretch is looked at again before its end
     if walked_change is not None:
         assert changes == walked_change
     else:

@@ -11,7 +11,7 @@ from outfitter_server.jobs.cron import parse
 from outfitter_server.jobs.limits import WINDOWS_SHOWN
 
 _MINUTE_MS: Final = 60_000
-_WINDOWS_FOLLOWED: Final = 64  # that adjoin or overlap, until the schedule is looked at again
+_WINDOWS_FOLLOWED: Final = 16  # that adjoin or overlap, until the schedule is looked at again
 
 
 class Phase(StrEnum):
