@@ -229,7 +229,7 @@ class InterleavingMachine(RuleBasedStateMachine):
             else:
                 assert job["sure"] <= reached
             kept = self.engine.jobs.get(name)
-            assert all(target.done for target in self.engine.jobs.targets(name))
+            assert all(target.done for target in self.engine.jobs.describe(name)[1])
             if job["canceled"]:
                 assert kept.status == "CANCELED"
             elif job["continuous"] or statuses & {0, 1}:

@@ -83,9 +83,18 @@ class Jobs:
         """
         return self._committer.read(lambda tx: existing_job(tx, job_id))
 
-    def targets(self, job_id: str) -> list[Target]:
-        """The targets of a job, with their progress, in the order they were given."""
-        return self._committer.read(lambda tx: [target_of(row) for row in tx.all("job_targets", job=job_id)])
+    def describe(self, job_id: str) -> tuple[Job, list[Target]]:
+        """One job as of one moment with its targets and their progress, in the order they were given.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+        def question(tx: Transaction) -> tuple[Job, list[Target]]:
+            job = existing_job(tx, job_id)
+            return job, [target_of(row) for row in tx.all("job_targets", job=job_id)]
+
+        return self._committer.read(question)
 
     def document(self, job_id: str) -> str:
         """The document as it was stored, placeholders in it.
@@ -108,10 +117,17 @@ class Jobs:
         status: JobStatus | None,
         selection: TargetSelection | None,
         group: str | None,
+        group_id: str | None = None,
         limit: int,
         token: str | None,
     ) -> Page[tuple[Job, str | None]]:
-        """Jobs with the id of their first target group, newest first; those of one group in the order of their ids."""
+        """Jobs with the id of their first target group, newest first; those of one group in the order of their ids.
+
+        Raises:
+            NotFound: there is no group of that name, or of that id.
+        """
+        if group is not None or group_id is not None:
+            group = self._committer.read(partial(_named_group, name=group, group_id=group_id))
 
         def question(tx: Transaction) -> list[tuple[Job, str | None]]:
             filters = {"selection": selection.value if selection else None, "limit": limit + 1}
@@ -165,6 +181,14 @@ class Jobs:
         self._steps.step_in(space, new.id, rows_max=FIRST_ROWS_MAX)
         space.flush()
         return existing_job(tx, new.id)
+
+
+def _named_group(tx: Transaction, name: str | None, group_id: str | None) -> str:
+    row = tx.one("thing_group_by_id", id=group_id) if name is None else tx.one("group_by_name", name=name)
+    if row is None or (group_id is not None and row["id"] != group_id):
+        wanted = " and ".join(text for text in (name, group_id) if text)
+        raise NotFound(f"Thing group {wanted} was not found")
+    return str(row["name"])
 
 
 def check_targets(tx: Transaction, targets: Iterable[Target], installation: Installation) -> None:

@@ -85,8 +85,7 @@ class JobOperations:
         raise InvalidRequest("give document or documentSource, one of them")
 
     async def _describe(self, call: Call) -> dict[str, Any]:
-        job = self._jobs.get(call.parameters["jobId"])
-        targets = self._jobs.targets(job.id)
+        job, targets = self._jobs.describe(call.parameters["jobId"])
         arns = {target.position: self._installation.iot_arn(target.kind, target.name) for target in targets}
         counts = job.counts
         details: dict[str, Any] = {
@@ -125,13 +124,14 @@ class JobOperations:
 
     async def _list(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        refuse_left_out(given, "namespaceId", "thingGroupId")
+        refuse_left_out(given, "namespaceId")
         status = given.get("status")
         selection = given.get("targetSelection")
         page = self._jobs.page(
             status=JobStatus(status) if status else None,
             selection=TargetSelection(selection) if selection else None,
             group=given.get("thingGroupName"),
+            group_id=given.get("thingGroupId"),
             limit=page_size(given),
             token=given.get("nextToken"),
         )

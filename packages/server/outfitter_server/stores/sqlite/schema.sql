@@ -374,6 +374,8 @@ CREATE TABLE thing_groups (
 
 CREATE INDEX thing_groups_by_folded_name ON thing_groups (lower(name));
 
+CREATE UNIQUE INDEX thing_groups_by_id ON thing_groups (id);
+
 CREATE INDEX thing_groups_by_parent ON thing_groups (parent, name);
 
 CREATE TABLE thing_principals (

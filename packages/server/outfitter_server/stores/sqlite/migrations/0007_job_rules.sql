@@ -36,6 +36,8 @@ CREATE INDEX executions_by_expiry ON executions (expires_at) WHERE expires_at IS
 -- A snapshot is of the members that a group had when the job was made.
 ALTER TABLE group_members ADD COLUMN joined_at INTEGER NOT NULL DEFAULT 0;
 
+CREATE UNIQUE INDEX thing_groups_by_id ON thing_groups (id);
+
 -- Targets that a rollout has not come to the end of.
 CREATE INDEX job_targets_rolling ON job_targets (kind, name, job) WHERE done = 0;
 

@@ -118,6 +118,9 @@ WHERE job_targets.kind = 'thinggroup' AND job_targets.name = :name AND job_targe
   AND (:status IS NULL OR jobs.status = :status) AND (:selection IS NULL OR jobs.selection = :selection)
 ORDER BY job_targets.job LIMIT :limit;
 
+-- name: thing_group_by_id
+SELECT id, name FROM thing_groups WHERE id = :id;
+
 -- name: job_first_group
 SELECT thing_groups.id FROM job_targets CROSS JOIN thing_groups ON thing_groups.name = job_targets.name
 WHERE job_targets.job = :job AND job_targets.kind = 'thinggroup'
