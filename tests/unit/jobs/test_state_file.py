@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import time
 
 import pytest
 from outfitter_server.base.refusals import Unavailable
@@ -66,25 +67,52 @@ def test_what_cannot_be_opened_is_told_in_words(tmp_path, content):
         SqliteStore(tmp_path)
 
 
-def test_a_log_that_was_never_copied_whole_is_cut_by_the_next_write(store, tmp_path, monkeypatch):
+def fill(store, number):
+    with store.write() as tx:
+        for key in range(100):
+            insert(tx, f"j{number}-{key}", "x" * 4_000)
+
+
+@pytest.fixture
+def small_bounds(monkeypatch):
     monkeypatch.setattr(sqlite_store, "_CHECKPOINT_BYTES", 1 << 16)
     monkeypatch.setattr(sqlite_store, "_LOG_BYTES_MAX", 1 << 18)
-    log = tmp_path / f"{FILE_NAME}-wal"
-    # Stands for writes that go on during the checkpoint: it ends before the end of the log.
+
+
+@pytest.fixture
+def long_reader(tmp_path):
+    """Stands for writes that go on during a checkpoint: it ends before the end of the log."""
     reader = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM jobs").fetchall()
-    with store.write() as tx:
-        for number in range(100):
-            insert(tx, f"j{number}", "x" * 4_000)
-    store.maintain()
-    reader.execute("COMMIT")
+    yield reader
     reader.close()
-    with store.write() as tx:
-        insert(tx, "last")
-    assert log.stat().st_size < 1 << 16
+
+
+def test_a_log_that_was_never_copied_whole_is_begun_anew_and_cut_when_it_is_quiet(
+    store, tmp_path, small_bounds, long_reader
+):
+    log = tmp_path / f"{FILE_NAME}-wal"
+    fill(store, 1)
+    store.maintain()
+    long_reader.execute("COMMIT")
+    grown = log.stat().st_size
+    fill(store, 2)
+    assert log.stat().st_size <= grown + (1 << 16)
+    store.maintain()
+    assert log.stat().st_size == 0
     with store.read() as tx:
-        assert tx.one("job_document_stored", job="j99")["stored"] == "x" * 4_000
+        assert tx.one("job_document_stored", job="j1-99")["stored"] == "x" * 4_000
+
+
+def test_nobody_waits_for_a_long_reader(store, tmp_path, small_bounds, long_reader):
+    began = time.monotonic()
+    for number in range(3):
+        fill(store, number)
+        store.maintain()
+    assert time.monotonic() - began < 5
+    with store.read() as tx:
+        assert tx.one("job_document_stored", job="j2-99")["stored"] == "x" * 4_000
 
 
 def test_housekeeping_after_the_end_is_nothing(tmp_path):

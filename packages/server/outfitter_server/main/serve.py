@@ -20,7 +20,7 @@ from outfitter_server.keys.credentials import CredentialsUnusable
 from outfitter_server.main.assembly import Assembly
 from outfitter_server.main.settings import ServeSettings
 
-MAINTAIN_SECONDS: Final = 1.0
+MAINTAIN_SECONDS: Final = 0.25
 HOURLY_SECONDS: Final = 3600.0
 FILES_RESERVED: Final = 256  # for blobs, the store and the log
 _RECURSION_LIMIT: Final = 5_000  # job documents may nest 1,000 levels; a parser takes a few frames for each
@@ -108,7 +108,7 @@ async def _serve(settings: ServeSettings) -> None:
 
 
 async def _maintain(assembly: Assembly) -> None:
-    """Housekeeping: the store's log every second; blobs that nothing names and certificates near their end hourly."""
+    """Housekeeping: the store's log several times a second; blobs that nothing names and certificates near their end hourly."""
     loop = asyncio.get_running_loop()
     next_hour = loop.time() + MAINTAIN_SECONDS
     while True:

@@ -2,10 +2,12 @@
 
 A commit is one fdatasync of the log. Checkpoints are ours, on a connection of their own: SQLite's own would run inside
 some unlucky request. They are PASSIVE, which never waits, and never reaches the end of a log that is written to all the
-time; so the writer cuts a log that outgrew its bound, between two transactions, when little is left to be copied.
+time; so the writer begins a log that outgrew its bound anew, between two transactions, when little is left to be copied
+and to be synced. The file is cut when nothing is written: to cut it takes longer than anybody should wait.
 """
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +22,7 @@ from outfitter_server.stores.sqlite.statements import load_migrations, load_stat
 FILE_NAME: Final = "state.sqlite3"
 _CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
 _LOG_BYTES_MAX: Final = 64 * 1024 * 1024
+_BUSY_MS: Final = 10_000
 _CACHE_KIB: Final = 32 * 1024
 _STATEMENTS_CACHED: Final = 512
 
@@ -91,20 +94,21 @@ class SqliteStore:
             self._reader = self._connect()
             self._reader.execute("PRAGMA query_only=1")
             self._keeper = self._connect()
+            # Closing any descriptor of the file drops SQLite's locks on it: this one stays open until the connections are closed.
+            self._file = self._path.open("rb")
         except (OSError, sqlite3.Error) as error:
             raise Unavailable(f"{self._path} cannot be opened: {error}") from error
         self._write_tx = SqliteTransaction(self._writer, self._statements)
         self._read_tx = SqliteTransaction(self._reader, self._statements)
         self._closed = False
-        self._cut_due = False
+        self._restart_due = False
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """The only write transaction; see the port."""
-        if self._cut_due:
-            self._cut_due = False
-            with contextlib.suppress(sqlite3.OperationalError):  # a disk in trouble tells its own request
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if self._restart_due:
+            self._restart_due = False
+            _checkpoint_at_once(self._writer, "RESTART")
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             yield self._write_tx
@@ -130,11 +134,19 @@ class SqliteStore:
             self._reader.execute("COMMIT")
 
     def maintain(self) -> None:
-        """Checkpoint the log when it has grown; have it cut when it has outgrown its bound."""
+        """Checkpoint the log when it has grown; see to it that it does not outgrow its bound."""
         with self._keeping:
-            if not self._closed and self._log_bytes() > _CHECKPOINT_BYTES:
-                self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                self._cut_due = self._log_bytes() > _LOG_BYTES_MAX
+            if self._closed or self._log_bytes() <= _CHECKPOINT_BYTES:
+                return
+            _, pages, copied = self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            # Beside the loop: SQLite itself syncs only at the end of a log, which would be in the writer's time.
+            os.fdatasync(self._file.fileno())
+            if self._log_bytes() <= _LOG_BYTES_MAX:
+                return
+            if copied == pages:
+                _checkpoint_at_once(self._keeper, "TRUNCATE")
+            else:
+                self._restart_due = True
 
     def close(self) -> None:
         """Close every connection, after the housekeeping under way; the last one folds the log into the file."""
@@ -142,6 +154,7 @@ class SqliteStore:
             self._closed = True
             for connection in (self._keeper, self._reader, self._writer):
                 connection.close()
+            self._file.close()
 
     def _log_bytes(self) -> int:
         try:
@@ -159,7 +172,7 @@ class SqliteStore:
             "synchronous=FULL",
             "wal_autocheckpoint=0",
             "foreign_keys=OFF",
-            "busy_timeout=10000",
+            f"busy_timeout={_BUSY_MS}",
             f"cache_size=-{_CACHE_KIB}",
             "temp_store=MEMORY",
         ):
@@ -185,6 +198,14 @@ def migrate(connection: sqlite3.Connection) -> None:
         )
     for number, script in enumerate(migrations[current:], start=current + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _checkpoint_at_once(connection: sqlite3.Connection, mode: str) -> None:
+    """Copy what is left of the log, if nobody has to be waited for: a long reader (a backup) makes it stay as it is."""
+    connection.execute("PRAGMA busy_timeout=0").fetchall()
+    with contextlib.suppress(sqlite3.OperationalError):  # a disk in trouble tells its own request
+        connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}").fetchall()
 
 
 def _is_disk_trouble(error: sqlite3.OperationalError) -> bool:
