@@ -1,11 +1,15 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from outfitter_server.base.refusals import InvalidRequest, NotFound
 from outfitter_server.jobs.configs import Configs, Rollout, Schedule, Window
 from outfitter_server.jobs.managed_templates import MANAGED, managed_template, managed_template_of
 from outfitter_server.jobs.templates import (
+    NO_TEMPLATE,
     Template,
     configs_for_template,
     filled_document,
@@ -32,6 +36,19 @@ def test_a_managed_template_is_whole(name):
     assert {PLACEHOLDER.fullmatch(argument)[1] for argument in arguments} <= required
     assert template.arn("eu-north-1") == f"arn:aws:iot:eu-north-1::jobtemplate/{name}:1.0"
     assert managed_template_of(template.arn("eu-north-1")) is template
+
+
+def test_the_reference_page_tells_the_same():
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "job-templates.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(AWS-[^`]+)` \|[^|]+\|([^|]*)\|([^|]*)\|$", page, re.MULTILINE)
+    told = {name: [re.findall(r"`(\w+)`", cell) for cell in cells] for name, *cells in rows}
+    assert told == {
+        name: [
+            [parameter.key for parameter in template.parameters if parameter.optional is optional]
+            for optional in (False, True)
+        ]
+        for name, template in MANAGED.items()
+    }
 
 
 def test_managed_templates_are_listed_by_name():
@@ -100,6 +117,15 @@ def test_a_value_is_no_template():
     assert action["steps"][0]["action"]["input"] == {"command": command}
 
 
+@given(
+    st.text(st.characters(exclude_categories=("C",)), min_size=1),
+    st.text(st.characters(exclude_categories=("C",)), max_size=256),
+)
+def test_every_value_arrives_as_it_was_given(command, user):
+    (step,) = filled("AWS-Run-Command", command=command, runAsUser=user)["steps"]
+    assert (step["action"]["input"]["command"], step["action"]["runAsUser"]) == (command, user)
+
+
 @pytest.mark.parametrize(
     ("template", "parameters", "own", "words"),
     [
@@ -108,7 +134,7 @@ def test_a_value_is_no_template():
         (template_of(MANAGED["AWS-Reboot"]), {"runAsUser": "u" * 257}, False, "runAsUser"),
         (template_of(MANAGED["AWS-Reboot"]), {"runAsUser": "root"}, True, "no document"),
         (OWN, {"runAsUser": "root"}, False, "managed"),
-        (None, {"runAsUser": "root"}, False, "managed"),
+        (NO_TEMPLATE, {"runAsUser": "root"}, False, "managed"),
     ],
 )
 def test_parameters_that_do_not_fit(template, parameters, own, words):
@@ -119,7 +145,7 @@ def test_parameters_that_do_not_fit(template, parameters, own, words):
 def test_a_document_of_ones_own_takes_the_place_of_the_templates():
     assert filled_document(OWN, {}, own=False) == OWN.document
     assert filled_document(OWN, {}, own=True) is None
-    assert filled_document(None, {}, own=True) is None
+    assert filled_document(NO_TEMPLATE, {}, own=False) is None
     assert filled_document(template_of(MANAGED["AWS-Run-Command"]), {}, own=True) is None
 
 

@@ -1,6 +1,7 @@
 """Job templates: jobs without targets, and what a job that is made from one takes over."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -17,7 +18,7 @@ from outfitter_server.jobs.substitution import (
 )
 from outfitter_server.jobs.values import Job
 
-_STAND_IN_URL = f"{BEGINNING}{PlaceholderKind.DOWNLOAD_V2}:https://s3.amazonaws.com/bucket/key}}"
+_STAND_IN_URL: Final = f"{BEGINNING}{PlaceholderKind.DOWNLOAD_V2}:https://s3.amazonaws.com/bucket/key}}"
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,9 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     managed: ManagedTemplate | None = None
 
 
+NO_TEMPLATE: Final = Template(id="", description="", document="")  # of a job that takes over nothing
+
+
 def template_of(managed: ManagedTemplate) -> Template:
     """A managed template as a job is made from it."""
     return Template(
@@ -61,11 +65,11 @@ def configs_for_template(job: Job) -> Configs:
     )
 
 
-def filled_document(template: Template | None, parameters: Mapping[str, str], *, own: bool) -> str | None:
+def filled_document(template: Template, parameters: Mapping[str, str], *, own: bool) -> str | None:
     """The document that a job gets from its template, with documentParameters in place.
 
     Args:
-        template: None for a job without one.
+        template: NO_TEMPLATE for a job without one.
         parameters: documentParameters of CreateJob.
         own: the call brings a document of its own, which takes the place of the template's.
 
@@ -75,13 +79,13 @@ def filled_document(template: Template | None, parameters: Mapping[str, str], *,
     Raises:
         InvalidRequest: parameters where nothing asks for any, or they are not those of the managed template.
     """
-    managed = template.managed if template else None
+    managed = template.managed
     if parameters and (managed is None or own):
         raise InvalidRequest(
             "documentParameters: only the document of an AWS managed template has parameters; "
             "give its ARN as jobTemplateArn and no document, or leave documentParameters out"
         )
-    if template is None or own:
+    if own or template is NO_TEMPLATE:
         return None
     if managed is None:
         return template.document

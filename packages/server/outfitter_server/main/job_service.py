@@ -73,9 +73,10 @@ class JobParts:
         jobs = Jobs(committer, installation, engine, steps, read_text)
         changes = JobChanges(committer, installation, engine, steps)
         self.own = OwnCalls(jobs, changes, Why(committer, self.traces, clients))
-        self._jobs = JobOperations(jobs, changes, installation)
+        templates = Templates(committer, installation)
+        self._jobs = JobOperations(jobs, changes, templates, installation)
         self._executions = ExecutionOperations(Executions(committer, engine), installation)
-        self._templates = JobTemplateOperations(Templates(committer, installation), jobs, installation)
+        self._templates = JobTemplateOperations(templates, jobs, installation)
         self._managed_templates = ManagedTemplateOperations(installation)
 
     def handlers(self) -> Mapping[str, Handler]:

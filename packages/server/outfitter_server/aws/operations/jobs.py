@@ -1,41 +1,48 @@
 """Jobs of the ``iot`` model: parameters to the job service and its values back."""
 
-import re
-from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from outfitter_server.aws.dispatch import Call, Handler
-from outfitter_server.aws.operations.job_configs import check_update, configs_of_call, described_configs
+from outfitter_server.aws.operations.job_configs import (
+    check_update,
+    check_windows,
+    configs_of_call,
+    described_configs,
+)
 from outfitter_server.aws.operations.members import page_size, refuse_left_out, seconds, tag_map
+from outfitter_server.aws.operations.presigned import described_presigned, presigned_of
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.jobs.configs import Configs
 from outfitter_server.jobs.documents import compact
 from outfitter_server.jobs.lifecycle import concurrent
 from outfitter_server.jobs.targets import parse_targets
+from outfitter_server.jobs.templates import NO_TEMPLATE, Template, filled_document
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, TargetSelection
 from outfitter_server.services.delivery import check_placeholders
-from outfitter_server.services.heads import DEFAULT_URL_EXPIRES_SECONDS
 from outfitter_server.services.job_changes import JobChange, JobChanges
 from outfitter_server.services.jobs import Jobs
+from outfitter_server.services.templates import Templates
 
 # Members that AWS has and this service does not act on: refused, because a job that ignores them would lie.
 _CREATE_LEFT_OUT: Final = (
     "namespaceId",
-    "jobTemplateArn",
-    "documentParameters",
     "destinationPackageVersions",
 )
-_ROLE_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 
 
 class JobOperations:
     """Handlers of the Jobs operations."""
 
-    def __init__(self, jobs: Jobs, changes: JobChanges, installation: Installation) -> None:
-        """``installation`` prints ARNs."""
+    def __init__(
+        self, jobs: Jobs, changes: JobChanges, templates: Templates, installation: Installation
+    ) -> None:
+        """``templates`` are what jobs may be made from; ``installation`` prints ARNs."""
         self._jobs = jobs
         self._changes = changes
+        self._templates = templates
         self._installation = installation
 
     def handlers(self) -> dict[str, Handler]:
@@ -55,10 +62,11 @@ class JobOperations:
         given = call.parameters
         refuse_left_out(given, *_CREATE_LEFT_OUT)
         targets = tuple(parse_targets(given["targets"], self._installation))
-        source = given.get("documentSource")
-        stored = await self._given_document(given.get("document"), source)
+        template_arn = given.get("jobTemplateArn")
+        template = self._templates.read(template_arn) if template_arn else NO_TEMPLATE
+        stored, source = await self._given_document(given, template)
         delivered = compact(stored)
-        role_arn, expires = _presigned_of(given) or (None, None)
+        role_arn, expires = presigned_of(given) or (template.role_arn, template.url_expires_seconds)
         check_placeholders(delivered, thing=targets[0].name, job=given["jobId"], role_arn=role_arn)
         job = await self._jobs.create(
             NewJob(
@@ -67,22 +75,40 @@ class JobOperations:
                 stored=stored,
                 delivered=delivered,
                 selection=TargetSelection(given.get("targetSelection", "SNAPSHOT")),
-                description=given.get("description"),
+                description=given.get("description") or template.description or None,
                 document_source=source,
                 role_arn=role_arn,
                 url_expires_seconds=expires,
-                configs=configs_of_call(given, self._jobs.now()),
+                configs=self._given_configs(given, template),
                 tags=tag_map(given),
             )
         )
         return self._named(job)
 
-    async def _given_document(self, document: str | None, source: str | None) -> str:
+    async def _given_document(self, given: dict[str, Any], template: Template) -> tuple[str, str | None]:
+        """The document, and the URL that it was read from; the call's own takes the place of the template's."""
+        document, source = given.get("document"), given.get("documentSource")
+        own = document is not None or source is not None
+        filled = filled_document(template, given.get("documentParameters") or {}, own=own)
+        if filled is not None:
+            return filled, template.document_source
         if document is not None and source is None:
-            return document
+            return document, None
         if source is not None and document is None:
-            return await self._jobs.read_document(source)
-        raise InvalidRequest("give document or documentSource, one of them")
+            return await self._jobs.read_document(source), source
+        raise InvalidRequest("give document or documentSource, one of them, or jobTemplateArn")
+
+    def _given_configs(self, given: dict[str, Any], template: Template) -> Configs:
+        now = self._jobs.now()
+        configs = configs_of_call(given, now, base=template.configs)
+        check_windows(configs.schedule, now)
+        refuse_left_out({"destinationPackageVersions": configs.packages}, "destinationPackageVersions")
+        return msgspec.structs.replace(
+            configs,
+            template_arn=given.get("jobTemplateArn"),
+            document_parameters=given.get("documentParameters"),
+            packages=tuple(given.get("destinationPackageVersions", configs.packages)),
+        )
 
     async def _describe(self, call: Call) -> dict[str, Any]:
         job, targets = self._jobs.describe(call.parameters["jobId"])
@@ -109,7 +135,7 @@ class JobOperations:
             "comment": job.comment,
             "targets": [arns[target.position] for target in targets],
             "description": job.description,
-            "presignedUrlConfig": _presigned(job),
+            "presignedUrlConfig": described_presigned(job.role_arn, job.url_expires_seconds),
             "createdAt": seconds(job.created_at),
             "lastUpdatedAt": seconds(job.updated_at),
             "completedAt": seconds(job.completed_at),
@@ -166,7 +192,7 @@ class JobOperations:
             return after
 
         change = JobChange(
-            description=given.get("description"), presigned=_presigned_of(given), configs=configs
+            description=given.get("description"), presigned=presigned_of(given), configs=configs
         )
         await self._changes.update(given["jobId"], change)
         return {}
@@ -196,20 +222,3 @@ class JobOperations:
             "completedAt": seconds(job.completed_at),
             "isConcurrent": concurrent(job),
         }
-
-
-def _presigned_of(given: Mapping[str, Any]) -> tuple[str | None, int | None] | None:
-    presigned = given.get("presignedUrlConfig")
-    if presigned is None:
-        return None
-    role_arn = presigned.get("roleArn")
-    if role_arn is not None and not _ROLE_ARN.fullmatch(role_arn):
-        raise InvalidRequest(
-            f"presignedUrlConfig: roleArn {role_arn[:100]!r} is not arn:aws:iam::ACCOUNT:role/NAME"
-        )
-    return role_arn, presigned.get("expiresInSec")
-
-
-def _presigned(job: Job) -> dict[str, Any]:
-    default = None if job.role_arn is None else DEFAULT_URL_EXPIRES_SECONDS
-    return {"roleArn": job.role_arn, "expiresInSec": job.url_expires_seconds or default}
