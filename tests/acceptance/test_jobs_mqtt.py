@@ -184,7 +184,7 @@ def test_a_first_report_that_ends_the_execution(fleet, link, thing, status, star
         ({"status": "IN_PROGRESS", "expectedVersion": "two", "clientToken": "t"}, "InvalidRequest"),
         ({"status": "IN_PROGRESS", "expectedVersion": 1.5, "clientToken": "t"}, "InvalidRequest"),
         ({"status": "IN_PROGRESS", "includeJobDocument": "yes", "clientToken": "t"}, "InvalidRequest"),
-        ({"status": "IN_PROGRESS", "stepTimeoutInMinutes": 5, "clientToken": "t"}, "InvalidRequest"),
+        ({"status": "IN_PROGRESS", "stepTimeoutInMinutes": 0, "clientToken": "t"}, "InvalidRequest"),
         ({"status": "IN_PROGRESS", "statusDetails": {"k": 1}, "clientToken": "t"}, "InvalidRequest"),
         ({"status": "IN_PROGRESS", "statusDetails": {"k": ""}, "clientToken": "t"}, "InvalidRequest"),
         ({"status": "IN_PROGRESS", "statusDetails": {"k": "v" * 1025}, "clientToken": "t"}, "InvalidRequest"),
