@@ -12,6 +12,7 @@ from outfitter_contract.topics import JobsRequest, Verb
 from outfitter_server.jobs import documents as job_documents
 from outfitter_server.jobs.documents import PlaceholderKind
 
+from outfitter_fleet.tables import limits
 from outfitter_fleet.tables.blocks import code, table
 
 _STATUS_MEANINGS: Final = {
@@ -68,6 +69,7 @@ def documents() -> dict[str, Mapping[str, str]]:
     return {
         "execution-states.md": {"statuses": _statuses(), "transitions": _transitions()},
         "placeholders.md": {"placeholders": _placeholders(), "limits": _limits()},
+        "limits.md": limits.blocks(),
         "topics.md": {"requests": _requests(), "notifications": _notifications()},
         "job-documents.md": {
             "operations": _operations(),
