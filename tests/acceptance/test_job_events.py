@@ -348,3 +348,69 @@ def test_what_kill_9_left_unpublished_is_published_after_the_next_start(
         heard.add(message.body["eventId"])
         canceled |= message.topic == f"$aws/events/job/{job}/canceled"
     assert {body["thingArn"].rpartition("/")[2] for body in left if "thingArn" in body} <= set(names)
+
+
+def test_what_timers_and_criteria_end_is_told(timed_server, make_fleet, make_link, tmp_path):
+    fleet = make_fleet(timed_server, tmp_path)
+    switch(fleet.iot, JOB=True, JOB_EXECUTION=True)
+    listener = fleet.device(fleet.thing(), make_link(5, False))
+    listener.subscribe(*FILTERS)
+    slow, waits = fleet.thing(), fleet.thing()
+    job = fleet.job(
+        slow,
+        waits,
+        timeoutConfig={"inProgressTimeoutInMinutes": 5},
+        jobExecutionsRetryConfig={"criteriaList": [{"failureType": "TIMED_OUT", "numberOfRetries": 1}]},
+        abortConfig={
+            "criteriaList": [
+                {
+                    "failureType": "TIMED_OUT",
+                    "action": "CANCEL",
+                    "thresholdPercentage": 100,
+                    "minNumberOfExecutedThings": 2,
+                }
+            ]
+        },
+    )
+    told = []
+    for _ in range(2):
+        run(fleet, slow, job, "IN_PROGRESS")
+        timed_server.advance(301)
+        told.append(listener.take())
+    assert [message.topic for message in told] == [f"$aws/events/jobExecution/{job}/timed_out"] * 2
+    assert {message.body["thingArn"] for message in told} == {f"{ACCOUNT_ARN}:thing/{slow}"}
+    ends = [listener.take() for _ in range(3)]
+    assert sorted(message.topic.rpartition("/")[2] for message in ends) == [
+        "canceled",
+        "canceled",
+        "cancellation_in_progress",
+    ]
+    assert ends[-1].topic == f"$aws/events/job/{job}/canceled"
+    assert ends[-1].body["comment"] == fleet.iot.describe_job(jobId=job)["job"]["comment"]
+
+
+def test_a_job_that_is_deleted_with_force_tells_no_cancellation(fleet, listen, make_link):
+    listener = listen(make_link(4, False))
+    runs, waits = fleet.thing(), fleet.thing()
+    job = fleet.job(runs, waits)
+    run(fleet, runs, job, "IN_PROGRESS")
+    fleet.iot.delete_job(jobId=job, force=True)
+    _, order = take(listener, job, 4)
+    assert order == [
+        ("job", "deletion_in_progress"),
+        ("jobExecution", "deleted"),
+        ("jobExecution", "deleted"),
+        ("job", "deleted"),
+    ]
+
+
+def test_a_deleted_thing_takes_its_executions_along_and_completes_the_job(fleet, listen, make_link):
+    listener = listen(make_link(4, False))
+    stays, goes = fleet.thing(), fleet.thing()
+    job = fleet.job(stays, goes)
+    run(fleet, stays, job, "SUCCEEDED")
+    take(listener, job, 1)
+    fleet.iot.delete_thing(thingName=goes)
+    found, order = take(listener, job, 2)
+    assert order == [("jobExecution", "deleted"), ("job", "completed")]
+    assert found["jobExecution", "deleted"][0]["thingArn"].endswith(goes)
