@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 from outfitter_server.base.installation import Installation
 from outfitter_server.jobs.configs import NO_CONFIGS, Configs
-from outfitter_server.jobs.documents import compact
 from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.values import (
     Describe,
@@ -125,7 +124,6 @@ class Engine:
             id=name,
             targets=tuple(parse_targets(arns, self.installation)),
             stored=document,
-            delivered=compact(document),
             selection=TargetSelection.CONTINUOUS if continuous else TargetSelection.SNAPSHOT,
             configs=configs,
         )

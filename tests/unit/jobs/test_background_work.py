@@ -31,7 +31,7 @@ async def test_a_job_whose_step_fails_holds_up_no_other_and_is_tried_again(engin
     monkeypatch.setattr(rollout.Steps, "step", step)
     for name in ("bad", "good"):
         target = Target(position=0, kind="thinggroup", name="g")
-        await engine.jobs.create(NewJob(id=name, targets=(target,), stored="{}", delivered="{}"))
+        await engine.jobs.create(NewJob(id=name, targets=(target,), stored="{}"))
     await until(lambda: engine.jobs.get("good").work is None)
     assert count("good") == {"queued": 1_500}
     assert count("bad") == {"queued": 1_000}
@@ -50,7 +50,6 @@ async def test_many_large_jobs_at_once_share_no_batch(engine):
             id=name,
             targets=(Target(position=0, kind=kind, name=target),),
             stored="{}",
-            delivered="{}",
         )
 
     before = engine.committer.batches
@@ -80,7 +79,6 @@ async def test_who_begins_to_listen_beside_a_heavy_step_hears_of_it(engine, work
                     id="j",
                     targets=(Target(position=0, kind="thinggroup", name="g"),),
                     stored="{}",
-                    delivered="{}",
                 ),
             )
         else:
@@ -106,10 +104,10 @@ async def test_documents_of_a_batch_that_was_undone_are_forgotten(engine):
     def again(batch):
         delete = partial(lifecycle.delete, force=True, being_deleted=0)
         engine.changes._apply(batch, "j", lambda job, now: delete(job, now=now))
-        engine.jobs._create(batch, NewJob(id="j", targets=(target,), stored="{}", delivered='{"new":1}'))
+        engine.jobs._create(batch, NewJob(id="j", targets=(target,), stored='{"new":1}'))
 
     def too_much(batch):
-        batch.tx.run("job_document_insert", job="large", stored="x" * 100_000, delivered="{}")
+        batch.tx.run("job_document_insert", job="large", stored="x" * 100_000, delivered="{}", raw=None)
 
     outcomes = await asyncio.gather(
         engine.committer.change(again), engine.committer.change(too_much), return_exceptions=True
@@ -136,7 +134,7 @@ async def test_a_hierarchy_of_empty_groups_is_walked_in_steps_too(engine, count)
     for number in range(2_500):
         engine.group(f"low{number:04d}", ["t"] if number == 2_400 else [], parent="top")
     target = Target(position=0, kind="thinggroup", name="top")
-    job = await engine.jobs.create(NewJob(id="j", targets=(target,), stored="{}", delivered="{}"))
+    job = await engine.jobs.create(NewJob(id="j", targets=(target,), stored="{}"))
     assert job.work == "ROLLOUT", "CreateJob answers after its first thousand"
     await until(lambda: engine.jobs.get("j").work is None)
     assert count("j") == {"queued": 1}

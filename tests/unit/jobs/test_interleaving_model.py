@@ -125,7 +125,6 @@ class InterleavingMachine(RuleBasedStateMachine):
             id=name,
             targets=tuple(targets),
             stored="{}",
-            delivered="{}",
             selection=TargetSelection("CONTINUOUS" if continuous else "SNAPSHOT"),
         )
         assert self.act(self.engine.jobs.create(new))

@@ -6,6 +6,7 @@ from outfitter_server.aws.operations.job_executions import ExecutionOperations
 from outfitter_server.aws.operations.jobs import JobOperations
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.services.callers import Caller
+from outfitter_server.services.templates import Templates
 
 CALLER = Caller(account="000000000000", access_key_id="", arn="")
 TARGET = "arn:aws:iot:us-east-1:000000000000:thing/t"
@@ -13,8 +14,9 @@ TARGET = "arn:aws:iot:us-east-1:000000000000:thing/t"
 
 @pytest.fixture
 def call(engine):
+    templates = Templates(engine.committer, engine.installation)
     handlers = {
-        **JobOperations(engine.jobs, engine.changes, engine.installation).handlers(),
+        **JobOperations(engine.jobs, engine.changes, templates, engine.installation).handlers(),
         **ExecutionOperations(engine.executions, engine.installation).handlers(),
     }
 

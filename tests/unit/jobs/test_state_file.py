@@ -12,7 +12,7 @@ from outfitter_server.stores.sqlite.store import FILE_NAME, SqliteStore
 
 
 def insert(tx, job, text="{}"):
-    tx.run("job_document_insert", job=job, stored=text, delivered=text)
+    tx.run("job_document_insert", job=job, stored=text, delivered=text, raw=None)
 
 
 @pytest.fixture

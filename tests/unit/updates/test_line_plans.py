@@ -97,6 +97,7 @@ def test_a_new_line_has_its_software_first():
         "description": "Line pc: pump 1.0.0",
         "presignedUrlConfig": {"roleArn": "arn:aws:iam::0:role/r", "expiresInSec": 3600},
         "targetSelection": "CONTINUOUS",
+        "destinationPackageVersions": ["arn:aws:iot:r:0:package/pump/version/1.0.0"],
     }
     assert plan.create[1]["jobId"] == "line-pc-configuration-aaaaaaaaaaaa-20260202T024000-t0"
     assert plan.cancel == ()

@@ -43,6 +43,7 @@ def test_a_plan_holds_all_that_create_job_needs():
         "description": "Install pump 1.4.0",
         "presignedUrlConfig": {"roleArn": INTENTION.role_arn, "expiresInSec": 3600},
         "targetSelection": "SNAPSHOT",
+        "destinationPackageVersions": ["arn:aws:iot:us-east-1:000000000000:package/pump/version/1.4.0"],
     }
     assert document == {
         "operation": "install",

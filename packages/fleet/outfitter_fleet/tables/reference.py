@@ -10,7 +10,9 @@ from outfitter_contract.execution import DEVICE_MAY_SET, PENDING, TRANSITIONS, A
 from outfitter_contract.operations import NEEDS_URL, Operation
 from outfitter_contract.topics import JobsRequest, Verb
 from outfitter_server.jobs import documents as job_documents
+from outfitter_server.jobs import substitution as job_substitution
 from outfitter_server.jobs.documents import PlaceholderKind
+from outfitter_server.jobs.substitution import PackagePart, PackagePlaceholder
 
 from outfitter_fleet.tables import limits
 from outfitter_fleet.tables.blocks import code, table
@@ -43,7 +45,21 @@ _PLACEHOLDERS: Final = {
         "GET",
         "the object at `URL`, which is percent-encoded; `%3FversionId%3D` pins a version",
     ),
-    PlaceholderKind.UPLOAD: ("PUT", "the object at `URL`; the key may hold the keywords below"),
+    PlaceholderKind.UPLOAD: (
+        "PUT",
+        "the object at `URL`; the key may hold the keywords below, or be left out",
+    ),
+}
+_PACKAGE_PARTS: Final = {
+    PackagePart.ATTRIBUTE: ("attributes:KEY", "the value of that attribute"),
+    PackagePart.ATTRIBUTES: (
+        "attributes",
+        "all attributes, as an object; the placeholder is the whole string that it stands in",
+    ),
+    PackagePart.ARTIFACT: (
+        "artifact:s3-presigned-url",
+        "the artifact's placeholder `s3-presigned-url-v2`, filled in at each delivery; also written `artifact-location:…`",
+    ),
 }
 _DOCUMENT_MEMBERS: Final = {
     "operation": f"one of {code([operation.value for operation in Operation])}",
@@ -68,7 +84,11 @@ def documents() -> dict[str, Mapping[str, str]]:
     """The generated blocks of each document, by its name in docs/reference."""
     return {
         "execution-states.md": {"statuses": _statuses(), "transitions": _transitions()},
-        "placeholders.md": {"placeholders": _placeholders(), "limits": _limits()},
+        "placeholders.md": {
+            "placeholders": _placeholders(),
+            "packages": _package_placeholders(),
+            "limits": _limits(),
+        },
         "limits.md": limits.blocks(),
         "topics.md": {"requests": _requests(), "notifications": _notifications()},
         "job-documents.md": {
@@ -144,12 +164,35 @@ def _placeholders() -> str:
     return table(["placeholder", "URL for", "of"], rows)
 
 
+def _package_placeholders() -> str:
+    rows = []
+    for part in PackagePart:
+        ending, meaning = _PACKAGE_PARTS[part]
+        text = f"${{aws:iot:package:NAME:version:VERSION:{ending}}}"
+        if _parts(text) != [part]:
+            raise ValueError(f"the rules do not know {text}")
+        rows.append([f"`{text}`", meaning])
+    return table(["placeholder", "becomes"], rows)
+
+
+def _parts(text: str) -> list[PackagePart]:
+    """What the rules read in a string of a document."""
+    found: list[PackagePart] = []
+
+    def fill(each: PackagePlaceholder) -> str:
+        found.append(each.part)
+        return f"{job_documents.BEGINNING}url}}" if each.part is PackagePart.ARTIFACT else ""
+
+    job_substitution.with_packages(f'"{text}"', fill)
+    return found
+
+
 def _limits() -> str:
     keywords = code([f"${{{word}}}" for word in job_documents.UPLOAD_KEYWORDS])
     rows = [
         ["bytes of a stored document", str(job_documents.DOCUMENT_BYTES_MAX)],
         ["levels of nesting", str(job_documents.NESTING_MAX)],
-        ["placeholders in a document", str(job_documents.SUBSTITUTIONS_MAX)],
+        ["placeholders in a document, of all kinds", str(job_documents.SUBSTITUTIONS_MAX)],
         ["keywords of an upload key", keywords],
         ["uses of one keyword", str(job_documents.KEYWORD_USES_MAX)],
     ]

@@ -292,12 +292,17 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What CreateJob asks for, checked; ``stored`` and ``delivered`` are the two forms of the document."""
+    """What CreateJob asks for, checked.
+
+    Attributes:
+        stored: the document, the parameters of a template in place; what it says of packages is filled in when it is stored.
+        raw: the document before that, when it differs from ``stored``.
+    """
 
     id: str
     targets: tuple[Target, ...]
     stored: str
-    delivered: str
+    raw: str | None = None
     selection: TargetSelection = TargetSelection.SNAPSHOT
     description: str | None = None
     document_source: str | None = None

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound, Refusal, Unavailable
@@ -14,6 +16,7 @@ from outfitter_server.jobs.targets import GROUP
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection
 from outfitter_server.objects.urls import parse_object_url
 from outfitter_server.services.committer import Batch, Committer
+from outfitter_server.services.destinations import Destinations
 from outfitter_server.services.engine import Engine
 from outfitter_server.services.ports import Transaction
 from outfitter_server.services.records import job_of, target_of
@@ -42,6 +45,7 @@ class Jobs:
         self._engine = engine
         self._steps = steps
         self._read_text = read_text
+        self._destinations = Destinations(installation)
 
     async def read_document(self, url: str) -> str:
         """The document that ``documentSource`` names, read once.
@@ -66,7 +70,8 @@ class Jobs:
 
         Raises:
             AlreadyExists: the id is taken, if only by a job being deleted.
-            NotFound: a target does not exist.
+            NotFound: a target, or a package version to install, does not exist.
+            InvalidRequest: the document cannot be delivered, or is not about what the job installs.
         """
         weight = FIRST_ROWS_MAX if any(target.kind == GROUP for target in new.targets) else len(new.targets)
         return await self._committer.change(partial(self._create, new=new), weight=weight)
@@ -96,8 +101,8 @@ class Jobs:
 
         return self._committer.read(question)
 
-    def document(self, job_id: str) -> str:
-        """The document as it was stored, placeholders in it.
+    def document(self, job_id: str, *, raw: bool = False) -> str:
+        """The document with placeholders for URLs in it; ``raw``, as it was given, before packages and parameters were filled in.
 
         Raises:
             NotFound: there is no such job.
@@ -107,7 +112,7 @@ class Jobs:
             existing_job(tx, job_id)
             row = tx.one("job_document_stored", job=job_id)
             assert row is not None  # noqa: S101 - written with the job
-            return str(row["stored"])
+            return str(row["raw" if raw else "stored"])
 
         return self._committer.read(question)
 
@@ -158,6 +163,9 @@ class Jobs:
                 resourceArn=self._installation.iot_arn("job", new.id),
             )
         check_targets(tx, new.targets, self._installation)
+        resolved = self._destinations.resolve(
+            tx, document=new.stored, arns=new.configs.packages, role_arn=new.role_arn
+        )
         tx.run(
             "job_insert",
             id=new.id,
@@ -168,10 +176,17 @@ class Jobs:
             role_arn=new.role_arn,
             url_expires_seconds=new.url_expires_seconds,
             now=batch.now,
-            configs=configs_text(new.configs),
+            configs=configs_text(msgspec.structs.replace(new.configs, installs=resolved.installs)),
             tags=json.dumps(new.tags),
         )
-        tx.run("job_document_insert", job=new.id, stored=new.stored, delivered=new.delivered)
+        raw = new.stored if new.raw is None else new.raw
+        tx.run(
+            "job_document_insert",
+            job=new.id,
+            stored=resolved.document,
+            delivered=resolved.delivered,
+            raw=None if raw == resolved.document else raw,
+        )
         insert_targets(tx, new.id, new.targets, new.selection)
         self._engine.heads.forget(new.id)
         space = Workspace(batch, self._engine)

@@ -20,7 +20,7 @@ from outfitter_updates.catalogue.problems import Conflict, WrongUsage
 from outfitter_updates.catalogue.software import Publication, SoftwareVersion
 from outfitter_updates.operations.configuration import download_document
 from outfitter_updates.operations.progress import Job
-from outfitter_updates.operations.update import URL_LIFE_SECONDS, job_document, stamped_job_id
+from outfitter_updates.operations.update import URL_LIFE_SECONDS, job_document, stamped_job_id, version_arn
 
 GROUP_PREFIX: Final = "line-"
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
@@ -113,9 +113,8 @@ def plan_line(order: LineOrder, present: Sequence[LineJob], now: int, token: str
         kept.append(software.job.job_id)
     else:
         what = f"line-{order.device_type}-{order.software.image.name}-{order.software.image.version}"
-        create.append(
-            _job(order, what, wanted, f"Line {order.device_type}: {order.software.title}", now, token)
-        )
+        job = _job(order, what, wanted, f"Line {order.device_type}: {order.software.title}", now, token)
+        create.append({**job, "destinationPackageVersions": [version_arn(order.software, order.group.arn)]})
     wanted_then = _configuration(order, configuration)
     if wanted_then is not None:
         in_order = software is None or configuration is None or _age(configuration) >= _age(software)

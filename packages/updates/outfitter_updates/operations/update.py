@@ -68,6 +68,15 @@ def job_document(software: SoftwareVersion, *, forced: bool, region: str) -> dic
     )
 
 
+def version_arn(software: SoftwareVersion, neighbour: str) -> str:
+    """The ARN of a version in the catalogue that ``neighbour``, another ARN of the service, is beside.
+
+    A job that names it has the service record which device runs what, once that is turned on.
+    """
+    beginning = ":".join(neighbour.split(":")[:5])
+    return f"{beginning}:package/{software.image.name}/version/{software.image.version}"
+
+
 def plan_update(intention: UpdateIntention, now: int, token: str) -> dict[str, Any]:
     """The arguments of CreateJob.
 
@@ -93,6 +102,7 @@ def plan_update(intention: UpdateIntention, now: int, token: str) -> dict[str, A
         "description": f"Install {software.title}",
         "presignedUrlConfig": {"roleArn": intention.role_arn, "expiresInSec": URL_LIFE_SECONDS},
         "targetSelection": "CONTINUOUS" if intention.continuous else "SNAPSHOT",
+        "destinationPackageVersions": [version_arn(software, intention.target_arn)],
     }
 
 

@@ -79,7 +79,8 @@ class JobTemplateOperations:
         return Template(
             id=template_id,
             description=description,
-            document=self._jobs.document(job_id),
+            # Parameters of a managed template belong to it alone; packages are filled in anew.
+            document=self._jobs.document(job_id, raw=job.configs.document_parameters is None),
             document_source=job.document_source,
             role_arn=job.role_arn,
             url_expires_seconds=job.url_expires_seconds,

@@ -16,21 +16,17 @@ from outfitter_server.aws.operations.presigned import described_presigned, presi
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.jobs.configs import Configs
-from outfitter_server.jobs.documents import compact
 from outfitter_server.jobs.lifecycle import concurrent
 from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.templates import NO_TEMPLATE, Template, filled_document
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, TargetSelection
-from outfitter_server.services.delivery import check_placeholders
+from outfitter_server.services.destinations import package_version_arn
 from outfitter_server.services.job_changes import JobChange, JobChanges
 from outfitter_server.services.jobs import Jobs
 from outfitter_server.services.templates import Templates
 
 # Members that AWS has and this service does not act on: refused, because a job that ignores them would lie.
-_CREATE_LEFT_OUT: Final = (
-    "namespaceId",
-    "destinationPackageVersions",
-)
+_CREATE_LEFT_OUT: Final = ("namespaceId",)
 
 
 class JobOperations:
@@ -64,16 +60,14 @@ class JobOperations:
         targets = tuple(parse_targets(given["targets"], self._installation))
         template_arn = given.get("jobTemplateArn")
         template = self._templates.read(template_arn) if template_arn else NO_TEMPLATE
-        stored, source = await self._given_document(given, template)
-        delivered = compact(stored)
+        stored, raw, source = await self._given_document(given, template)
         role_arn, expires = presigned_of(given) or (template.role_arn, template.url_expires_seconds)
-        check_placeholders(delivered, thing=targets[0].name, job=given["jobId"], role_arn=role_arn)
         job = await self._jobs.create(
             NewJob(
                 id=given["jobId"],
                 targets=targets,
                 stored=stored,
-                delivered=delivered,
+                raw=raw,
                 selection=TargetSelection(given.get("targetSelection", "SNAPSHOT")),
                 description=given.get("description") or template.description or None,
                 document_source=source,
@@ -85,24 +79,27 @@ class JobOperations:
         )
         return self._named(job)
 
-    async def _given_document(self, given: dict[str, Any], template: Template) -> tuple[str, str | None]:
-        """The document, and the URL that it was read from; the call's own takes the place of the template's."""
+    async def _given_document(self, given: dict[str, Any], template: Template) -> tuple[str, str, str | None]:
+        """The document, the same before parameters were filled in, and the URL that it was read from.
+
+        The call's own document takes the place of the template's.
+        """
         document, source = given.get("document"), given.get("documentSource")
         own = document is not None or source is not None
         filled = filled_document(template, given.get("documentParameters") or {}, own=own)
         if filled is not None:
-            return filled, template.document_source
+            return filled, template.document, template.document_source
         if document is not None and source is None:
-            return document, None
+            return document, document, None
         if source is not None and document is None:
-            return await self._jobs.read_document(source), source
+            document = await self._jobs.read_document(source)
+            return document, document, source
         raise InvalidRequest("give document or documentSource, one of them, or jobTemplateArn")
 
     def _given_configs(self, given: dict[str, Any], template: Template) -> Configs:
         now = self._jobs.now()
         configs = configs_of_call(given, now, base=template.configs)
         check_windows(configs.schedule, now)
-        refuse_left_out({"destinationPackageVersions": configs.packages}, "destinationPackageVersions")
         return msgspec.structs.replace(
             configs,
             template_arn=given.get("jobTemplateArn"),
@@ -143,10 +140,15 @@ class JobOperations:
             "isConcurrent": concurrent(job),
             **described_configs(job.configs, self._jobs.now()),
         }
+        if not call.parameters.get("beforeSubstitution"):
+            installs = [package_version_arn(self._installation, *each) for each in job.configs.installs]
+            described["destinationPackageVersions"] = installs or None
         return {"documentSource": job.document_source, "job": described}
 
     async def _document(self, call: Call) -> dict[str, Any]:
-        return {"document": self._jobs.document(call.parameters["jobId"])}
+        given = call.parameters
+        document = self._jobs.document(given["jobId"], raw=given.get("beforeSubstitution", False))
+        return {"document": document}
 
     async def _list(self, call: Call) -> dict[str, Any]:
         given = call.parameters

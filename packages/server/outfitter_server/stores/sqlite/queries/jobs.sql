@@ -10,7 +10,7 @@ VALUES (:id, :status, :selection, :description, :document_source, :role_arn, :ur
 UPDATE jobs SET work = :work WHERE id = :id;
 
 -- name: job_document_insert
-INSERT INTO job_documents (job, stored, delivered) VALUES (:job, :stored, :delivered);
+INSERT INTO job_documents (job, stored, delivered, raw) VALUES (:job, :stored, :delivered, :raw);
 
 -- name: job_target_insert
 INSERT INTO job_targets (job, position, kind, name, open) VALUES (:job, :position, :kind, :name, :open);
@@ -27,7 +27,7 @@ FROM jobs CROSS JOIN job_documents ON job_documents.job = jobs.id
 WHERE jobs.id = :id;
 
 -- name: job_document_stored
-SELECT stored FROM job_documents WHERE job = :job;
+SELECT stored, coalesce(raw, stored) AS raw FROM job_documents WHERE job = :job;
 
 -- name: job_targets
 SELECT position, kind, name, cursor_group, cursor_thing, done FROM job_targets WHERE job = :job ORDER BY position;
