@@ -367,6 +367,37 @@ def test_a_job_from_a_managed_template(fleet, iot, data, make):
     assert json.loads(described(iot, name)["document"]) == document
 
 
+def test_a_template_from_a_job_of_a_managed_one_without_parameters(fleet, iot, make):
+    job, _ = create_job(fleet, iot, jobTemplateArn=f"{MANAGED}Reboot:1.0")
+    assert "documentParameters" not in iot.describe_job(jobId=job)["job"]
+    name, arn = make(jobArn=f"{ARN}:job/{job}")
+    (step,) = json.loads(described(iot, name)["document"])["steps"]
+    assert step["action"]["input"] == {"handler": "reboot.sh", "path": ""}
+    again, _ = create_job(fleet, iot, jobTemplateArn=arn)
+    assert iot.get_job_document(jobId=again) | {"ResponseMetadata": 0} == (
+        iot.get_job_document(jobId=job) | {"ResponseMetadata": 0}
+    )
+
+
+def test_a_template_from_a_job_fills_in_packages_anew(fleet, iot, make):
+    package = fleet.name("package")
+    iot.create_package(packageName=package)
+    for version in ("1", "2"):
+        iot.create_package_version(packageName=package, versionName=version)
+        iot.update_package_version(packageName=package, versionName=version, action="PUBLISH")
+    iot.update_package(packageName=package, defaultVersionName="1")
+    arn = f"{ARN}:package/{package}/version/$default"
+    document = '{"all":"${aws:iot:package::version::attributes}"}'
+    job, _ = create_job(fleet, iot, document=document, destinationPackageVersions=[arn])
+    name, template = make(jobArn=f"{ARN}:job/{job}")
+    assert described(iot, name)["document"] == document
+    assert described(iot, name)["destinationPackageVersions"] == [arn]
+    iot.update_package(packageName=package, defaultVersionName="2")
+    later, _ = create_job(fleet, iot, jobTemplateArn=template)
+    installed = iot.describe_job(jobId=later)["job"]["destinationPackageVersions"]
+    assert installed == [f"{ARN}:package/{package}/version/2"]
+
+
 def test_a_parameter_may_be_a_placeholder_for_a_url(fleet, iot, data, bucket):
     url = f"${{aws:iot:s3-presigned-url:https://s3.us-east-1.amazonaws.com/{bucket}/file}}"
     given = {

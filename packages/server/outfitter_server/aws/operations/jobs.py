@@ -100,10 +100,13 @@ class JobOperations:
         now = self._jobs.now()
         configs = configs_of_call(given, now, base=template.configs)
         check_windows(configs.schedule, now)
+        # Not None says that the document is a managed template's, filled in: if only with nothing.
+        own = "document" in given or "documentSource" in given
+        parameters = None if own or template.managed is None else given.get("documentParameters") or {}
         return msgspec.structs.replace(
             configs,
             template_arn=given.get("jobTemplateArn"),
-            document_parameters=given.get("documentParameters"),
+            document_parameters=parameters,
             packages=tuple(given.get("destinationPackageVersions", configs.packages)),
         )
 
