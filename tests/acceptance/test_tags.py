@@ -38,6 +38,11 @@ def make_group(iot, fleet, name, tags):
     return iot.create_thing_group(thingGroupName=name, tags=tags)["thingGroupArn"]
 
 
+def make_dynamic_group(iot, fleet, name, tags):
+    given = {"thingGroupName": name, "queryString": f"thingName:{name}", "tags": tags}
+    return iot.create_dynamic_thing_group(**given)["thingGroupArn"]
+
+
 def make_policy(iot, fleet, name, tags):
     document = {
         "Version": "2012-10-17",
@@ -70,7 +75,16 @@ def mapped(tags):
     return {tag["Key"]: tag["Value"] for tag in tags}
 
 
-MAKERS = [make_type, make_group, make_policy, make_package, make_version, make_template, make_job]
+MAKERS = [
+    make_type,
+    make_group,
+    make_dynamic_group,
+    make_policy,
+    make_package,
+    make_version,
+    make_template,
+    make_job,
+]
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=[make.__name__.removeprefix("make_") for make in MAKERS])
