@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,26 @@ def store(tmp_path: Path):
 
 @pytest_asyncio.fixture
 async def registry(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry]:
+    async with opened(tmp_path, store) as registry:
+        yield registry
+
+
+@pytest.fixture
+def make_registry(tmp_path: Path):
+    """``async with make_registry(name) as registry``: one of its own, as often as a test likes."""
+
+    @asynccontextmanager
+    async def make(name: str) -> AsyncIterator[Registry]:
+        (folder := tmp_path / name).mkdir()
+        with closing(SqliteStore(folder)) as store:
+            async with opened(folder, store) as registry:
+                yield registry
+
+    return make
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry]:
     time, numbers = [START], itertools.count(1)
 
     def clock() -> int:
