@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
@@ -40,7 +41,7 @@ def once(slow_server, server):
     """Makes clients that ask once: the SDK's retries would hide what is shown here."""
     made = []
 
-    def make(service):
+    def make(service, attempts=1):
         made.append(
             boto3.client(
                 service,
@@ -48,7 +49,7 @@ def once(slow_server, server):
                 endpoint_url=slow_server.http,
                 aws_access_key_id=server.access_key,
                 aws_secret_access_key=server.secret_key,
-                config=Config(retries={"total_max_attempts": 1}),
+                config=Config(retries={"mode": "standard", "total_max_attempts": attempts}),
             )
         )
         return made[-1]
@@ -139,19 +140,28 @@ def test_both_doors_draw_from_one_bucket(fleet, once, make_link):
     data = once("iot-jobs-data")
     thing = fleet.thing()
     device = fleet.device(thing, make_link(4, False))
-    for _ in range(5):
+    for _ in range(20):
         device.publish("get")
-    codes = [device.take().body.get("code") for _ in range(5)]
-    assert codes == [None] * 4 + ["RequestThrottled"]
+    codes = [device.take().body.get("code") for _ in range(20)]
+    assert codes[:4] == [None] * 4
+    assert codes[-1] == "RequestThrottled"
     shape, passed = refused(lambda: data.get_pending_job_executions(thingName=thing))
     assert shape == ("ThrottlingException", 429)
-    assert passed <= 4
+    assert passed < 4  # a bucket of its own would be full
 
 
-def test_the_sdk_waits_and_comes_through(fleet):
-    thing = fleet.thing()
-    jobs = [fleet.job(thing) for _ in range(4)]
-    assert len(set(jobs)) == 4
+def test_the_sdk_waits_and_comes_through(fleet, once):
+    iot = once("iot", attempts=8)
+    arn = fleet.arn(fleet.thing())
+    before = [fleet.name("job") for _ in range(5)]
+    waits = []
+    iot.meta.events.register(
+        "needs-retry.iot.CreateJob", lambda response, **_: waits.append(response[0].status_code)
+    )
+    for job in before:
+        iot.create_job(jobId=job, targets=[arn], document="{}")
+    assert waits.count(200) == 5
+    assert waits.count(400) >= 1
 
 
 def test_without_being_asked_nothing_is_throttled(server, make_fleet, tmp_path):
@@ -161,6 +171,14 @@ def test_without_being_asked_nothing_is_throttled(server, make_fleet, tmp_path):
         fleet.iot.describe_thing(thingName=thing)
         fleet.job(thing)
         fleet.data.get_pending_job_executions(thingName=thing)
+
+
+def attempt(iot, thing):
+    try:
+        iot.create_thing(thingName=thing)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return "made"
 
 
 def test_as_often_as_on_aws(server, tmp_path):
@@ -176,11 +194,11 @@ def test_as_often_as_on_aws(server, tmp_path):
             aws_secret_access_key=server.secret_key,
             config=Config(retries={"total_max_attempts": 1}),
         )
-        names = iter(range(1_000))
-        shape, passed = refused(lambda: iot.create_thing(thingName=f"t{next(names)}"))
-        assert shape == ("ThrottlingException", 400)
-        assert 15 <= passed < 30
-        target = "arn:aws:iot:us-east-1:000000000000:thing/t0"
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda number: attempt(iot, f"t{number}"), range(60)))
+        assert set(answers) == {"made", "ThrottlingException"}
+        assert 15 <= answers.count("made") < 60
+        target = f"arn:aws:iot:us-east-1:000000000000:thing/t{answers.index('made')}"
         for number in range(30):
             iot.create_job(jobId=f"j{number}", targets=[target], document=json.dumps({}))
         iot.close()
