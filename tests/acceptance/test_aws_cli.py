@@ -55,6 +55,34 @@ def test_create_a_job_and_describe_it_in_one_line(fleet, shell, tls):
     assert described.split() == ["IN_PROGRESS", "1"]
 
 
+def test_a_job_template_and_a_job_from_it(fleet, shell):
+    template, job, group = fleet.name("template"), fleet.name("job"), fleet.group(fleet.thing())
+    line = (
+        f"aws iot create-job-template --job-template-id {template} --description 'Reports, at night'"
+        """ --document '{"operation": "report"}' --timeout-config inProgressTimeoutInMinutes=30"""
+        """ --maintenance-windows 'startTime="cron(0 2 * * ? *)",durationInMinutes=120'"""
+        " --query jobTemplateArn --output text"
+    )
+    arn = good(shell(line)).strip()
+    line = (
+        f"aws iot create-job --job-id {job} --targets {fleet.arn(group)} --job-template-arn {arn} >made"
+        f" && aws iot describe-job --job-id {job} --query 'job.[description,schedulingConfig.maintenanceWindows[0].startTime]'"
+        " --output text"
+    )
+    assert good(shell(line)).split("\t") == ["Reports, at night", "cron(0 2 * * ? *)\n"]
+
+
+def test_a_managed_template_is_filled_in(fleet, shell):
+    job = fleet.name("job")
+    line = (
+        f"aws iot create-job --job-id {job} --targets {fleet.arn(fleet.thing())}"
+        " --job-template-arn arn:aws:iot:us-east-1::jobtemplate/AWS-Run-Command:1.0 --document-parameters command=uptime"
+        f" >made && aws iot get-job-document --job-id {job} --query document --output text"
+    )
+    (step,) = json.loads(good(shell(line)))["steps"]
+    assert step["action"]["input"] == {"command": "uptime"}
+
+
 def test_things_and_executions_are_listed(fleet, shell):
     thing, other = fleet.thing(), fleet.thing()
     job = fleet.job(fleet.group(thing, other))
@@ -153,6 +181,6 @@ def test_an_unknown_job_and_a_bad_target_are_told_with_awss_codes(fleet, shell):
 
 
 def test_what_is_not_served_is_refused_and_never_pretended(shell):
-    refused = shell("aws iot list-job-templates")
+    refused = shell("aws iot list-billing-groups")
     assert refused.returncode in (254, 255)
     assert "(UnknownOperationException)" in refused.stderr
