@@ -178,6 +178,47 @@ def test_a_job_goes_on_when_its_version_is_deprecated_and_deleted(fleet, catalog
     assert described["destinationPackageVersions"] == destination
 
 
+def test_a_template_installs_what_is_the_default_when_its_job_is_made(fleet, catalogue):
+    iot, pump = catalogue.iot, catalogue.package("1", "2", default="1", attributes={"n": "1"})
+    document = json.dumps({"n": placeholder(":version::attributes:n"), "v": "x"})
+    given = [f"{ARN}{pump}/version/$default"]
+    template = fleet.name("template")
+    made = iot.create_job_template(
+        jobTemplateId=template, description="d", document=document, destinationPackageVersions=given
+    )
+    iot.update_package(packageName=pump, defaultVersionName="2")
+    job = fleet.name("job")
+    target = fleet.arn(fleet.thing())
+    iot.create_job(jobId=job, targets=[target], jobTemplateArn=made["jobTemplateArn"])
+    described = iot.describe_job(jobId=job)["job"]
+    assert described["destinationPackageVersions"] == [f"{ARN}{pump}/version/2"]
+    assert json.loads(iot.get_job_document(jobId=job)["document"]) == {"n": "1", "v": "x"}
+    again = fleet.name("template")
+    iot.create_job_template(jobTemplateId=again, description="d", jobArn=described["jobArn"])
+    copied = iot.describe_job_template(jobTemplateId=again)
+    assert (copied["document"], copied["destinationPackageVersions"]) == (document, given)
+
+
+def test_the_parameters_of_a_managed_template_are_filled_in(fleet):
+    iot = fleet.iot
+    managed = iot.describe_managed_job_template(templateName="AWS-Reboot")
+    job = fleet.name("job")
+    given = {"runAsUser": 'a "user"'}
+    iot.create_job(
+        jobId=job,
+        targets=[fleet.arn(fleet.thing())],
+        jobTemplateArn=managed["templateArn"],
+        documentParameters=given,
+    )
+    raw = iot.get_job_document(jobId=job, beforeSubstitution=True)["document"]
+    shown = iot.get_job_document(jobId=job)["document"]
+    assert raw == managed["document"]
+    assert "${aws:iot:parameter:" in raw
+    assert "${aws:iot:parameter:" not in shown
+    assert json.dumps(given["runAsUser"]) in shown
+    assert iot.describe_job(jobId=job)["job"]["documentParameters"] == given
+
+
 def test_an_upload_without_a_key_has_one_of_its_own(server, fleet, catalogue):
     where = f"https://s3.us-east-1.amazonaws.com/{catalogue.bucket}"
     thing = fleet.thing()
