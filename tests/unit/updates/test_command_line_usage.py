@@ -40,6 +40,7 @@ def test_the_commands_that_people_rely_on():
         "outfitter software where",
         "outfitter software record",
         "outfitter update",
+        "outfitter why",
         "outfitter config pull",
         "outfitter config push",
         "outfitter config propagate",
@@ -51,6 +52,8 @@ def test_the_commands_that_people_rely_on():
         "outfitter job show",
         "outfitter job watch",
         "outfitter job cancel",
+        "outfitter job resume",
+        "outfitter job pause",
     }
 
 
