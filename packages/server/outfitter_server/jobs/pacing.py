@@ -50,7 +50,7 @@ def look(job: Job, now: int) -> Job:
 def begin_batch(job: Job, now: int) -> Job | None:
     """The job with what it may queue now (``batch_left``; None there: as much as there is); None when it must wait.
 
-    A batch whose interval is over is forgotten, so that no two of them ever meet within one interval.
+    A batch that was interrupted until its interval was over is forgotten, so that no two of them ever meet within one.
     """
     size = batch_size(job.configs.rollout, notified=job.rolled_out, succeeded=job.counts.succeeded)
     if size is None:
@@ -60,13 +60,17 @@ def begin_batch(job: Job, now: int) -> Job | None:
     return job if job.batch_left else None
 
 
-def rolled_out(job: Job, number: int, *, everything: bool) -> Job:
-    """The job after its rollout queued so many executions; ``everything``: no target is left."""
+def rolled_out(job: Job, number: int, now: int, *, everything: bool) -> Job:
+    """The job after its rollout queued so many executions; ``everything``: no target is left.
+
+    The interval runs from the last of a batch, which a busy server may queue in several steps: a rate holds for any minute.
+    """
     left = None if job.batch_left is None else max(0, job.batch_left - number)
     return msgspec.structs.replace(
         job,
         rolled_out=job.rolled_out + number,
         batch_left=left,
+        next_batch_at=job.next_batch_at if left is None or not number else now + INTERVAL_MS,
         rolling=not everything,
         work=None if everything or left == 0 else job.work,
     )

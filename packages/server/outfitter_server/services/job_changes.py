@@ -153,6 +153,7 @@ class JobChanges:
         assert job is not None  # noqa: S101 - it exists
         changed = rule(job, batch.now)
         space.jobs.put(changed)
+        space.jobs.count(job_id, {})  # an abort criterion that was changed may be met already
         # What the rule decided is written and told before what its first step makes of it.
         space.jobs.flush()
         self._steps.step_in(space, job_id)

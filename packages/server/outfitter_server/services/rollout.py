@@ -72,7 +72,7 @@ class Steps:
             self._rest(space, job)
             return
         queued, everything = _Queueing(space, begun).advance(rows_max)
-        after = pacing.rolled_out(begun, queued, everything=everything)
+        after = pacing.rolled_out(begun, queued, space.now, everything=everything)
         space.jobs.put(after)
         if after.work is None:
             self._rest(space, after)

@@ -30,14 +30,15 @@ class Timers:
         if not rows and not due:
             return False
         space = Workspace(batch, self._engine)
-        executions = [execution_of(row) for row in rows]
-        space.load([], [execution.thing for execution in executions])
-        for execution in executions:
-            space.replace(execution, timed_out(execution, batch.now))
+        # First, so that nothing is queued again for a job whose end time came with the timer, or before it.
         for job_id in due:
             job = space.jobs.get(job_id)
             if job is not None:
                 space.jobs.put(pacing.look(job, batch.now))
+        executions = [execution_of(row) for row in rows]
+        space.load([], [execution.thing for execution in executions])
+        for execution in executions:
+            space.replace(execution, timed_out(execution, batch.now))
         space.flush()
         return DUE_ROWS_MAX in (len(rows), len(due))
 

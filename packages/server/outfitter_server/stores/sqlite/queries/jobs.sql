@@ -33,10 +33,10 @@ SELECT stored, coalesce(raw, stored) AS raw FROM job_documents WHERE job = :job;
 SELECT position, kind, name, cursor_group, cursor_thing, done FROM job_targets WHERE job = :job ORDER BY position;
 
 -- name: job_targets_named
--- The continuous jobs that target a group and have begun.
+-- The continuous jobs that target a group, have begun, and are not past their end time.
 SELECT jobs.seq, jobs.id AS job, jobs.held FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
 WHERE job_targets.kind = :kind AND job_targets.name = :name AND job_targets.open = 1 AND jobs.selection = 'CONTINUOUS'
-  AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.started_at IS NOT NULL
+  AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.started_at IS NOT NULL AND jobs.ended = 0
 ORDER BY jobs.seq;
 
 -- name: job_target_progress
