@@ -270,7 +270,6 @@ def test_topics_that_nobody_may_publish_to(fleet, topic, code, status):
     ("given", "part"),
     [
         ({"payload": b"x" * (128 * 1024 + 1)}, "at most 131072"),
-        ({"retain": True}, "retain is not supported"),
         ({"userProperties": json.dumps({"a": "b"})}, "JSON array"),
         ({"userProperties": json.dumps([{"a": 1}])}, "JSON array"),
         ({"correlationData": "?"}, "base64"),

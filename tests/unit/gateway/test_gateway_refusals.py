@@ -80,7 +80,7 @@ async def test_empty_client_id(world):
 async def test_connack_of_5_says_what_is_not_here(world):
     properties = (await world.client("dev", 5, keep_alive_seconds=5)).connack.properties
     assert properties.maximum_qos == 1
-    assert properties.retain_available == 0
+    assert properties.retain_available is None
     assert properties.shared_available == 0
     assert properties.receive_maximum == 100
     assert properties.maximum_packet_bytes == limits.PACKET_BYTES_MAX
@@ -96,7 +96,6 @@ async def test_enhanced_authentication_is_refused(world):
 @pytest.mark.parametrize(
     ("will", "code"),
     [
-        (Will(topic="a", payload=b"", retain=True), Reason.RETAIN_NOT_SUPPORTED),
         (Will(topic="a", payload=b"", qos=2), Reason.QOS_NOT_SUPPORTED),
         (Will(topic="a/#", payload=b""), Reason.TOPIC_NAME_INVALID),
         (Will(topic="$aws/x", payload=b""), Reason.TOPIC_NAME_INVALID),
@@ -123,7 +122,6 @@ async def test_too_many_connections_are_closed(world):
         (b"\x34\x06\x00\x01a\x00\x01\x00", Reason.QOS_NOT_SUPPORTED),
         (b"\x30\xff\xff\xff\x7f", Reason.PACKET_TOO_LARGE),
         (b"\x20\x03\x00\x00\x00", Reason.PROTOCOL_ERROR),
-        (b"\x31\x04\x00\x01a\x00", Reason.RETAIN_NOT_SUPPORTED),
         (b"\x30\x07\x00\x01a\x03\x23\x00\x01", Reason.TOPIC_ALIAS_INVALID),
         (b"\x30\x06\x00\x01a\x02\x0b\x01", Reason.PROTOCOL_ERROR),
         (b"\x30\x03\x00\x00\x00", Reason.TOPIC_NAME_INVALID),
@@ -137,7 +135,7 @@ async def test_breaches_disconnect_with_the_reason(world, data, reason):
     assert await client.ended()
 
 
-@pytest.mark.parametrize("data", [b"\x00\x00", b"\x31\x03\x00\x01a", b"\x34\x05\x00\x01a\x00\x01"])
+@pytest.mark.parametrize("data", [b"\x00\x00", b"\x34\x05\x00\x01a\x00\x01"])
 async def test_breaches_of_311_are_closed(world, data):
     client = await world.client("dev", 4)
     client.writer.write(data)

@@ -16,7 +16,7 @@ from outfitter_server.gateway.limits import (
     SESSION_EXPIRY_SECONDS_311,
     SESSION_EXPIRY_SECONDS_MAX,
 )
-from outfitter_server.gateway.permits import CONNECT, PUBLISH, PolicyPermit, TrialPermit
+from outfitter_server.gateway.permits import CONNECT, PUBLISH, RETAIN_PUBLISH, PolicyPermit, TrialPermit
 from outfitter_server.gateway.tls import SERVER_NAME
 from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import MQTT_5, MQTT_311, ConnAck, Connect, Disconnect, Properties, Will
@@ -85,15 +85,16 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
 
 
 def _will_problem(connection: "Connection", will: Will) -> Reason | None:
-    if will.retain:
-        return Reason.RETAIN_NOT_SUPPORTED
     if will.qos > 1:
         return Reason.QOS_NOT_SUPPORTED
     if not valid_topic(will.topic) or will.topic.startswith("$"):
         return Reason.TOPIC_NAME_INVALID
     if len(will.payload) > PAYLOAD_BYTES_MAX:
         return Reason.PACKET_TOO_LARGE
-    return None if connection.permit.allows(PUBLISH, will.topic) else Reason.NOT_AUTHORIZED
+    allowed = connection.permit.allows(PUBLISH, will.topic) and (
+        not will.retain or connection.permit.allows(RETAIN_PUBLISH, will.topic)
+    )
+    return None if allowed else Reason.NOT_AUTHORIZED
 
 
 def _open(
@@ -119,7 +120,6 @@ def _open(
             server_keep_alive_seconds=keep_alive if keep_alive != packet.keep_alive_seconds else None,
             receive_maximum=IN_FLIGHT_MAX,
             maximum_qos=1,
-            retain_available=0,
             maximum_packet_bytes=PACKET_BYTES_MAX,
             shared_available=0,
         )

@@ -10,7 +10,6 @@ import msgspec
 
 from outfitter_server.gateway.limits import (
     IN_FLIGHT_MAX,
-    MESSAGE_EXPIRY_SECONDS_MAX,
     OFFLINE_SESSIONS_MAX,
     QUEUE_BYTES_MAX,
     QUEUE_MESSAGES_MAX,
@@ -21,6 +20,7 @@ from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
 from outfitter_server.mqtt.properties import text, without_connection_properties
 from outfitter_server.mqtt.sessions import EXPIRY_NEVER, Bounds, Budget, Message, Session, Subscription
 from outfitter_server.mqtt.topics import SubscriptionTrie
+from outfitter_server.services.messages import Published, lifetime_seconds
 
 _BOUNDS = Bounds(
     window_messages=IN_FLIGHT_MAX, queue_messages=QUEUE_MESSAGES_MAX, queue_bytes=QUEUE_BYTES_MAX
@@ -36,16 +36,19 @@ class Delivered(msgspec.Struct, frozen=True):
     qos: int
     properties: Properties = NO_PROPERTIES
     expires_at: int | None = None
+    retain: bool = False
 
-    def queued(self, properties: Properties) -> Message:
+    def queued(self, properties: Properties, *, retain: bool) -> Message:
         """The message as a session of QoS 1 keeps it."""
-        return Message(self.head, self.payload, properties=properties, expires_at=self.expires_at)
+        return Message(
+            self.head, self.payload, properties=properties, expires_at=self.expires_at, retain=retain
+        )
 
 
 class Receiver(Protocol):
     """The live connection of a session."""
 
-    def deliver(self, message: Delivered, qos: int, properties: Properties) -> None:
+    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> None:
         """Send, queue or drop a message; the connection's policies and bounds decide."""
 
 
@@ -108,13 +111,19 @@ class Broker:
             del self.sessions[session.client_id]
             self._offline.pop(session.client_id, None)
 
-    def publish(self, topic: str, payload: bytes, qos: int, properties: Properties, now: int) -> int:
-        """Route a message of a client; the number of sessions that it reached."""
-        expiry, expires_at = properties.message_expiry_seconds, None
-        if expiry is not None:
-            expires_at = now + min(expiry, MESSAGE_EXPIRY_SECONDS_MAX)
+    def publish(self, message: Published, now: int) -> int:
+        """Route a message; the number of sessions that it reached."""
+        seconds = lifetime_seconds(message.properties)
         return self.route(
-            Delivered(topic, text(topic), payload, qos, without_connection_properties(properties), expires_at)
+            Delivered(
+                message.topic,
+                text(message.topic),
+                message.payload,
+                message.qos,
+                without_connection_properties(message.properties),
+                None if seconds is None else now + seconds,
+                message.retain,
+            )
         )
 
     def has_subscribers(self, topic: str) -> bool:
@@ -131,23 +140,32 @@ class Broker:
 
     def route(self, message: Delivered) -> int:
         """Hand a message to every session with a matching filter, once each, at the best QoS granted."""
-        receivers: dict[Session, tuple[int, tuple[int, ...]]] = {}
+        receivers: dict[Session, Subscription] = {}
+        identifiers: dict[Session, tuple[int, ...]] = {}
         for session, subscription in self._subscriptions.match(message.topic):
-            qos, identifiers = receivers.get(session, (0, ()))
+            other = receivers.get(session)
             if subscription.identifier:
-                identifiers = (*identifiers, subscription.identifier)
-            receivers[session] = (max(qos, subscription.qos), identifiers)
-        for session, (granted, identifiers) in receivers.items():
+                identifiers[session] = (*identifiers.get(session, ()), subscription.identifier)
+            receivers[session] = subscription if other is None else _best(other, subscription)
+        for session, subscription in receivers.items():
             if message.topic not in session.notices:
-                self._hand(session, message, min(granted, message.qos), identifiers)
+                self._hand(session, message, subscription, identifiers.get(session, ()))
         return len(receivers)
 
-    def _hand(self, session: Session, message: Delivered, qos: int, identifiers: tuple[int, ...]) -> None:
-        properties = message.properties
+    def _hand(
+        self, session: Session, message: Delivered, subscription: Subscription, identifiers: tuple[int, ...]
+    ) -> None:
+        properties, qos = message.properties, min(subscription.qos, message.qos)
+        retain = message.retain and subscription.as_published
         if identifiers:
             properties = msgspec.structs.replace(properties, subscription_ids=identifiers)
         receiver = self.online.get(session.client_id)
         if receiver is not None:
-            receiver.deliver(message, qos, properties)
+            receiver.deliver(message, qos, properties, retain=retain)
         elif qos:
-            session.enqueue(message.queued(properties))
+            session.enqueue(message.queued(properties, retain=retain))
+
+
+def _best(one: Subscription, other: Subscription) -> Subscription:
+    """What two filters of one session that match the same message come to."""
+    return Subscription(max(one.qos, other.qos), as_published=one.as_published or other.as_published)

@@ -22,7 +22,7 @@ from outfitter_server.gateway.limits import (
 )
 from outfitter_server.gateway.link import ANSWERING, COMMITTING
 from outfitter_server.gateway.outgoing import OVERHEAD_BYTES, Outgoing
-from outfitter_server.gateway.permits import PUBLISH
+from outfitter_server.gateway.permits import PUBLISH, RETAIN_PUBLISH
 from outfitter_server.gateway.routes import Destination, Route
 from outfitter_server.mqtt.encode import PINGRESP, encode, encode_puback, encode_publish
 from outfitter_server.mqtt.packets import (
@@ -189,6 +189,7 @@ class Connection(Outgoing):
         """Leave the session; the transport may take a moment longer to go."""
         self._slots.clear()
         if self.session is not None:
+            self.keep_retained(self.session)
             (session, self.session), (will, self.will) = (self.session, None), (self.will, None)
             self._gateway.left(self, session, will if with_will else None)
 
@@ -239,19 +240,28 @@ class Connection(Outgoing):
         elif route.request is not None:
             self._ask(packet, route)
         else:
-            client_id = "" if self.session is None else self.session.client_id
-            done = self._gateway.publish(
-                Published(packet.topic, packet.payload, packet.qos, client_id, packet.properties)
-            )
-            if packet.packet_id:
+            self._hand_on(packet, route)
+
+    def _hand_on(self, packet: Publish, route: Route) -> None:
+        client_id = "" if self.session is None else self.session.client_id
+        retain = packet.retain and route.destination is Destination.FREE
+        message = Published(
+            packet.topic, packet.payload, packet.qos, client_id, packet.properties, retain=retain
+        )
+        if retain and not self.permit.allows(RETAIN_PUBLISH, packet.topic):
+            self._refuse(packet, route)
+            return
+        done = self._gateway.publish(message)
+        if packet.packet_id:
+            if not done.kept:
+                reason = Reason.QUOTA_EXCEEDED
+            else:
                 reason = Reason.SUCCESS if done.reached else Reason.NO_MATCHING_SUBSCRIBERS
-                self._settled(packet.packet_id, reason, done.under_way)
+            self._settled(packet.packet_id, reason, done.under_way)
 
     def _publishable(self, packet: Publish) -> bool:
         """Close unless the message is one that this server takes, whatever its topic."""
-        if packet.retain:
-            self.close(Reason.RETAIN_NOT_SUPPORTED)
-        elif len(packet.payload) > PAYLOAD_BYTES_MAX:
+        if len(packet.payload) > PAYLOAD_BYTES_MAX:
             self.close(Reason.PACKET_TOO_LARGE)
         elif len(self._slots) >= IN_FLIGHT_MAX and self.version == MQTT_5 and self._too_many():
             self.close(Reason.RECEIVE_MAXIMUM_EXCEEDED)

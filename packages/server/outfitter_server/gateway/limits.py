@@ -12,7 +12,6 @@ IN_FLIGHT_MAX: Final = 100  # QoS 1 messages without their PUBACK, each way
 KEEP_ALIVE_SECONDS_MIN: Final = 30
 KEEP_ALIVE_SECONDS_MAX: Final = 1_200
 RESEND_SECONDS: Final = 30
-MESSAGE_EXPIRY_SECONDS_MAX: Final = 604_800
 SESSION_EXPIRY_SECONDS_311: Final = 3_600  # of a persistent session of MQTT 3.1.1
 
 # Ours
@@ -31,5 +30,7 @@ HELD_BYTES_MAX: Final = 1024 * 1024  # what a paused connection may hold back be
 VERDICTS_MAX: Final = 512  # remembered policy decisions of one connection
 ROUTES_MAX: Final = 256  # remembered topics of one connection
 REJUDGED_PER_TURN: Final = 200  # connections judged anew before others get their turn
+RETAINED_WAITING_MAX: Final = 10_000  # retained messages that wait to be sent to one connection
+RETAINED_PER_TURN: Final = 100  # of one connection, before others get their turn
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 BACKLOG: Final = 1_024

@@ -1,21 +1,30 @@
 """What a connection is sent that it did not ask for: messages of other clients, notices, repetitions."""
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final, Protocol
 
 import msgspec
 
 from outfitter_server.gateway.broker import Delivered
 from outfitter_server.gateway.jobs_wire import Filler
-from outfitter_server.gateway.limits import PACKET_BYTES_MAX, RESEND_SECONDS
+from outfitter_server.gateway.limits import (
+    PACKET_BYTES_MAX,
+    RESEND_SECONDS,
+    RETAINED_PER_TURN,
+    RETAINED_WAITING_MAX,
+)
 from outfitter_server.gateway.link import WRITING, Link, Writes
 from outfitter_server.gateway.notices import Listener
 from outfitter_server.gateway.permits import RECEIVE, Permit
 from outfitter_server.mqtt.encode import encode, encode_publish
 from outfitter_server.mqtt.packets import MQTT_5, NO_PROPERTIES, Packet, Properties
 from outfitter_server.mqtt.properties import text, write_properties
-from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session
+from outfitter_server.mqtt.retained import Retained
+from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subscription
 from outfitter_server.mqtt.stream import Decoder
 
 OVERHEAD_BYTES: Final = 16  # of a PUBLISH besides topic, properties and payload
@@ -30,10 +39,22 @@ class CatchesUp(Protocol):
         """Tell what is due, from the state as it is now."""
 
 
+class Retains(Protocol):
+    """Who has the retained messages."""
+
+    def find(self, topic: str) -> Retained | None:
+        """The message of a topic, unless it has expired."""
+
+
 class Station(Writes, Protocol):
     """What sending needs of the gateway."""
 
     second: int
+    clock: Callable[[], int]
+
+    @property
+    def retained(self) -> Retains:
+        """The retained messages."""
 
     @property
     def notices(self) -> CatchesUp:
@@ -54,6 +75,7 @@ class Outgoing(Link):
         "_decoder",
         "_notices_due",
         "_packet_bytes_max",
+        "_retained",
         "_station",
         "fill",
         "permit",
@@ -72,6 +94,7 @@ class Outgoing(Link):
         self._block = b""  # the property block of a message without properties
         self._packet_bytes_max = PACKET_BYTES_MAX * 2
         self._notices_due = False
+        self._retained: deque[tuple[str, Subscription]] | None = None  # what waits to be sent, in its order
 
     @property
     def version(self) -> int:
@@ -92,13 +115,14 @@ class Outgoing(Link):
         super().resume_writing()
         if self._notices_due:
             self._catch_up()
+        self.go_on()
 
-    def deliver(self, message: Delivered, qos: int, properties: Properties) -> None:
+    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> None:
         """Send, queue or drop another client's message."""
         session = self.session
         if session is None or not self.permit.allows(RECEIVE, message.topic):
             return
-        kept = message.queued(properties)
+        kept = message.queued(properties, retain=retain)
         if not qos:
             if not self._pauses & WRITING:
                 self._send(0, kept)
@@ -137,6 +161,55 @@ class Outgoing(Link):
                 self.send_queued()
             if self._notices_due and not session.queued:
                 self._catch_up()
+            if self._retained is not None:
+                self.go_on()
+
+    def send_retained(self, topics: Iterable[str], subscription: Subscription) -> None:
+        """Send the retained messages of these topics for a subscription, as fast as there is room for them."""
+        waiting = self._retained if self._retained is not None else deque()
+        waiting.extend((topic, subscription) for topic in islice(topics, RETAINED_WAITING_MAX - len(waiting)))
+        if waiting:
+            self._retained = waiting
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Send retained messages until there is no room, or it is the turn of others."""
+        waiting, session, left = self._retained, self.session, RETAINED_PER_TURN
+        while waiting and session is not None and not self._pauses & WRITING:
+            if not left:
+                asyncio.get_running_loop().call_soon(self.go_on)
+                return
+            topic, subscription = waiting[0]
+            found = self._station.retained.find(topic)
+            if found is not None and self.permit.allows(RECEIVE, topic):
+                packet_id, message = 0, self._message(found, subscription)
+                if found.qos and subscription.qos:
+                    if session.queued or not session.has_room:
+                        return
+                    packet_id = session.offer(message, self._station.second)
+                self._send(packet_id, message)
+            waiting.popleft()
+            left -= 1
+        if not waiting:
+            self._retained = None
+
+    def keep_retained(self, session: Session) -> None:
+        """The connection ends: what it was not sent of QoS 1 waits in its session."""
+        waiting, self._retained = self._retained, None
+        for topic, subscription in waiting or ():
+            found = self._station.retained.find(topic)
+            if found is not None and found.qos and subscription.qos and session.expiry_seconds:
+                session.enqueue(self._message(found, subscription))
+
+    def _message(self, found: Retained, subscription: Subscription) -> Message:
+        properties, expires_at = found.properties, None
+        if subscription.identifier:
+            properties = msgspec.structs.replace(properties, subscription_ids=(subscription.identifier,))
+        if found.expires_at is not None:
+            expires_at = self._station.second + (found.expires_at - self._station.clock() + 999) // 1000
+        return Message(
+            text(found.topic), found.payload, properties=properties, expires_at=expires_at, retain=True
+        )
 
     def send_queued(self) -> None:
         """Send what waits, as far as the window lets it."""
@@ -174,11 +247,14 @@ class Outgoing(Link):
                 left = max(1, message.expires_at - self._station.second)
                 properties = msgspec.structs.replace(properties, message_expiry_seconds=left)
             block = write_properties(properties)
-        self._write_publish(packet_id, message.topic, message.payload, block)
+        self._write_publish(packet_id, message.topic, message.payload, block, message.retain)
 
-    def _write_publish(self, packet_id: int, topic: bytes, payload: bytes, block: bytes) -> None:
-        if len(topic) + len(payload) + len(block) + OVERHEAD_BYTES <= self._packet_bytes_max:
-            self.write(encode_publish(topic, payload, packet_id, block))
+    def _write_publish(
+        self, packet_id: int, topic: bytes, payload: bytes, block: bytes, flags: int = 0
+    ) -> None:
+        frame = encode_publish(topic, payload, packet_id, block, flags)
+        if len(frame) <= self._packet_bytes_max:
+            self.write(frame)
         elif packet_id and self.session is not None:
             # Larger than the client takes: MQTT 5 has it that the message counts as sent.
             self.session.acknowledge(packet_id)

@@ -15,8 +15,15 @@ CONNECT: Final = "iot:Connect"
 PUBLISH: Final = "iot:Publish"
 SUBSCRIBE: Final = "iot:Subscribe"
 RECEIVE: Final = "iot:Receive"
+RETAIN_PUBLISH: Final = "iot:RetainPublish"
 
-_KINDS: Final = {CONNECT: "client", PUBLISH: "topic", SUBSCRIBE: "topicfilter", RECEIVE: "topic"}
+_KINDS: Final = {
+    CONNECT: "client",
+    PUBLISH: "topic",
+    SUBSCRIBE: "topicfilter",
+    RECEIVE: "topic",
+    RETAIN_PUBLISH: "topic",
+}
 
 
 class Permit(Protocol):

@@ -34,7 +34,8 @@ from outfitter_server.services.delivery import Delivery
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.effects import Effect, PrincipalChanged
 from outfitter_server.services.live_clients import LiveClients
-from outfitter_server.services.messages import Publication, Published, Rules
+from outfitter_server.services.messages import Publication, Published, Rules, together
+from outfitter_server.services.retained import RetainedMessages
 from outfitter_server.services.traces import Traces
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Gateway:
         traces: Traces | None = None,
         connections_max: int = CONNECTIONS_MAX,
         live: LiveClients | None = None,
+        retained: RetainedMessages | None = None,
     ) -> None:
         """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open.
 
@@ -79,6 +81,7 @@ class Gateway:
         self.rules = rules
         self.clock = clock
         self.installation = installation
+        self.retained = retained if retained is not None else RetainedMessages(clock)
         self.broker = Broker()
         self.notices = Notices(plane, self.broker, Filler(delivery, None, None), traces or Traces())
         self.second = 0
@@ -227,10 +230,14 @@ class Gateway:
         """
         reached = 0
         if not message.topic.startswith("$") or message.topic.startswith(events.PREFIX):
-            reached = self.broker.publish(
-                message.topic, message.payload, message.qos, message.properties, self.second
-            )
-        return Publication(reached, self.rules.take(message) if self.rules.active else None)
+            reached = self.broker.publish(message, self.second)
+        waits, kept = [], True
+        if message.retain:
+            kept = self.retained.keep(message)
+            waits.append(self.retained.written())
+        if self.rules.active:
+            waits.append(self.rules.take(message))
+        return Publication(reached, together([wait for wait in waits if wait is not None]), kept)
 
     # Writing and reading
 
@@ -271,12 +278,15 @@ class Gateway:
         for client_id in [name for name, (due_at, _) in self._wills.items() if due_at <= second]:
             self._publish_will(client_id)
         if second % CHECK_SECONDS == 0:
+            self.retained.expire()
             for session in self.broker.expired(second):
                 self._discard(session)
 
     def _publish_will(self, client_id: str) -> None:
         _, will = self._wills.pop(client_id)
-        self.publish(Published(will.topic, will.payload, will.qos, client_id, will.properties))
+        self.publish(
+            Published(will.topic, will.payload, will.qos, client_id, will.properties, retain=will.retain)
+        )
 
     # What changed elsewhere
 

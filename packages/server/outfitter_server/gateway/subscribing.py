@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from outfitter_server.gateway.server import Gateway
 
 _FAILURE_311: Final = 0x80
+_IF_NEW: Final = 1  # of Retain Handling
 # These close a connection of MQTT 3.1.1, as AWS does; the others are a failure code in its SUBACK.
 _CLOSING_311: Final = frozenset({Reason.TOPIC_FILTER_INVALID, Reason.NOT_AUTHORIZED})
 _BY_NAME: Final = {
@@ -51,14 +52,27 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
             connection.close()
             return
     identifier = (packet.properties.subscription_ids or (0,))[0]
+    retained: list[tuple[str, Subscription]] = []
     for request, code in zip(packet.filters, codes, strict=True):
         if code <= 1:
             wish, thing = interest(request.filter)
+            subscription = Subscription(code, identifier, request.retain_as_published)
+            if wish is Interest.FREE and _wants_retained(request, session):
+                retained.append((request.filter, subscription))
             gateway.notices.subscribed(connection, request.filter, wish, thing, code)
-            gateway.broker.subscribe(session, request.filter, wish, Subscription(code, identifier))
+            gateway.broker.subscribe(session, request.filter, wish, subscription)
     if connection.version != MQTT_5:
         codes = [code if code <= 1 else _FAILURE_311 for code in codes]
     connection.send(SubAck(packet.packet_id, tuple(codes)))
+    for topic_filter, subscription in retained:
+        connection.send_retained(gateway.retained.match(topic_filter), subscription)
+
+
+def _wants_retained(request: FilterRequest, session: Session) -> bool:
+    """Retain Handling: at every subscribe, at the first, or never."""
+    return not request.retain_handling or (
+        request.retain_handling == _IF_NEW and request.filter not in session.subscriptions
+    )
 
 
 def _refusal(connection: "Connection", packet: Subscribe, request: FilterRequest) -> Reason | None:

@@ -49,6 +49,7 @@ from outfitter_server.services.objects import Objects
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
 from outfitter_server.services.principals import Principals
+from outfitter_server.services.retained import RetainedMessages
 from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
@@ -106,12 +107,13 @@ class Assembly:
         )
         callers = Callers(credentials, installation, clock)
         self._functions = self._make_functions(callers, blobs)
+        self._retained = RetainedMessages(clock, self._committer)
         self._rules = RuleEngine(self._committer, installation, self._functions.invocations)
         dispatcher = Dispatcher(
             {
                 "iot": self._limited(self._registry(jobs), jobs.handlers()),
                 "iotdata": {
-                    **DataPlaneOperations(Messages(self._publish)).handlers(),
+                    **DataPlaneOperations(Messages(self._publish), self._retained).handlers(),
                     **ShadowOperations(Installed(self._committer)).handlers(),
                 },
                 "iot-jobs-data": jobs.data_handlers(),
@@ -207,6 +209,7 @@ class Assembly:
             installation=self._installation,
             connections_max=connections_max,
             live=self._fleet.live,
+            retained=self._retained,
         )
 
     def _make_door(self, dispatcher: Dispatcher, callers: Callers, objects_door: S3Door) -> HttpsDoor:

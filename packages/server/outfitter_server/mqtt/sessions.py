@@ -33,6 +33,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         topic: with its two-byte length, as it goes out.
         expires_at: the second after which it is not worth sending; None for never.
         notice: the name of the notice it tells, "" for others.
+        retain: goes out with the retain flag.
     """
 
     topic: bytes
@@ -41,6 +42,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     properties: Properties = NO_PROPERTIES
     expires_at: int | None = None
     notice: str = ""
+    retain: bool = False
 
     def size(self) -> int:
         """The bytes that count against a session's bounds."""
@@ -55,10 +57,14 @@ class Flight(msgspec.Struct):
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """A granted topic filter; ``identifier`` is MQTT 5's subscription identifier, 0 without one."""
+    """A granted topic filter; ``identifier`` is MQTT 5's subscription identifier, 0 without one.
+
+    ``as_published`` (Retain As Published) lets the retain flag of a publisher through.
+    """
 
     qos: int
     identifier: int = 0
+    as_published: bool = False
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):

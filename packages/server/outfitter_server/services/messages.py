@@ -1,12 +1,12 @@
 """Messages that come in for others: from devices, over HTTP, from rules; and publishing them over HTTP."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
-from outfitter_server.base.refusals import ForbiddenTopic, InvalidRequest
+from outfitter_server.base.refusals import ForbiddenTopic, InvalidRequest, LimitExceeded
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
 from outfitter_server.mqtt.topics import BASIC_INGEST_PREFIX, valid_topic
 
@@ -30,6 +30,7 @@ class Published(msgspec.Struct, frozen=True):
 
     Attributes:
         client_id: "" when it came over HTTP or from a rule.
+        retain: kept as its topic's newest for subscribers to come; with an empty payload, that is cleared.
         hops: how many rules passed it on, one after the other.
         chain: what it shares with all messages that come of the same first one; None for a first one.
     """
@@ -41,16 +42,38 @@ class Published(msgspec.Struct, frozen=True):
     properties: Properties = NO_PROPERTIES
     hops: int = 0
     chain: Chain | None = None
+    retain: bool = False
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """What became of a message: sessions reached, and what must be on disk before it is acknowledged, if anything."""
+    """What became of a message: sessions reached, and what must be on disk before it is acknowledged, if anything.
+
+    ``kept`` is False when it should have been retained and there was no room; subscribers got it all the same.
+    """
 
     reached: int
     under_way: "asyncio.Future[None] | None" = None
+    kept: bool = True
 
 
 Publish = Callable[[Published], Publication]
+
+
+def lifetime_seconds(properties: Properties) -> int | None:
+    """How long a message is worth delivering: its expiry, at least a second and at most a week as on AWS; None for always."""
+    expiry = properties.message_expiry_seconds
+    return None if expiry is None else min(max(expiry, 1), EXPIRY_SECONDS_MAX)
+
+
+def together(waits: "Sequence[asyncio.Future[None]]") -> "asyncio.Future[None] | None":
+    """One future for several that never fail; None for none."""
+    if len(waits) <= 1:
+        return waits[0] if waits else None
+    return asyncio.ensure_future(_all_of(waits))
+
+
+async def _all_of(waits: "Sequence[asyncio.Future[None]]") -> None:
+    await asyncio.wait(waits)
 
 
 class Rules(Protocol):
@@ -75,6 +98,7 @@ class Messages:
         Raises:
             InvalidRequest: the topic has wildcards or is none, or something is too large.
             ForbiddenTopic: it is one that the service writes.
+            LimitExceeded: it could not be retained.
         """
         topic, expiry = message.topic, message.properties.message_expiry_seconds
         if not valid_topic(topic):
@@ -93,6 +117,10 @@ class Messages:
             raise InvalidRequest(f"messageExpiry must be 1 to {EXPIRY_SECONDS_MAX} seconds")
         if not valid_topic(message.properties.response_topic or "x"):
             raise InvalidRequest("responseTopic must be a topic without wildcards")
-        under_way = self._publish(message).under_way
-        if under_way is not None:
-            await asyncio.shield(under_way)
+        done = self._publish(message)
+        if done.under_way is not None:
+            await asyncio.shield(done.under_way)
+        if not done.kept:
+            raise LimitExceeded(
+                f"the message to {topic} went out and is not retained: too many are; clear some of them"
+            )

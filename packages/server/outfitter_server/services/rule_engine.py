@@ -28,7 +28,14 @@ from outfitter_server.rules.evaluate import NO_CLIENT, Incoming
 from outfitter_server.rules.values import Failure, LambdaAction, RepublishAction
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import Effect, RuleChanged
-from outfitter_server.services.messages import PAYLOAD_BYTES_MAX, Chain, Publication, Publish, Published
+from outfitter_server.services.messages import (
+    PAYLOAD_BYTES_MAX,
+    Chain,
+    Publication,
+    Publish,
+    Published,
+    together,
+)
 from outfitter_server.services.topic_rules import find_rule, read_rules
 
 HOPS_MAX: Final = 5
@@ -150,7 +157,7 @@ class RuleEngine:
             message = msgspec.structs.replace(message, chain=Chain())
         incoming = Incoming(topic, message.payload, message.client_id, self._committer.now())
         waits = [wait for loaded in found if (wait := self._run(loaded, message, incoming)) is not None]
-        return _together(waits)
+        return together(waits)
 
     def _run(self, loaded: _Loaded, message: Published, incoming: Incoming) -> asyncio.Future[None] | None:
         try:
@@ -181,7 +188,7 @@ class RuleEngine:
         elif failures:
             wait = self._failed(run, failures)
             waits += [] if wait is None else [wait]
-        return _together(waits)
+        return together(waits)
 
     def _republish(
         self, run: _Run, ready: ReadyAction, action: RepublishAction
@@ -274,13 +281,3 @@ def _check_invocation(payload: bytes, under_way: int) -> None:
         raise CannotEvaluate("too many invocations are waiting to be queued")
     if len(payload) > INVOCATION_BYTES_MAX:
         raise CannotEvaluate(f"the event would have {len(payload)} bytes, more than {INVOCATION_BYTES_MAX}")
-
-
-def _together(waits: Sequence[asyncio.Future[None]]) -> asyncio.Future[None] | None:
-    if len(waits) <= 1:
-        return waits[0] if waits else None
-    return asyncio.ensure_future(_all_of(waits))
-
-
-async def _all_of(waits: Sequence[asyncio.Future[None]]) -> None:
-    await asyncio.wait(waits)

@@ -1,4 +1,4 @@
-"""Messages over HTTP: Publish of ``iot-data``. Retained messages and connections are not served."""
+"""Messages over HTTP: Publish and the retained messages of ``iot-data``. Connections are not served."""
 
 import base64
 import binascii
@@ -8,35 +8,72 @@ from typing import Any, Final
 import msgspec
 
 from outfitter_server.aws.dispatch import Call, Handler
-from outfitter_server.aws.operations.members import refuse_left_out
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
 from outfitter_server.services.messages import Messages, Published
+from outfitter_server.services.retained import RetainedMessages
 
 _FORMATS: Final = {"UNSPECIFIED_BYTES": 0, "UTF8_DATA": 1}
 _USER_PROPERTIES_MAX: Final = 100
+_PAGE_MAX: Final = 200
 _PROPERTY_BYTES_MAX: Final = 8_192  # of all properties together, as AWS's broker has it
 
 
 class DataPlaneOperations:
     """Handlers of ``iot-data``."""
 
-    def __init__(self, messages: Messages) -> None:
-        """``messages`` publishes."""
+    def __init__(self, messages: Messages, retained: RetainedMessages) -> None:
+        """``messages`` publishes, ``retained`` has what is retained."""
         self._messages = messages
+        self._retained = retained
 
     def handlers(self) -> dict[str, Handler]:
         """By operation name."""
-        return {"Publish": self._publish}
+        return {
+            "Publish": self._publish,
+            "GetRetainedMessage": self._get_retained,
+            "ListRetainedMessages": self._list_retained,
+        }
 
     async def _publish(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        refuse_left_out(given, "retain")
+        topic = given["topic"]
         message = Published(
-            given["topic"], given.get("payload", b""), given.get("qos", 0), properties=_properties(given)
+            topic,
+            given.get("payload", b""),
+            given.get("qos", 0),
+            properties=_properties(given),
+            retain=bool(given.get("retain")) and not topic.startswith("$"),
         )
         await self._messages.publish(message)
         return {}
+
+    async def _get_retained(self, call: Call) -> dict[str, Any]:
+        found = self._retained.message(call.parameters["topic"])
+        users = [{name: value} for name, value in found.properties.user]
+        return {
+            "topic": found.topic,
+            "payload": found.payload,
+            "qos": found.qos,
+            "lastModifiedTime": found.stored_at,
+            "userProperties": msgspec.json.encode(users) if users else None,
+        }
+
+    async def _list_retained(self, call: Call) -> dict[str, Any]:
+        given = call.parameters
+        page = self._retained.page(token=given.get("nextToken"), limit=given.get("maxResults", _PAGE_MAX))
+        return {
+            "retainedTopics": [
+                {
+                    "topic": found.topic,
+                    "payloadSize": len(found.payload),
+                    "qos": found.qos,
+                    "lastModifiedTime": found.stored_at,
+                }
+                for found in page.items
+            ],
+            "nextToken": page.next_token,
+        }
 
 
 def _properties(given: dict[str, Any]) -> Properties:

@@ -250,6 +250,34 @@ CREATE INDEX jobs_by_status ON jobs (status, seq);
 
 CREATE INDEX jobs_by_work ON jobs (seq) WHERE work IS NOT NULL;
 
+CREATE TABLE mqtt_messages (
+    client_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    packet_id INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    retain INTEGER NOT NULL,
+    properties BLOB NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (client_id, sequence)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_sessions (
+    client_id TEXT NOT NULL PRIMARY KEY,
+    expiry_seconds INTEGER NOT NULL,
+    left_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mqtt_subscriptions (
+    client_id TEXT NOT NULL,
+    filter TEXT NOT NULL,
+    qos INTEGER NOT NULL,
+    identifier INTEGER NOT NULL,
+    as_published INTEGER NOT NULL,
+    revision INTEGER,
+    PRIMARY KEY (client_id, filter)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE objects (
     bucket TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -263,6 +291,15 @@ CREATE TABLE objects (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX objects_by_blob ON objects (blob);
+
+CREATE TABLE ownership_tokens (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest TEXT NOT NULL UNIQUE,
+    certificate TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX ownership_tokens_by_expiry ON ownership_tokens (expires_at);
 
 CREATE TABLE package_configuration (
     id INTEGER PRIMARY KEY CHECK (id = 1),

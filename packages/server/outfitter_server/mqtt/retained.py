@@ -1,0 +1,143 @@
+"""Retained messages by topic: the newest of each, found by filter.
+
+Topics are kept exactly as published: ``a%2Fb`` is another topic than ``a/b``.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.mqtt.topics import has_wildcard
+
+_OVERHEAD_BYTES: Final = 256  # of a message in memory, besides its texts
+
+
+class Retained(msgspec.Struct, frozen=True, gc=False):
+    """The newest retained message of a topic.
+
+    Attributes:
+        properties: without the message's expiry, which is ``expires_at``.
+        stored_at: milliseconds since the epoch.
+        expires_at: milliseconds since the epoch; None for never.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int
+    stored_at: int
+    properties: Properties = NO_PROPERTIES
+    expires_at: int | None = None
+
+    def size(self) -> int:
+        """The bytes that count against the bound of all retained messages."""
+        users = sum(len(name) + len(value) for name, value in self.properties.user)
+        return (
+            len(self.topic)
+            + len(self.payload)
+            + len(self.properties.correlation_data or b"")
+            + users
+            + _OVERHEAD_BYTES
+        )
+
+    def lives(self, now: int) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or self.expires_at > now
+
+
+class _Node:
+    __slots__ = ("below", "topic")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Node] = {}
+        self.topic: str | None = None  # set where a retained message ends
+
+
+class RetainedTopics:
+    """The retained messages, in a tree of topic levels beside a dictionary.
+
+    Attributes:
+        held: the bytes of all of them.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is retained."""
+        self._messages: dict[str, Retained] = {}
+        self._root = _Node()
+        self.held = 0
+
+    def __len__(self) -> int:
+        """How many topics have a retained message."""
+        return len(self._messages)
+
+    def get(self, topic: str) -> Retained | None:
+        """The message of exactly this topic, expired or not."""
+        return self._messages.get(topic)
+
+    def put(self, message: Retained) -> None:
+        """Keep it in place of any other of its topic."""
+        old = self._messages.get(message.topic)
+        self.held += message.size() - (old.size() if old is not None else 0)
+        self._messages[message.topic] = message
+        if old is None:
+            node = self._root
+            for level in message.topic.split("/"):
+                node = node.below.setdefault(level, _Node())
+            node.topic = message.topic
+
+    def remove(self, topic: str) -> bool:
+        """Keep none of this topic; whether there was one."""
+        old = self._messages.pop(topic, None)
+        if old is None:
+            return False
+        self.held -= old.size()
+        path = [("", self._root)]
+        for level in topic.split("/"):
+            path.append((level, path[-1][1].below[level]))
+        path[-1][1].topic = None
+        for (_, parent), (level, node) in zip(path[-2::-1], path[:0:-1], strict=True):
+            if node.below or node.topic is not None:
+                break
+            del parent.below[level]
+        return True
+
+    def match(self, topic_filter: str) -> Iterator[str]:
+        """The topics with a message that the filter matches, by the same rules as ``topics.matches``."""
+        if not has_wildcard(topic_filter):
+            if topic_filter in self._messages:
+                yield topic_filter
+            return
+        levels = topic_filter.split("/")
+        nodes = [self._root]
+        for depth, wanted in enumerate(levels):
+            if wanted == "#":
+                yield from self._all_below(nodes, depth)
+                return
+            nodes = [found for node in nodes for found in _step(node, wanted, hide=not depth)]
+        for node in nodes:
+            if node.topic is not None:
+                yield node.topic
+
+    @staticmethod
+    def _all_below(nodes: list[_Node], depth: int) -> Iterator[str]:
+        waiting = list(nodes)
+        if depth != 1:  # only a filter of one level before its # matches the level above
+            waiting = [found for node in nodes for found in _step(node, "+", hide=not depth)]
+        while waiting:
+            node = waiting.pop()
+            if node.topic is not None:
+                yield node.topic
+            waiting.extend(node.below.values())
+
+
+def _step(node: _Node, wanted: str, *, hide: bool) -> Iterator[_Node]:
+    """One level down; a leading wildcard passes over what begins with $."""
+    if wanted != "+":
+        found = node.below.get(wanted)
+        if found is not None:
+            yield found
+        return
+    for level, below in node.below.items():
+        if not (hide and level.startswith("$")):
+            yield below

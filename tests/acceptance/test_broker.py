@@ -1,0 +1,119 @@
+"""The message broker as its clients see it, through kills of the server."""
+
+import json
+import queue
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+SECONDS = 10
+
+
+class Client:
+    """paho over plain MQTT 5; what happens lands in queues."""
+
+    def __init__(self, server, client_id):
+        self.server = server
+        self.messages, self.done = queue.SimpleQueue(), queue.SimpleQueue()
+        self.session_present = False
+        self.paho = paho.Client(
+            paho.CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self.paho.on_connect = lambda *given: self._connected(given[2])
+        self.paho.on_disconnect = lambda *_: self.done.put("gone")
+        self.paho.on_subscribe = lambda *given: self.done.put(given[3])
+        self.paho.on_publish = lambda *_: self.done.put("published")
+        self.paho.on_message = lambda *given: self.messages.put(given[2])
+
+    def _connected(self, flags):
+        self.session_present = flags.session_present
+        self.done.put("connected")
+
+    def connect(self, seconds_kept=0):
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = seconds_kept
+        self.paho.connect(
+            "127.0.0.1",
+            self.server.port("mqtt"),
+            clean_start=not seconds_kept,
+            properties=properties,
+        )
+        self.paho.loop_start()
+        assert self.done.get(timeout=SECONDS) == "connected"
+        return self
+
+    def subscribe(self, *filters, **options):
+        self.paho.subscribe([(name, SubscribeOptions(qos=1, **options)) for name in filters])
+        return self.done.get(timeout=SECONDS)
+
+    def publish(self, topic, payload, *, qos=1, retain=False, properties=None):
+        self.paho.publish(topic, payload, qos, retain, properties)
+        assert self.done.get(timeout=SECONDS) == "published"
+
+    def take(self):
+        return self.messages.get(timeout=SECONDS)
+
+    def lost(self):
+        """The server is gone."""
+        assert self.done.get(timeout=SECONDS) == "gone"
+        self.paho.loop_stop()
+
+    def close(self):
+        self.paho.disconnect()
+        self.paho.loop_stop()
+
+
+def user_properties(**pairs):
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = list(pairs.items())
+    return properties
+
+
+def test_retained_messages_survive_kill_9(own_server):
+    data = own_server.client("iot-data")
+    before = int(time.time() * 1000)
+    mouth = Client(own_server, "mouth").connect()
+    mouth.publish("room/1", "lit", retain=True, properties=user_properties(colour="blue"))
+    mouth.publish("room%2F1", "percent", retain=True)
+    mouth.publish("room/2", "dark", retain=True)
+    mouth.publish("room/2", "", retain=True)
+    data.publish(topic="room/3", payload=b"over http", retain=True, qos=1)
+    own_server.kill()
+    mouth.lost()
+    own_server.start()
+    data = own_server.client("iot-data")
+    found = data.get_retained_message(topic="room/1")
+    assert (found["topic"], found["payload"], found["qos"]) == ("room/1", b"lit", 1)
+    assert json.loads(found["userProperties"]) == [{"colour": "blue"}]
+    assert before <= found["lastModifiedTime"] <= time.time() * 1000
+    assert data.get_retained_message(topic="room%2F1")["payload"] == b"percent"
+    with pytest.raises(ClientError) as refused:
+        data.get_retained_message(topic="room/2")
+    assert refused.value.response["Error"]["Code"] == "ResourceNotFoundException"
+    first = data.list_retained_messages(maxResults=2)
+    rest = data.list_retained_messages(maxResults=2, nextToken=first["nextToken"])
+    listed = first["retainedTopics"] + rest["retainedTopics"]
+    assert [(each["topic"], each["payloadSize"]) for each in listed] == [
+        ("room%2F1", 7), ("room/1", 3), ("room/3", 9),
+    ]  # fmt: skip
+    assert "nextToken" not in rest
+    ear = Client(own_server, "ear").connect()
+    ear.subscribe("room/+")
+    messages = {message.topic: message for message in (ear.take(), ear.take())}
+    assert set(messages) == {"room/1", "room/3"}
+    assert all(message.retain for message in messages.values())
+    assert messages["room/1"].properties.UserProperty == [("colour", "blue")]
+    data.publish(topic="room/1", payload=b"", retain=True)
+    assert [each["topic"] for each in data.list_retained_messages()["retainedTopics"]] == [
+        "room%2F1",
+        "room/3",
+    ]
+    ear.close()
