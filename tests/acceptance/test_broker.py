@@ -117,3 +117,16 @@ def test_retained_messages_survive_kill_9(own_server):
         "room/3",
     ]
     ear.close()
+
+
+def test_a_shared_subscription_divides_the_work(server):
+    members = [Client(server, f"member-{number}").connect() for number in range(3)]
+    for member in members:
+        member.subscribe("$share/crew/jobs-to-do/+")
+    mouth = Client(server, "foreman").connect()
+    for number in range(12):
+        mouth.publish(f"jobs-to-do/{number}", str(number))
+    found = [[int(member.take().payload) for _ in range(4)] for member in members]
+    assert found == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
+    for each in (*members, mouth):
+        each.close()

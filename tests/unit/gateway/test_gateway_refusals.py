@@ -81,11 +81,11 @@ async def test_connack_of_5_says_what_is_not_here(world):
     properties = (await world.client("dev", 5, keep_alive_seconds=5)).connack.properties
     assert properties.maximum_qos == 1
     assert properties.retain_available is None
-    assert properties.shared_available == 0
+    assert properties.shared_available is None
     assert properties.receive_maximum == 100
     assert properties.maximum_packet_bytes == limits.PACKET_BYTES_MAX
     assert properties.server_keep_alive_seconds == 30
-    assert properties.topic_alias_maximum is None
+    assert properties.topic_alias_maximum == 8
 
 
 async def test_enhanced_authentication_is_refused(world):
@@ -122,7 +122,8 @@ async def test_too_many_connections_are_closed(world):
         (b"\x34\x06\x00\x01a\x00\x01\x00", Reason.QOS_NOT_SUPPORTED),
         (b"\x30\xff\xff\xff\x7f", Reason.PACKET_TOO_LARGE),
         (b"\x20\x03\x00\x00\x00", Reason.PROTOCOL_ERROR),
-        (b"\x30\x07\x00\x01a\x03\x23\x00\x01", Reason.TOPIC_ALIAS_INVALID),
+        (b"\x30\x07\x00\x01a\x03\x23\x00\x09", Reason.TOPIC_ALIAS_INVALID),
+        (b"\x30\x06\x00\x00\x03\x23\x00\x01", Reason.PROTOCOL_ERROR),
         (b"\x30\x06\x00\x01a\x02\x0b\x01", Reason.PROTOCOL_ERROR),
         (b"\x30\x03\x00\x00\x00", Reason.TOPIC_NAME_INVALID),
         (b"\xf0\x00", Reason.PROTOCOL_ERROR),
@@ -176,8 +177,10 @@ async def test_reserved_topics(world, topic):
 @pytest.mark.parametrize(
     ("topic_filter", "code", "code_311"),
     [
-        ("$share/g/a", Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, 0x80),
-        ("$aws/certificates/#", Reason.TOPIC_FILTER_INVALID, None),
+        ("$share/g", Reason.TOPIC_FILTER_INVALID, None),
+        ("$share/+/a", Reason.TOPIC_FILTER_INVALID, None),
+        ("$share/g/$aws/things/dev/jobs/notify", Reason.TOPIC_FILTER_INVALID, None),
+        ("$aws/unknown/#", Reason.TOPIC_FILTER_INVALID, None),
         ("$SYS/#", Reason.TOPIC_FILTER_INVALID, None),
         ("a/#/b", Reason.TOPIC_FILTER_INVALID, None),
         ("1/2/3/4/5/6/7/8/9", Reason.TOPIC_FILTER_INVALID, None),

@@ -15,6 +15,7 @@ from outfitter_server.gateway.limits import (
     PAYLOAD_BYTES_MAX,
     SESSION_EXPIRY_SECONDS_311,
     SESSION_EXPIRY_SECONDS_MAX,
+    TOPIC_ALIASES_MAX,
 )
 from outfitter_server.gateway.permits import CONNECT, PUBLISH, RETAIN_PUBLISH, PolicyPermit, TrialPermit
 from outfitter_server.gateway.tls import SERVER_NAME
@@ -121,7 +122,7 @@ def _open(
             receive_maximum=IN_FLIGHT_MAX,
             maximum_qos=1,
             maximum_packet_bytes=PACKET_BYTES_MAX,
-            shared_available=0,
+            topic_alias_maximum=TOPIC_ALIASES_MAX,
         )
     connection.send(ConnAck(session_present=present, properties=properties))
     if present:

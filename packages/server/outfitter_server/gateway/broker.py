@@ -19,6 +19,7 @@ from outfitter_server.gateway.routes import Interest
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
 from outfitter_server.mqtt.properties import text, without_connection_properties
 from outfitter_server.mqtt.sessions import EXPIRY_NEVER, Bounds, Budget, Message, Session, Subscription
+from outfitter_server.mqtt.shares import Share, parse_share
 from outfitter_server.mqtt.topics import SubscriptionTrie
 from outfitter_server.services.messages import Published, lifetime_seconds
 
@@ -48,8 +49,8 @@ class Delivered(msgspec.Struct, frozen=True):
 class Receiver(Protocol):
     """The live connection of a session."""
 
-    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> None:
-        """Send, queue or drop a message; the connection's policies and bounds decide."""
+    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> bool:
+        """Send, queue or drop a message; the connection's policies and bounds decide. False when it was dropped."""
 
 
 class Broker:
@@ -62,6 +63,8 @@ class Broker:
         self.online: dict[str, Receiver] = {}
         self._offline: dict[str, int] = {}  # client id to the second of its expiry, first gone first
         self._subscriptions: SubscriptionTrie[Session, Subscription] = SubscriptionTrie()
+        self._shared: SubscriptionTrie[str, Share] = SubscriptionTrie()
+        self._shares: dict[str, Share] = {}  # by the whole filter, $share/GROUP/filter
 
     def open(self, client_id: str) -> Session:
         """A new session in place of any other of this client id."""
@@ -80,10 +83,12 @@ class Broker:
         session.subscriptions[topic_filter] = subscription
         if wish in {Interest.FREE, Interest.NOTICES}:
             self._subscriptions.add(topic_filter, session, subscription)
+        elif wish is Interest.SHARED:
+            self._share(topic_filter).join(session, subscription)
 
     def unsubscribe(self, session: Session, topic_filter: str) -> bool:
         """Take a subscription back; whether there was one."""
-        self._subscriptions.remove(topic_filter, session)
+        self._withdraw(session, topic_filter)
         return session.subscriptions.pop(topic_filter, None) is not None
 
     def leave(self, session: Session, now: int) -> None:
@@ -104,7 +109,7 @@ class Broker:
     def discard(self, session: Session) -> None:
         """The session ends: nothing of it stays."""
         for topic_filter in session.subscriptions:
-            self._subscriptions.remove(topic_filter, session)
+            self._withdraw(session, topic_filter)
         session.subscriptions.clear()
         session.clear_queue()
         if self.sessions.get(session.client_id) is session:
@@ -150,20 +155,62 @@ class Broker:
         for session, subscription in receivers.items():
             if message.topic not in session.notices:
                 self._hand(session, message, subscription, identifiers.get(session, ()))
-        return len(receivers)
+        return len(receivers) + (self._route_shared(message) if self._shares else 0)
+
+    def _route_shared(self, message: Delivered) -> int:
+        """Hand a message to one session of each group that shares it: one that can take it now, or else one that keeps it."""
+        return sum(self._serve(share, message) for _, share in self._shared.match(message.topic))
+
+    def _serve(self, share: Share, message: Delivered) -> bool:
+        candidates = share.turn()
+        for ready in (True, False):
+            for session, subscription in candidates:
+                online, qos = session.client_id in self.online, min(subscription.qos, message.qos)
+                can = online and (not qos or (session.has_room and not session.queued))
+                identifiers = (subscription.identifier,) if subscription.identifier else ()
+                if (
+                    can is ready
+                    and (online or qos)
+                    and self._hand(session, message, subscription, identifiers)
+                ):
+                    share.served(session)
+                    return True
+        return False
+
+    def _share(self, topic_filter: str) -> Share:
+        share = self._shares.get(topic_filter)
+        if share is None:
+            share = self._shares[topic_filter] = Share()
+            self._shared.add(_shared_filter(topic_filter), topic_filter, share)
+        return share
+
+    def _withdraw(self, session: Session, topic_filter: str) -> None:
+        share = self._shares.get(topic_filter)
+        if share is None:
+            self._subscriptions.remove(topic_filter, session)
+        elif share.leave(session):
+            del self._shares[topic_filter]
+            self._shared.remove(_shared_filter(topic_filter), topic_filter)
 
     def _hand(
         self, session: Session, message: Delivered, subscription: Subscription, identifiers: tuple[int, ...]
-    ) -> None:
+    ) -> bool:
+        """Send or queue it; False when the client may not have it, or it was of QoS 0 and there was no room."""
         properties, qos = message.properties, min(subscription.qos, message.qos)
         retain = message.retain and subscription.as_published
         if identifiers:
             properties = msgspec.structs.replace(properties, subscription_ids=identifiers)
         receiver = self.online.get(session.client_id)
         if receiver is not None:
-            receiver.deliver(message, qos, properties, retain=retain)
-        elif qos:
+            return receiver.deliver(message, qos, properties, retain=retain)
+        if qos:
             session.enqueue(message.queued(properties, retain=retain))
+        return bool(qos)
+
+
+def _shared_filter(topic_filter: str) -> str:
+    parsed = parse_share(topic_filter)
+    return topic_filter if parsed is None else parsed[1]
 
 
 def _best(one: Subscription, other: Subscription) -> Subscription:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from outfitter_server.base.refusals import Refusal
-from outfitter_server.gateway import admission, jobs_wire, subscribing
+from outfitter_server.gateway import admission, aliases, jobs_wire, subscribing
 from outfitter_server.gateway.departures import CLIENT_ERROR, CONNECTION_LOST, DEPARTURES
 from outfitter_server.gateway.limits import (
     CLOSE_SECONDS,
@@ -19,6 +19,7 @@ from outfitter_server.gateway.limits import (
     IN_FLIGHT_MAX,
     PAYLOAD_BYTES_MAX,
     ROUTES_MAX,
+    TOPIC_ALIASES_MAX,
 )
 from outfitter_server.gateway.link import ANSWERING, COMMITTING
 from outfitter_server.gateway.outgoing import OVERHEAD_BYTES, Outgoing
@@ -81,6 +82,7 @@ class Connection(Outgoing):
 
     __slots__ = (
         "_gateway",
+        "_named",
         "_routes",
         "_slots",
         "certificate_id",
@@ -103,6 +105,7 @@ class Connection(Outgoing):
         self.will: Will | None = None
         self._slots: deque[Slot] = deque()
         self._routes: dict[str, Route] = {}
+        self._named: dict[int, str] = {}  # topics by the client's aliases
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for CONNECT, unless there are too many connections."""
@@ -166,6 +169,7 @@ class Connection(Outgoing):
         if packet.version == MQTT_5:
             self._block = b"\0"
             self._packet_bytes_max = packet.properties.maximum_packet_bytes or self._packet_bytes_max
+            self._aliases_max = min(packet.properties.topic_alias_maximum or 0, TOPIC_ALIASES_MAX)
 
     def resumed(self) -> None:
         """Send what waited for the session's client."""
@@ -232,9 +236,11 @@ class Connection(Outgoing):
                 self.close(Reason.PROTOCOL_ERROR)
 
     def _publish(self, packet: Publish) -> None:
-        route = self._routes.get(packet.topic) or self._new_route(packet.topic)
+        if packet.properties.topic_alias is not None:
+            packet = aliases.resolve(self, self._named, packet, packet.properties.topic_alias)
         if not self._publishable(packet):
             return
+        route = self._routes.get(packet.topic) or self._new_route(packet.topic)
         if not route.allowed:
             self._refuse(packet, route)
         elif route.request is not None:
@@ -267,9 +273,7 @@ class Connection(Outgoing):
             self.close(Reason.RECEIVE_MAXIMUM_EXCEEDED)
         elif packet.properties is not NO_PROPERTIES:
             properties = packet.properties
-            if properties.topic_alias is not None:
-                self.close(Reason.TOPIC_ALIAS_INVALID)
-            elif properties.subscription_ids or not valid_topic(properties.response_topic or "/"):
+            if properties.subscription_ids or not valid_topic(properties.response_topic or "/"):
                 self.close(Reason.PROTOCOL_ERROR)
         return not self.closing
 

@@ -9,6 +9,7 @@ CLIENT_ID_BYTES_MAX: Final = 128
 FILTERS_PER_SUBSCRIBE_MAX: Final = 8
 SUBSCRIPTIONS_MAX: Final = 50
 IN_FLIGHT_MAX: Final = 100  # QoS 1 messages without their PUBACK, each way
+TOPIC_ALIASES_MAX: Final = 8  # each way
 KEEP_ALIVE_SECONDS_MIN: Final = 30
 KEEP_ALIVE_SECONDS_MAX: Final = 1_200
 RESEND_SECONDS: Final = 30

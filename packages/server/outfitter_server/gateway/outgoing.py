@@ -27,6 +27,7 @@ from outfitter_server.mqtt.retained import Retained
 from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subscription
 from outfitter_server.mqtt.stream import Decoder
 
+_NO_TOPIC: Final = b"\0\0"  # the alias says which
 OVERHEAD_BYTES: Final = 16  # of a PUBLISH besides topic, properties and payload
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Outgoing(Link):
     """
 
     __slots__ = (
+        "_aliases",
+        "_aliases_max",
         "_block",
         "_decoder",
         "_notices_due",
@@ -93,6 +96,8 @@ class Outgoing(Link):
         self._decoder = Decoder(PACKET_BYTES_MAX)
         self._block = b""  # the property block of a message without properties
         self._packet_bytes_max = PACKET_BYTES_MAX * 2
+        self._aliases: dict[bytes, int] = {}  # of topics as they go out
+        self._aliases_max = 0
         self._notices_due = False
         self._retained: deque[tuple[str, Subscription]] | None = None  # what waits to be sent, in its order
 
@@ -117,19 +122,21 @@ class Outgoing(Link):
             self._catch_up()
         self.go_on()
 
-    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> None:
-        """Send, queue or drop another client's message."""
+    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> bool:
+        """Send, queue or drop another client's message; False when it was dropped."""
         session = self.session
         if session is None or not self.permit.allows(RECEIVE, message.topic):
-            return
+            return False
         kept = message.queued(properties, retain=retain)
         if not qos:
-            if not self._pauses & WRITING:
-                self._send(0, kept)
-            return
+            if self._pauses & WRITING:
+                return False
+            self._send(0, kept)
+            return True
         packet_id = session.offer(kept, self._station.second)
         if packet_id:
             self._send(packet_id, kept)
+        return True
 
     def notify(self, name: str, notice: Notice, revision: int, payload: Callable[[], bytes]) -> None:
         """Send a notice, or mark it due when there is no room for it."""
@@ -238,23 +245,43 @@ class Outgoing(Link):
         self._station.notices.catch_up(self)
 
     def _send(self, packet_id: int, message: Message) -> None:
-        block = self._block
+        block, topic = self._block, message.topic
         if self.version == MQTT_5 and (
-            message.properties is not NO_PROPERTIES or message.expires_at is not None
+            message.properties is not NO_PROPERTIES or message.expires_at is not None or self._aliases_max
         ):
-            properties = message.properties
+            properties, expiry = message.properties, None
             if message.expires_at is not None:
-                left = max(1, message.expires_at - self._station.second)
-                properties = msgspec.structs.replace(properties, message_expiry_seconds=left)
+                expiry = max(1, message.expires_at - self._station.second)
+            known = topic in self._aliases
+            alias = self._alias(topic)
+            if expiry is not None or alias is not None:
+                properties = msgspec.structs.replace(
+                    properties, message_expiry_seconds=expiry, topic_alias=alias
+                )
             block = write_properties(properties)
-        self._write_publish(packet_id, message.topic, message.payload, block, message.retain)
+            if known:
+                topic = _NO_TOPIC
+            elif alias is not None:
+                if self._write_publish(packet_id, topic, message.payload, block, message.retain):
+                    self._aliases[topic] = alias
+                return
+        self._write_publish(packet_id, topic, message.payload, block, message.retain)
+
+    def _alias(self, topic: bytes) -> int | None:
+        """The number that stands for a topic, or may from now on."""
+        known = self._aliases.get(topic)
+        if known is None and len(self._aliases) < self._aliases_max:
+            return len(self._aliases) + 1
+        return known
 
     def _write_publish(
         self, packet_id: int, topic: bytes, payload: bytes, block: bytes, flags: int = 0
-    ) -> None:
+    ) -> bool:
         frame = encode_publish(topic, payload, packet_id, block, flags)
         if len(frame) <= self._packet_bytes_max:
             self.write(frame)
-        elif packet_id and self.session is not None:
+            return True
+        if packet_id and self.session is not None:
             # Larger than the client takes: MQTT 5 has it that the message counts as sent.
             self.session.acknowledge(packet_id)
+        return False

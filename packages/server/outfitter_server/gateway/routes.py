@@ -9,6 +9,7 @@ from outfitter_contract.topics import JobsRequest, Verb
 from outfitter_server.jobs import events
 from outfitter_server.mqtt import topics
 from outfitter_server.mqtt.properties import text
+from outfitter_server.mqtt.shares import parse_share
 from outfitter_server.services.watched import EVERY_THING
 
 _NOTICES: Final = ("notify", "notify-next")
@@ -22,6 +23,7 @@ class Destination(Enum):
     INGEST = "to one topic rule, and to no subscriber"
     JOBS = "a request to the job service"
     UNKNOWN_JOBS = "in a thing's jobs namespace, and no request"
+    PROVISIONING = "a request of a device that wants an identity"
     RESERVED = "written by the service, or unknown to it"
     INVALID = "no topic that can be published to"
 
@@ -90,10 +92,19 @@ class Interest(Enum):
     INVALID = "no topic filter"
 
 
+def _shared_interest(topic_filter: str) -> Interest:
+    """Only free topics and events are shared: answers and notifications belong to one device."""
+    parsed = parse_share(topic_filter)
+    shared = Interest.INVALID if parsed is None else interest(parsed[1])[0]
+    if shared is Interest.FREE:
+        return Interest.SHARED
+    return Interest.INVALID if shared is Interest.INVALID else Interest.RESERVED
+
+
 def interest(topic_filter: str) -> tuple[Interest, str]:
     """What a filter asks for, and of which thing (``+`` for all of them, "" for none)."""
     if topic_filter.startswith(topics.SHARE_PREFIX):
-        return Interest.SHARED, ""
+        return _shared_interest(topic_filter), ""
     if not topics.valid_filter(topic_filter):
         return Interest.INVALID, ""
     if not topic_filter.startswith("$"):

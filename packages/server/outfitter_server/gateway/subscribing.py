@@ -16,6 +16,7 @@ from outfitter_server.mqtt.packets import (
 )
 from outfitter_server.mqtt.reasons import Reason
 from outfitter_server.mqtt.sessions import Session, Subscription
+from outfitter_server.mqtt.shares import parse_share
 
 if TYPE_CHECKING:
     from outfitter_server.gateway.connection import Connection
@@ -28,7 +29,6 @@ _CLOSING_311: Final = frozenset({Reason.TOPIC_FILTER_INVALID, Reason.NOT_AUTHORI
 _BY_NAME: Final = {
     Interest.INVALID: Reason.TOPIC_FILTER_INVALID,
     Interest.RESERVED: Reason.TOPIC_FILTER_INVALID,
-    Interest.SHARED: Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
 }
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,9 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
     """Grant each filter the QoS asked for, at most 1, or refuse it."""
     session = connection.session
     if session is None:
+        return
+    if any(request.no_local and parse_share(request.filter) for request in packet.filters):
+        connection.close(Reason.PROTOCOL_ERROR)  # MQTT-3.8.3-4
         return
     codes = []
     room = SUBSCRIPTIONS_MAX - len(session.subscriptions)
@@ -51,21 +54,30 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
             _log.info("connection of %s closed: it may not subscribe to %r", connection.name, request.filter)
             connection.close()
             return
-    identifier = (packet.properties.subscription_ids or (0,))[0]
-    retained: list[tuple[str, Subscription]] = []
-    for request, code in zip(packet.filters, codes, strict=True):
-        if code <= 1:
-            wish, thing = interest(request.filter)
-            subscription = Subscription(code, identifier, request.retain_as_published)
-            if wish is Interest.FREE and _wants_retained(request, session):
-                retained.append((request.filter, subscription))
-            gateway.notices.subscribed(connection, request.filter, wish, thing, code)
-            gateway.broker.subscribe(session, request.filter, wish, subscription)
+    retained = _grant(gateway, connection, session, packet, codes)
     if connection.version != MQTT_5:
         codes = [code if code <= 1 else _FAILURE_311 for code in codes]
     connection.send(SubAck(packet.packet_id, tuple(codes)))
     for topic_filter, subscription in retained:
         connection.send_retained(gateway.retained.match(topic_filter), subscription)
+
+
+def _grant(
+    gateway: "Gateway", connection: "Connection", session: Session, packet: Subscribe, codes: list[int]
+) -> list[tuple[str, Subscription]]:
+    """Enter what is granted; the filters that are to be told what is retained."""
+    retained: list[tuple[str, Subscription]] = []
+    identifier = (packet.properties.subscription_ids or (0,))[0]
+    for request, code in zip(packet.filters, codes, strict=True):
+        if code > 1:
+            continue
+        wish, thing = interest(request.filter)
+        subscription = Subscription(code, identifier, request.retain_as_published)
+        if wish is Interest.FREE and _wants_retained(request, session):
+            retained.append((request.filter, subscription))
+        gateway.notices.subscribed(connection, request.filter, wish, thing, code)
+        gateway.broker.subscribe(session, request.filter, wish, subscription)
+    return retained
 
 
 def _wants_retained(request: FilterRequest, session: Session) -> bool:
@@ -81,7 +93,13 @@ def _refusal(connection: "Connection", packet: Subscribe, request: FilterRequest
     wish, _thing = interest(request.filter)
     if wish in _BY_NAME:
         return _BY_NAME[wish]
-    return None if connection.permit.allows(SUBSCRIBE, request.filter) else Reason.NOT_AUTHORIZED
+    return None if _allowed(connection, request.filter) else Reason.NOT_AUTHORIZED
+
+
+def _allowed(connection: "Connection", topic_filter: str) -> bool:
+    """Policies decide about the filter that is shared; the group's name is nobody's business."""
+    parsed = parse_share(topic_filter)
+    return connection.permit.allows(SUBSCRIBE, topic_filter if parsed is None else parsed[1])
 
 
 def unsubscribe(gateway: "Gateway", connection: "Connection", packet: Unsubscribe) -> None:
@@ -102,5 +120,5 @@ def _drop(gateway: "Gateway", session: Session, topic_filter: str) -> Reason:
 def judge_again(gateway: "Gateway", connection: "Connection", session: Session) -> None:
     """A session is resumed, perhaps with another certificate: filters that it may not have any more are dropped."""
     for topic_filter in list(session.subscriptions):
-        if not connection.permit.allows(SUBSCRIBE, topic_filter):
+        if not _allowed(connection, topic_filter):
             _drop(gateway, session, topic_filter)

@@ -112,10 +112,7 @@ class Assembly:
         dispatcher = Dispatcher(
             {
                 "iot": self._limited(self._registry(jobs), jobs.handlers()),
-                "iotdata": {
-                    **DataPlaneOperations(Messages(self._publish), self._retained).handlers(),
-                    **ShadowOperations(Installed(self._committer)).handlers(),
-                },
+                "iotdata": self._messaging(),
                 "iot-jobs-data": jobs.data_handlers(),
                 "lambda": self._functions.handlers(),
                 "sts": IdentityOperations().handlers(),
@@ -177,6 +174,10 @@ class Assembly:
         await self._jobs.close()
         await self._committer.drain()
         self.store.close()
+
+    def _messaging(self) -> dict[str, Handler]:
+        messages = DataPlaneOperations(Messages(self._publish), self._retained)
+        return messages.handlers() | ShadowOperations(Installed(self._committer)).handlers()
 
     def _limited(self, *groups: Mapping[str, Handler]) -> dict[str, Handler]:
         handlers = {name: handler for group in groups for name, handler in group.items()}
