@@ -94,6 +94,28 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
     )
 
 
+def template_parameters(pem: str) -> dict[str, str]:
+    """What provisioning templates know of a certificate: its id, and parts of its subject by their names there.
+
+    Raises:
+        InvalidRequest: it is not one.
+    """
+    read = read_certificate(pem)
+    found = {"Id": read.id}
+    for name in ("Country", "Organization", "OrganizationalUnit", "CommonName", "SerialNumber"):
+        value = read.variables.get(f"iot:Certificate.Subject.{name}")
+        if value is not None:
+            found[name] = value
+    for name, variable in (
+        ("StateName", "State"),
+        ("DistinguishedNameQualifier", "DistinguishedNameQualifier"),
+    ):
+        value = read.variables.get(f"iot:Certificate.Subject.{variable}")
+        if value is not None:
+            found[name] = value
+    return found
+
+
 def check_new_status(wanted: str) -> Status:
     """The status that UpdateCertificate may set.
 

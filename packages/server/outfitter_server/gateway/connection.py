@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import admission, aliases, jobs_wire, subscribing
@@ -24,7 +24,9 @@ from outfitter_server.gateway.limits import (
 from outfitter_server.gateway.link import ANSWERING, COMMITTING
 from outfitter_server.gateway.outgoing import OVERHEAD_BYTES, Outgoing
 from outfitter_server.gateway.permits import PUBLISH, RETAIN_PUBLISH
+from outfitter_server.gateway.provisioning_wire import Reply
 from outfitter_server.gateway.routes import Destination, Route
+from outfitter_server.gateway.slots import Slot
 from outfitter_server.mqtt.encode import PINGRESP, encode, encode_puback, encode_publish
 from outfitter_server.mqtt.packets import (
     MQTT_5,
@@ -42,31 +44,13 @@ from outfitter_server.mqtt.packets import (
 from outfitter_server.mqtt.reasons import Reason
 from outfitter_server.mqtt.sessions import Kind, Message, Session
 from outfitter_server.mqtt.topics import valid_topic
+from outfitter_server.services.fleet_provisioning import Asker
 from outfitter_server.services.messages import Published
 
 if TYPE_CHECKING:
     from outfitter_server.gateway.server import Gateway
 
 _log = logging.getLogger(__name__)
-
-
-class Slot:
-    """A PUBLISH whose PUBACK is still to come; ``outcome`` is a frame, or what the job service answered."""
-
-    __slots__ = ("connection", "outcome", "packet_id", "route", "token")
-
-    def __init__(self, connection: "Connection", packet_id: int, route: Route | None = None) -> None:
-        """Not settled yet."""
-        self.connection = connection
-        self.packet_id = packet_id
-        self.route = route
-        self.token: str | None = None
-        self.outcome: Any = None
-
-    def reply(self, outcome: Any) -> None:
-        """Settle, and let out what waited for it."""
-        self.outcome = outcome
-        self.connection.settle(self)
 
 
 class Connection(Outgoing):
@@ -245,6 +229,8 @@ class Connection(Outgoing):
             self._refuse(packet, route)
         elif route.request is not None:
             self._ask(packet, route)
+        elif route.provisioning is not None:
+            self._apply(packet, route)
         else:
             self._hand_on(packet, route)
 
@@ -318,7 +304,18 @@ class Connection(Outgoing):
         else:
             self.write(frame)
 
-    # The job service
+    # The services
+
+    def _apply(self, packet: Publish, route: Route) -> None:
+        """A device without an identity asks for one."""
+        desk, request = self._gateway.provisioning, route.provisioning
+        if desk is None or request is None or self.session is None:
+            self._refuse(packet, route)
+            return
+        slot = Slot(self, packet.packet_id, route)
+        self._slots.append(slot)
+        asker = Asker(certificate_id=self.certificate_id, client_id=self.session.client_id)
+        desk.submit(request, packet.payload, asker, slot.reply)
 
     def _ask(self, packet: Publish, route: Route) -> None:
         assert route.request is not None  # noqa: S101 - the caller looked
@@ -348,8 +345,12 @@ class Connection(Outgoing):
             self.resume(ANSWERING)
 
     def _answer(self, slot: Slot, route: Route) -> None:
-        session = self.session
-        if session is None or route.request is None:
+        if isinstance(slot.outcome, Reply):
+            self._reply(slot, route, slot.outcome.suffix, slot.outcome.payload)
+            if slot.outcome.closes:
+                self.close(Reason.NOT_AUTHORIZED)
+            return
+        if route.request is None:
             return
         try:
             suffix, payload = jobs_wire.answer(
@@ -360,11 +361,17 @@ class Connection(Outgoing):
             suffix, payload = jobs_wire.answer(
                 route.request, error, slot.token, self._gateway.clock(), self.fill
             )
-        head = route.answer_topic(suffix)
-        packet_id = slot.packet_id
+        self._reply(slot, route, suffix, payload)
+
+    def _reply(self, slot: Slot, route: Route, suffix: str, payload: bytes) -> None:
+        """Acknowledge, and answer when there is something to say."""
+        session, packet_id = self.session, slot.packet_id
+        if session is None:
+            return
         if packet_id:
             self.write(encode_puback(packet_id))
-        if len(head) + len(payload) + OVERHEAD_BYTES > self._packet_bytes_max:
+        head = route.answer_topic(suffix)
+        if not suffix or len(head) + len(payload) + OVERHEAD_BYTES > self._packet_bytes_max:
             return
         if packet_id:
             packet_id = session.offer(Message(head, payload, Kind.ANSWER), self._gateway.second)

@@ -6,6 +6,7 @@ from typing import Final
 from outfitter_contract import topics as jobs_topics
 from outfitter_contract.topics import JobsRequest, Verb
 
+from outfitter_server.gateway import provisioning_wire
 from outfitter_server.jobs import events
 from outfitter_server.mqtt import topics
 from outfitter_server.mqtt.properties import text
@@ -36,15 +37,17 @@ class Route:
         destination: where it leads.
         thing: whose namespace it lies in, "" for none.
         request: the parsed request of a JOBS route; a stand-in for UNKNOWN_JOBS; None otherwise.
+        provisioning: the parsed request of a PROVISIONING route, None otherwise.
         allowed: set by the connection: its policies' verdict.
     """
 
-    __slots__ = ("_answers", "allowed", "destination", "request", "thing", "topic")
+    __slots__ = ("_answers", "allowed", "destination", "provisioning", "request", "thing", "topic")
 
     def __init__(self, topic: str) -> None:
         """Classify a topic."""
         self.topic = topic
         self.request: JobsRequest | None = None
+        self.provisioning: provisioning_wire.ProvisioningRequest | None = None
         self.thing = ""
         self.allowed = False
         self._answers: dict[str, bytes] = {}
@@ -69,7 +72,8 @@ class Route:
             self.thing = self.request.thing
             return Destination.JOBS
         if not jobs_topics.is_jobs_topic(topic):
-            return Destination.RESERVED
+            self.provisioning = provisioning_wire.parse_request(topic)
+            return Destination.RESERVED if self.provisioning is None else Destination.PROVISIONING
         *_, thing, _jobs, rest = topic.split("/", _THINGS_LEVELS - 1)
         last = rest.rpartition("/")[2]
         if rest in _NOTICES or last in {"accepted", "rejected"}:
@@ -111,6 +115,8 @@ def interest(topic_filter: str) -> tuple[Interest, str]:
         return Interest.FREE, ""
     if topic_filter.startswith(events.PREFIX):
         return Interest.FREE, ""
+    if topic_filter.startswith((provisioning_wire.CERTIFICATES, provisioning_wire.TEMPLATES)):
+        return Interest.SILENT, ""
     if not topic_filter.startswith(jobs_topics.PREFIX):
         return Interest.RESERVED, ""
     thing = topic_filter.split("/")[2]

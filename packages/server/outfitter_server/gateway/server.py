@@ -24,6 +24,7 @@ from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
 from outfitter_server.gateway.notices import Notices
 from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
+from outfitter_server.gateway.provisioning import ProvisioningDesk
 from outfitter_server.jobs import events
 from outfitter_server.jobs.values import DeviceAnswer, DeviceRequest
 from outfitter_server.mqtt.packets import Will
@@ -53,6 +54,7 @@ class Gateway:
 
     Attributes:
         second: the loop's time in whole seconds, renewed once a second.
+        provisioning: set by main: who serves devices that come with a claim.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Gateway:
         self.committer = committer
         self.delivery = delivery
         self.rules = rules
+        self.provisioning: ProvisioningDesk | None = None
         self.clock = clock
         self.installation = installation
         self.retained = retained if retained is not None else RetainedMessages(clock)

@@ -64,11 +64,11 @@ class FileAuthority:
         """The CA certificate, PEM."""
         return self._facts.pem
 
-    def issue_device(self, now: int) -> IssuedCertificate:
-        """A new key pair and its client certificate, valid until the end of 2049 as AWS's are."""
+    def issue_device(self, now: int, until: int | None = None) -> IssuedCertificate:
+        """A new key pair and its client certificate, valid until then, else until the end of 2049 as AWS's are."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVICE_NAME)])
-        certificate = self._sign_device(name, key.public_key(), now)
+        certificate = self._sign_device(name, key.public_key(), now, until)
         return _issued(certificate, _private_pem(key).decode())
 
     def sign_request(self, csr_pem: str, now: int) -> IssuedCertificate:
@@ -161,10 +161,15 @@ class FileAuthority:
         return certificate, key
 
     def _sign_device(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, now: int
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        now: int,
+        until: int | None = None,
     ) -> x509.Certificate:
         begin = datetime.fromtimestamp(now // 1000, UTC) - _SKEW
-        end = min(_FOREVER, self._certificate.not_valid_after_utc)
+        wanted = _FOREVER if until is None else datetime.fromtimestamp(until // 1000, UTC)
+        end = min(wanted, self._certificate.not_valid_after_utc)
         builder = self._builder(subject, key, begin, end)
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         return builder.add_extension(usage, critical=False).sign(self._key, hashes.SHA256())

@@ -34,6 +34,7 @@ from outfitter_server.keys.credentials import root_credentials
 from outfitter_server.main.fleet import FleetParts
 from outfitter_server.main.functions import FunctionParts
 from outfitter_server.main.job_service import JobParts
+from outfitter_server.main.provisioning import ProvisioningParts
 from outfitter_server.main.settings import Address, ServeSettings
 from outfitter_server.s3.door import S3Door
 from outfitter_server.services.buckets import Buckets
@@ -119,6 +120,7 @@ class Assembly:
             }
         )
         self._gateway = self._make_gateway(connections_max)
+        self._gateway.provisioning = self._provisioning.desk
         self._rules.publish = self._publish
         self._door = self._make_door(dispatcher, callers, self._s3_door(blobs))
 
@@ -133,6 +135,7 @@ class Assembly:
         reached: dict[str, tuple[Address, int]] = {}
         self._jobs.start()
         self._fleet.start()
+        self._provisioning.start()
         if settings.http is not None:
             with _told("--http", settings.http):
                 port = await self._door.start(settings.http.host, settings.http.port)
@@ -169,6 +172,7 @@ class Assembly:
         await self._jobs.close_events()
         await self._fleet.close()
         await self._gateway.close()
+        await self._provisioning.close()
         await self._rules.close()
         await self._functions.close()
         await self._jobs.close()
@@ -274,7 +278,19 @@ class Assembly:
             TagOperations(Tags(committer, installation)),
         )
         handlers = {name: handler for group in groups for name, handler in group.handlers().items()}
-        return handlers | self._fleet.handlers(jobs.continuous)
+        handlers |= self._fleet.handlers(jobs.continuous)
+        self._provisioning = ProvisioningParts(
+            committer=committer,
+            authority=self._authority,
+            devices=self._devices,
+            fleet=self._fleet,
+            policies=policies,
+            invoke=self._functions.invocations.invoke_for,
+            installation=installation,
+            clock=self._clock,
+            new_id=new_id,
+        )
+        return handlers | self._provisioning.handlers()
 
     def _context(self, clients: ssl.VerifyMode, protocols: Sequence[str]) -> ssl.SSLContext:
         certificate, key = self._authority.server_certificate(self._names())

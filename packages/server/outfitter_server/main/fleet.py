@@ -27,6 +27,7 @@ class FleetParts:
     """Things, groups, index. ``start`` it before the listeners; ``close`` it before the gateway lets its clients go.
 
     Attributes:
+        things, members: the registries themselves, once the handlers are made.
         live: told by the gateway who comes and goes.
         index: told by the job service what runs where.
     """
@@ -53,12 +54,14 @@ class FleetParts:
         """The operations; ``membership`` is the job service's ear."""
         committer, installation, index = self._committer, self._installation, self.index
         index.membership = membership
+        self.things = Things(committer, installation, membership, index, self._new_id)
+        self.members = GroupMembers(committer, membership, index)
         groups = Groups(committer, installation, membership, index, self._new_id)
         dynamic = DynamicGroups(committer, installation, groups, index, self._new_id)
         operations = (
-            ThingOperations(Things(committer, installation, membership, index, self._new_id), installation),
+            ThingOperations(self.things, installation),
             GroupOperations(groups, dynamic, installation),
-            GroupMemberOperations(GroupMembers(committer, membership, index), installation),
+            GroupMemberOperations(self.members, installation),
             DynamicGroupOperations(dynamic, installation),
             IndexingOperations(IndexSettings(committer, index)),
             SearchOperations(FleetSearch(committer, self._documents, self.live)),

@@ -38,6 +38,8 @@ class CertificateRecord:
     not_after: int
     created_at: int
     modified_at: int
+    mode: str
+    anchored: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class CertificateLine:
     id: str
     status: Status
     created_at: int
+    mode: str
 
 
 class Certificates:
@@ -94,14 +97,7 @@ class Certificates:
             InvalidRequest: a status that only the service sets.
         """
         status = check_new_status(wanted)
-
-        def apply(batch: Batch) -> None:
-            if certificate_or_refuse(batch.tx, identifier).status is status:
-                return
-            batch.tx.run("certificate_status", id=identifier, status=status, now=batch.now)
-            batch.emit(PrincipalChanged(identifier))
-
-        await self._committer.change(apply)
+        await self._committer.change(lambda batch: set_status_in(batch, identifier, status))
 
     async def delete(self, identifier: str, *, force: bool) -> None:
         """Remove a certificate; ``force`` detaches its policies first.
@@ -141,7 +137,9 @@ class Certificates:
             lambda tx: tx.all(statement, created_at=position[0], id=position[1], limit=limit + 1)
         )
         lines = [
-            CertificateLine(id=row["id"], status=Status(row["status"]), created_at=row["created_at"])
+            CertificateLine(
+                id=row["id"], status=Status(row["status"]), created_at=row["created_at"], mode=row["mode"]
+            )
             for row in rows[:limit]
         ]
         return Page(lines, encode_token([lines[-1].created_at, lines[-1].id]) if len(rows) > limit else None)
@@ -157,26 +155,47 @@ class Certificates:
         return self._ca
 
     async def _register(self, issued: IssuedCertificate, *, active: bool) -> None:
-        generation = self._new_id()
         read = read_certificate(issued.certificate_pem)
-
-        def apply(batch: Batch) -> None:
-            batch.tx.run(
-                "certificate_insert",
-                id=issued.certificate_id,
-                pem=issued.certificate_pem,
-                status=Status.ACTIVE if active else Status.INACTIVE,
-                subject=msgspec.json.encode(read.variables).decode(),
-                issuer_id=self._ca.id,
-                generation_id=generation,
-                version=1,
-                not_before=read.not_before,
-                not_after=read.not_after,
-                created_at=batch.now,
-                modified_at=batch.now,
+        status = Status.ACTIVE if active else Status.INACTIVE
+        await self._committer.change(
+            lambda batch: register_in(
+                batch, read, status=status, issuer_id=self._ca.id, generation_id=self._new_id()
             )
+        )
 
-        await self._committer.change(apply)
+
+def register_in(
+    batch: Batch,
+    read: CertificateFacts,
+    *,
+    status: Status,
+    issuer_id: str | None,
+    generation_id: str,
+    mode: str = "DEFAULT",
+    anchored: bool = False,
+) -> None:
+    """Write a certificate that is not registered yet; ``anchored``: no trusted authority vouches for it."""
+    batch.tx.run(
+        "certificate_insert",
+        id=read.id,
+        pem=read.pem,
+        status=status,
+        subject=msgspec.json.encode(read.variables).decode(),
+        issuer_id=issuer_id,
+        generation_id=generation_id,
+        not_before=read.not_before,
+        not_after=read.not_after,
+        mode=mode,
+        anchored=int(anchored),
+        now=batch.now,
+    )
+
+
+def set_status_in(batch: Batch, identifier: str, status: Status) -> None:
+    """``Certificates.set_status`` within a transaction that does more."""
+    if certificate_or_refuse(batch.tx, identifier).status is not status:
+        batch.tx.run("certificate_status", id=identifier, status=status, now=batch.now)
+        batch.emit(PrincipalChanged(identifier))
 
 
 def certificate_or_refuse(tx: Transaction, identifier: str) -> CertificateRecord:
@@ -203,4 +222,6 @@ def _record(row: Row) -> CertificateRecord:
         not_after=row["not_after"],
         created_at=row["created_at"],
         modified_at=row["modified_at"],
+        mode=row["mode"],
+        anchored=bool(row["anchored"]),
     )

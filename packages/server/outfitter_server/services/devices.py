@@ -52,8 +52,8 @@ class Devices:
         return self.identify_id(fingerprint(certificate_der))
 
     def identify_id(self, certificate_id: str) -> DeviceIdentity | None:
-        """Who has the certificate with this id, None when it is not registered."""
-        return self._committer.read(lambda tx: _identity(tx, certificate_id))
+        """Who has the certificate with this id, None when it is not registered, or is a claim whose time is over."""
+        return self._committer.read(lambda tx: _identity(tx, certificate_id, self._committer.now()))
 
     def variables(self, identity: DeviceIdentity, client_id: str) -> dict[str, str]:
         """The policy variables of a connection.
@@ -77,10 +77,10 @@ class Devices:
         return self._authority.ca_pem()
 
 
-def _identity(tx: Transaction, certificate_id: str) -> DeviceIdentity | None:
+def _identity(tx: Transaction, certificate_id: str, now: int) -> DeviceIdentity | None:
     row = tx.one("identity_by_id", id=certificate_id)
     if row is None:
-        return None
+        return _claim(tx, certificate_id, now)
     subject = msgspec.json.decode(row["subject"], type=dict[str, str])
     subject["iot:CertificateId"] = certificate_id
     return DeviceIdentity(
@@ -93,4 +93,19 @@ def _identity(tx: Transaction, certificate_id: str) -> DeviceIdentity | None:
             parse_policy(found["document"]) for found in tx.all("documents_of_certificate", id=certificate_id)
         ),
         subject=subject,
+    )
+
+
+def _claim(tx: Transaction, certificate_id: str, now: int) -> DeviceIdentity | None:
+    """A certificate of CreateProvisioningClaim: not of the registry, and for its five minutes as good as one of it."""
+    row = tx.one("claim_by_id", id=certificate_id)
+    if row is None or row["expires_at"] <= now:
+        return None
+    return DeviceIdentity(
+        certificate_id=certificate_id,
+        status=Status.ACTIVE,
+        things=frozenset(),
+        documents=(parse_policy(row["document"]),),
+        subject=msgspec.json.decode(row["subject"], type=dict[str, str])
+        | {"iot:CertificateId": certificate_id},
     )

@@ -32,7 +32,7 @@ class GroupMembers:
             NotFound: the thing or the group does not exist.
             InvalidRequest: it is in ten groups, or in another of the same hierarchy, or the group is dynamic.
         """
-        await self._committer.change(lambda batch: self._add(batch, thing, group, override=override))
+        await self._committer.change(lambda batch: self.add_in(batch, thing, group, override=override))
 
     async def remove(self, thing: str, group: str) -> None:
         """Take a thing out of a group; from a group that does not exist, or that it is not in, is nothing to do.
@@ -41,7 +41,7 @@ class GroupMembers:
             NotFound: the thing does not exist.
             InvalidRequest: the group is dynamic.
         """
-        await self._committer.change(lambda batch: self._remove(batch, thing, group))
+        await self._committer.change(lambda batch: self.remove_in(batch, thing, group))
 
     async def replace(
         self, thing: str, add: Sequence[str], remove: Sequence[str], *, override: bool = False
@@ -54,9 +54,9 @@ class GroupMembers:
 
         def apply(batch: Batch) -> None:
             for group in remove:
-                self._remove(batch, thing, group)
+                self.remove_in(batch, thing, group)
             for group in add:
-                self._add(batch, thing, group, override=override)
+                self.add_in(batch, thing, group, override=override)
 
         await self._committer.change(apply)
 
@@ -108,7 +108,8 @@ class GroupMembers:
         )
         return Page([thing for _, thing in found[:limit]], more)
 
-    def _add(self, batch: Batch, thing: str, name: str, *, override: bool) -> None:
+    def add_in(self, batch: Batch, thing: str, name: str, *, override: bool) -> None:
+        """``add`` within a transaction that does more."""
         tx = batch.tx
         group = group_or_refuse(tx, name)
         thing_or_refuse(tx, thing)
@@ -125,7 +126,8 @@ class GroupMembers:
         self._index.changed(batch, thing, (GROUPS,))
         tell_connections(batch, thing)
 
-    def _remove(self, batch: Batch, thing: str, name: str) -> None:
+    def remove_in(self, batch: Batch, thing: str, name: str) -> None:
+        """``remove`` within a transaction that does more."""
         tx = batch.tx
         thing_or_refuse(tx, thing)
         if find_group(tx, name) is None:

@@ -143,13 +143,25 @@ class Invocations:
             Forbidden: the function's policy does not let ``iot.amazonaws.com`` invoke it for this rule.
             NotFound, RequestTooLarge, RequestContentInvalid, TooManyRequests: as for ``queue``.
         """
+        await self.queue(self._allowed_for(function, rule_arn), payload)
+
+    async def invoke_for(self, function: str, payload: bytes, source_arn: str) -> InvokeResult:
+        """Run a function on behalf of a resource of the ``iot`` service and wait; ``function`` is a name or an ARN.
+
+        Raises:
+            Forbidden: the function's policy does not let ``iot.amazonaws.com`` invoke it for this resource.
+            NotFound, RequestTooLarge, RequestContentInvalid, Throttled, Unavailable: as for ``invoke``.
+        """
+        return await self.invoke(self._allowed_for(function, source_arn), payload)
+
+    def _allowed_for(self, function: str, source_arn: str) -> str:
         name = function_name(function, self._installation)
         self._functions.find(name)
-        if not self._permissions.allows_service(name, RULES, rule_arn):
+        if not self._permissions.allows_service(name, RULES, source_arn):
             raise Forbidden(
-                f"the policy of function {name} does not let {RULES} invoke it for {rule_arn}; AddPermission does"
+                f"the policy of function {name} does not let {RULES} invoke it for {source_arn}; AddPermission does"
             )
-        await self.queue(name, payload)
+        return name
 
     def check(self, name: str) -> None:
         """DryRun: whether the function is there and may be invoked.

@@ -71,19 +71,18 @@ class Policies:
             AlreadyExists: the name is taken (``arn`` is told then); AWS does not compare documents.
             MalformedPolicy: the document is no policy.
         """
+        await self._committer.change(lambda batch: self.create_in(batch, name, document, tags, arn))
+
+    def create_in(self, batch: Batch, name: str, document: str, tags: Tags, arn: str) -> None:
+        """``create`` within a transaction that does more."""
         parse_policy(document)
-        generation = self._new_id()
-
-        def apply(batch: Batch) -> None:
-            if batch.tx.one("policy_by_name", name=name) is not None:
-                raise AlreadyExists(
-                    f"policy {name} already exists: create a version of it instead", resourceArn=arn
-                )
-            text = msgspec.json.encode(tags).decode()
-            batch.tx.run("policy_insert", name=name, generation_id=generation, tags=text, now=batch.now)
-            batch.tx.run("policy_version_insert", policy=name, version=1, document=document, now=batch.now)
-
-        await self._committer.change(apply)
+        if batch.tx.one("policy_by_name", name=name) is not None:
+            raise AlreadyExists(
+                f"policy {name} already exists: create a version of it instead", resourceArn=arn
+            )
+        text = msgspec.json.encode(tags).decode()
+        batch.tx.run("policy_insert", name=name, generation_id=self._new_id(), tags=text, now=batch.now)
+        batch.tx.run("policy_version_insert", policy=name, version=1, document=document, now=batch.now)
 
     def describe(self, name: str) -> PolicyRecord:
         """One policy.
@@ -227,23 +226,7 @@ class Policies:
             InvalidRequest: the target is a dynamic group.
             LimitExceeded: the target has ten policies.
         """
-
-        def apply(batch: Batch) -> None:
-            tx = batch.tx
-            _policy_or_refuse(tx, name)
-            _check_target(tx, target)
-            kind, _, group = target.partition("/")
-            if kind == "thinggroup":
-                refuse_dynamic(tx, group, "takes no policies")
-            present = {row["policy"] for row in tx.all("policies_of_target", target=target)}
-            if name in present:
-                return
-            if len(present) >= POLICIES_OF_A_TARGET_MAX:
-                raise LimitExceeded(f"{target} has {len(present)} policies already: detach one first")
-            tx.run("policy_target_insert", target=target, policy=name)
-            batch.emit(_changed(target))
-
-        await self._committer.change(apply)
+        await self._committer.change(lambda batch: attach_in(batch, name, target))
 
     async def detach(self, name: str, target: str) -> None:
         """Detach; what is not attached, or does not exist, is nothing to do."""
@@ -301,6 +284,29 @@ class Policies:
         rows = self._committer.read(ask)
         more = encode_token([rows[limit - 1]["target"]]) if len(rows) > limit else None
         return Page([row["target"] for row in rows[:limit]], more)
+
+
+def attach_in(batch: Batch, name: str, target: str) -> None:
+    """``Policies.attach`` within a transaction that does more."""
+    tx = batch.tx
+    _policy_or_refuse(tx, name)
+    _check_target(tx, target)
+    kind, _, group = target.partition("/")
+    if kind == "thinggroup":
+        refuse_dynamic(tx, group, "takes no policies")
+    present = {row["policy"] for row in tx.all("policies_of_target", target=target)}
+    if name in present:
+        return
+    if len(present) >= POLICIES_OF_A_TARGET_MAX:
+        raise LimitExceeded(f"{target} has {len(present)} policies already: detach one first")
+    tx.run("policy_target_insert", target=target, policy=name)
+    batch.emit(_changed(target))
+
+
+def policy_document(tx: Transaction, name: str) -> str | None:
+    """The document that decides for a policy, None when there is none of this name."""
+    row = tx.one("policy_by_name", name=name)
+    return None if row is None else str(row["document"])
 
 
 def _unknown(name: str) -> NotFound:

@@ -119,8 +119,8 @@ class Authority(Protocol):
     def ca_pem(self) -> str:
         """The CA certificate, PEM."""
 
-    def issue_device(self, now: int) -> IssuedCertificate:
-        """A new key pair and its client certificate (``CN=AWS IoT Certificate``), valid until 2049-12-31."""
+    def issue_device(self, now: int, until: int | None = None) -> IssuedCertificate:
+        """A new key pair and its client certificate (``CN=AWS IoT Certificate``), valid until then, else 2049-12-31."""
 
     def sign_request(self, csr_pem: str, now: int) -> IssuedCertificate:
         """A client certificate with the subject and key of a signing request; ``private_key_pem`` is empty.

@@ -37,31 +37,7 @@ class Principals:
             NotFound: the thing or the certificate does not exist.
             InvalidRequest: an exclusive certificate on a second thing, or a hundred are attached already.
         """
-
-        def apply(batch: Batch) -> None:
-            tx = batch.tx
-            thing_or_refuse(tx, thing)
-            certificate_or_refuse(tx, certificate)
-            others = [
-                row
-                for row in tx.all("things_of_certificate", certificate=certificate)
-                if row["thing"] != thing
-            ]
-            if others and (exclusive or any(row["exclusive"] for row in others)):
-                raise InvalidRequest(
-                    f"certificate {certificate} is attached to thing {others[0]['thing']} and an exclusive one may be on"
-                    " one thing only: detach it there first"
-                )
-            present = tx.one("principal_of_thing", thing=thing, certificate=certificate)
-            if present is not None and bool(present["exclusive"]) is exclusive:
-                return
-            if present is None:
-                _check_room(tx, thing, certificate, len(others))
-            tx.run("principal_detach", thing=thing, certificate=certificate)
-            tx.run("principal_attach", thing=thing, certificate=certificate, exclusive=int(exclusive))
-            batch.emit(PrincipalChanged(certificate))
-
-        await self._committer.change(apply)
+        await self._committer.change(lambda batch: attach_in(batch, thing, certificate, exclusive=exclusive))
 
     async def detach(self, thing: str, certificate: str) -> None:
         """Detach; one that is not attached is nothing to do.
@@ -117,6 +93,29 @@ class Principals:
             for row in rows[:limit]
         ]
         return Page(found, encode_token([found[-1].thing]) if len(rows) > limit else None)
+
+
+def attach_in(batch: Batch, thing: str, certificate: str, *, exclusive: bool) -> None:
+    """``Principals.attach`` within a transaction that does more."""
+    tx = batch.tx
+    thing_or_refuse(tx, thing)
+    certificate_or_refuse(tx, certificate)
+    others = [
+        row for row in tx.all("things_of_certificate", certificate=certificate) if row["thing"] != thing
+    ]
+    if others and (exclusive or any(row["exclusive"] for row in others)):
+        raise InvalidRequest(
+            f"certificate {certificate} is attached to thing {others[0]['thing']} and an exclusive one may be on"
+            " one thing only: detach it there first"
+        )
+    present = tx.one("principal_of_thing", thing=thing, certificate=certificate)
+    if present is not None and bool(present["exclusive"]) is exclusive:
+        return
+    if present is None:
+        _check_room(tx, thing, certificate, len(others))
+    tx.run("principal_detach", thing=thing, certificate=certificate)
+    tx.run("principal_attach", thing=thing, certificate=certificate, exclusive=int(exclusive))
+    batch.emit(PrincipalChanged(certificate))
 
 
 def _check_room(tx: Transaction, thing: str, certificate: str, things: int) -> None:

@@ -85,20 +85,21 @@ class Things:
             AlreadyExists: the name has another type or other attributes.
             NotFound, InvalidRequest: the type does not exist, is deprecated, or there are too many attributes.
         """
-        identifier = self._new_id()
+        return await self._committer.change(lambda batch: self.create_in(batch, name, thing_type, change))
 
-        def apply(batch: Batch) -> Thing:
-            wanted = new_thing(name, identifier, thing_type, change, batch.now)
-            existing = find_thing(batch.tx, name)
-            if existing is not None:
-                return same_thing(existing, wanted, self._installation.iot_arn("thing", name))
-            check_type(thing_type, find_type(batch.tx, thing_type) if thing_type else None)
-            batch.tx.run("thing_insert", **_columns(wanted))
-            batch.tx.run_many("thing_attribute_insert", _attribute_rows(wanted))
-            self._index.created(batch, name)
-            return wanted
-
-        return await self._committer.change(apply)
+    def create_in(
+        self, batch: Batch, name: str, thing_type: str | None, change: AttributeChange | None
+    ) -> Thing:
+        """``create`` within a transaction that does more."""
+        wanted = new_thing(name, self._new_id(), thing_type, change, batch.now)
+        existing = find_thing(batch.tx, name)
+        if existing is not None:
+            return same_thing(existing, wanted, self._installation.iot_arn("thing", name))
+        check_type(thing_type, find_type(batch.tx, thing_type) if thing_type else None)
+        batch.tx.run("thing_insert", **_columns(wanted))
+        batch.tx.run_many("thing_attribute_insert", _attribute_rows(wanted))
+        self._index.created(batch, name)
+        return wanted
 
     def describe(self, name: str) -> Thing:
         """One thing.
@@ -118,23 +119,36 @@ class Things:
         expected: int | None = None,
     ) -> Thing:
         """Change type or attributes; see things.registry.updated_thing for what is refused."""
-
-        def apply(batch: Batch) -> Thing:
-            before = thing_or_refuse(batch.tx, name)
-            after = updated_thing(before, change, thing_type, remove_type=remove_type, expected=expected)
-            if thing_type != before.type:
-                check_type(thing_type, find_type(batch.tx, thing_type) if thing_type else None)
-            columns = _columns(after)
-            batch.tx.run(
-                "thing_update", **{key: columns[key] for key in ("name", "type", "attributes", "version")}
+        return await self._committer.change(
+            lambda batch: self.update_in(
+                batch, name, thing_type, change, remove_type=remove_type, expected=expected
             )
-            batch.tx.run_many("thing_attribute_delete", _attribute_rows(before))
-            batch.tx.run_many("thing_attribute_insert", _attribute_rows(after))
-            tell_connections(batch, name)
-            self._index.changed(batch, name, _changed_fields(before, after))
-            return after
+        )
 
-        return await self._committer.change(apply)
+    def update_in(
+        self,
+        batch: Batch,
+        name: str,
+        thing_type: str | None,
+        change: AttributeChange | None,
+        *,
+        remove_type: bool = False,
+        expected: int | None = None,
+    ) -> Thing:
+        """``update`` within a transaction that does more."""
+        before = thing_or_refuse(batch.tx, name)
+        after = updated_thing(before, change, thing_type, remove_type=remove_type, expected=expected)
+        if thing_type != before.type:
+            check_type(thing_type, find_type(batch.tx, thing_type) if thing_type else None)
+        columns = _columns(after)
+        batch.tx.run(
+            "thing_update", **{key: columns[key] for key in ("name", "type", "attributes", "version")}
+        )
+        batch.tx.run_many("thing_attribute_delete", _attribute_rows(before))
+        batch.tx.run_many("thing_attribute_insert", _attribute_rows(after))
+        tell_connections(batch, name)
+        self._index.changed(batch, name, _changed_fields(before, after))
+        return after
 
     async def delete(self, name: str, expected: int | None = None) -> None:
         """Remove a thing with its memberships and job executions; an unknown one is nothing to do.

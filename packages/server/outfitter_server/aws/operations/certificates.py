@@ -64,7 +64,7 @@ class CertificateOperations:
             "transferData": {},
             "generationId": record.generation_id,
             "validity": {"notBefore": seconds(record.not_before), "notAfter": seconds(record.not_after)},
-            "certificateMode": "DEFAULT",
+            "certificateMode": record.mode,
         }
         return {"certificateDescription": shown}
 
@@ -80,7 +80,7 @@ class CertificateOperations:
                 "certificateArn": self._arn(line.id),
                 "certificateId": line.id,
                 "status": line.status.value,
-                "certificateMode": "DEFAULT",
+                "certificateMode": line.mode,
                 "creationDate": seconds(line.created_at),
             }
             for line in page.items

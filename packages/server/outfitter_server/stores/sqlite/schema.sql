@@ -7,6 +7,29 @@ CREATE TABLE buckets (
     cors TEXT
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE ca_certificates (
+    id TEXT NOT NULL PRIMARY KEY,
+    pem TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    status TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    auto_registration INTEGER NOT NULL,
+    template TEXT,
+    template_body TEXT,
+    role_arn TEXT,
+    generation_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    tags TEXT NOT NULL,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX ca_certificates_by_creation ON ca_certificates (created_at, id);
+
+CREATE INDEX ca_certificates_by_subject ON ca_certificates (subject, id);
+
 CREATE TABLE certificates (
     id TEXT NOT NULL PRIMARY KEY,
     pem TEXT NOT NULL,
@@ -19,9 +42,13 @@ CREATE TABLE certificates (
     not_after INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     modified_at INTEGER NOT NULL
-) STRICT;
+, mode TEXT NOT NULL DEFAULT 'DEFAULT', anchored INTEGER NOT NULL DEFAULT 0) STRICT;
+
+CREATE INDEX certificates_anchored ON certificates (id) WHERE anchored = 1;
 
 CREATE INDEX certificates_by_creation ON certificates (created_at, id);
+
+CREATE INDEX certificates_by_issuer ON certificates (issuer_id, created_at, id);
 
 CREATE TABLE dynamic_group_fields (
     field TEXT NOT NULL,
@@ -374,6 +401,53 @@ CREATE TABLE policy_versions (
     document TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     PRIMARY KEY (policy, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE provisioning_claims (
+    id TEXT NOT NULL PRIMARY KEY,
+    template TEXT NOT NULL,
+    document TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX provisioning_claims_by_expiry ON provisioning_claims (expires_at);
+
+CREATE TABLE provisioning_template_versions (
+    template TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (template, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE provisioning_templates (
+    name TEXT NOT NULL PRIMARY KEY,
+    description TEXT,
+    type TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    role_arn TEXT NOT NULL,
+    hook_arn TEXT,
+    hook_payload TEXT,
+    default_version INTEGER NOT NULL,
+    last_version INTEGER NOT NULL,
+    tags TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    modified_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE registration_code (
+    one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    code TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE retained_messages (
+    topic TEXT NOT NULL PRIMARY KEY,
+    payload BLOB NOT NULL,
+    qos INTEGER NOT NULL,
+    properties BLOB NOT NULL,
+    stored_at INTEGER NOT NULL,
+    expires_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sqlite_sequence(name,seq);

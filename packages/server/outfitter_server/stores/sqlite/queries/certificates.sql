@@ -1,12 +1,14 @@
 -- name: certificate_by_id
-SELECT id, pem, status, subject, issuer_id, generation_id, version, not_before, not_after, created_at, modified_at
+SELECT id, pem, status, subject, issuer_id, generation_id, version, not_before, not_after, created_at, modified_at, mode,
+       anchored
 FROM certificates WHERE id = :id;
 
 -- name: certificate_insert
 INSERT INTO certificates
-    (id, pem, status, subject, issuer_id, generation_id, version, not_before, not_after, created_at, modified_at)
+    (id, pem, status, subject, issuer_id, generation_id, version, not_before, not_after, created_at, modified_at, mode,
+     anchored)
 VALUES
-    (:id, :pem, :status, :subject, :issuer_id, :generation_id, :version, :not_before, :not_after, :created_at, :modified_at);
+    (:id, :pem, :status, :subject, :issuer_id, :generation_id, 1, :not_before, :not_after, :now, :now, :mode, :anchored);
 
 -- name: certificate_status
 UPDATE certificates SET status = :status, version = version + 1, modified_at = :now WHERE id = :id;
@@ -15,11 +17,11 @@ UPDATE certificates SET status = :status, version = version + 1, modified_at = :
 DELETE FROM certificates WHERE id = :id;
 
 -- name: certificates_newest_page
-SELECT id, status, created_at FROM certificates
+SELECT id, status, created_at, mode FROM certificates
 WHERE (created_at, id) < (:created_at, :id) ORDER BY created_at DESC, id DESC LIMIT :limit;
 
 -- name: certificates_oldest_page
-SELECT id, status, created_at FROM certificates
+SELECT id, status, created_at, mode FROM certificates
 WHERE (created_at, id) > (:created_at, :id) ORDER BY created_at, id LIMIT :limit;
 
 -- name: principal_attach

@@ -1,0 +1,65 @@
+"""Requests of devices that have no identity yet: each a task of its own, answered to the connection that asked."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from outfitter_server.base.refusals import Refusal
+from outfitter_server.gateway import provisioning_wire
+from outfitter_server.gateway.provisioning_wire import ProvisioningRequest, Reply, Verb
+from outfitter_server.services.devices import Devices
+from outfitter_server.services.fleet_provisioning import Asker, FleetProvisioning
+
+CLOSED: Final = Reply(closes=True)
+
+_log = logging.getLogger(__name__)
+
+
+class ProvisioningDesk:
+    """Carries requests to the service and answers back."""
+
+    def __init__(self, service: FleetProvisioning, devices: Devices) -> None:
+        """``devices`` says whether the claim that asks is still good."""
+        self._service = service
+        self._devices = devices
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(
+        self, request: ProvisioningRequest, payload: bytes, asker: Asker, reply: Callable[[Reply], None]
+    ) -> None:
+        """Begin; ``reply`` is called on the loop's thread when the outcome is durable."""
+        task = asyncio.get_running_loop().create_task(self._serve(request, payload, asker, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(
+        self, request: ProvisioningRequest, payload: bytes, asker: Asker, reply: Callable[[Reply], None]
+    ) -> None:
+        # A claim ends while its connection is open: it is told nothing more.
+        identity = self._devices.identify_id(asker.certificate_id)
+        if identity is None or not identity.active:
+            _log.info("the claim %s is over: its connection is closed", asker.certificate_id)
+            reply(CLOSED)
+            return
+        try:
+            reply(await self._ask(request, payload, asker))
+        except Refusal as refusal:
+            reply(provisioning_wire.rejected(request, refusal))
+        except Exception as error:  # noqa: BLE001 - told to the device as the service's own fault, and logged
+            _log.exception("a provisioning request failed")
+            reply(provisioning_wire.rejected(request, error))
+
+    async def _ask(self, request: ProvisioningRequest, payload: bytes, asker: Asker) -> Reply:
+        members, service = provisioning_wire.decode(request, payload), self._service
+        match request.verb:
+            case Verb.CREATE:
+                return provisioning_wire.accepted(request, await service.create_keys())
+            case Verb.CREATE_FROM_CSR:
+                csr = members.get("certificateSigningRequest", "")
+                return provisioning_wire.accepted(request, await service.create_from_request(csr))
+            case Verb.PROVISION:
+                token = members.get("certificateOwnershipToken", "")
+                parameters = members.get("parameters") or {}
+                done = await service.provision(request.template, token, parameters, asker)
+                return provisioning_wire.accepted(request, done)
