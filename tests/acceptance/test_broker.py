@@ -130,3 +130,53 @@ def test_a_shared_subscription_divides_the_work(server):
     assert found == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
     for each in (*members, mouth):
         each.close()
+
+
+def test_a_session_survives_kill_9_with_everything_that_waits_for_it(own_server):
+    ear = Client(own_server, "ear").connect(seconds_kept=600)
+    ear.subscribe("news/+", "$share/crew/work")
+    ear.close()
+    mouth = Client(own_server, "mouth").connect()
+    for number in range(5):
+        mouth.publish(f"news/{number}", "told", properties=user_properties(number=str(number)))
+    mouth.publish("work", "shared")
+    own_server.kill()
+    mouth.lost()
+    own_server.start()
+    own_server.client("iot-data").publish(topic="news/5", qos=1, payload=b"told")
+    ear = Client(own_server, "ear").connect(seconds_kept=600)
+    assert ear.session_present
+    topics = [ear.take().topic for _ in range(7)]
+    assert topics == ["news/0", "news/1", "news/2", "news/3", "news/4", "work", "news/5"]
+    ear.close()
+    own_server.stop()
+    own_server.start()
+    ear = Client(own_server, "ear").connect(seconds_kept=600)
+    assert ear.session_present
+    own_server.client("iot-data").publish(topic="news/end", qos=1, payload=b"end")
+    assert ear.take().topic == "news/end"
+    ear.close()
+
+
+def test_a_device_is_told_after_kill_9_only_what_it_missed(own_server, make_fleet, make_link, tmp_path):
+    fleet = make_fleet(own_server, tmp_path)
+    thing = fleet.thing("pump")
+    device = fleet.device(thing, make_link(5, False), clean=False)
+    device.subscribe("notify-next")
+    fleet.iot.create_job(jobId="one", targets=[fleet.arn(thing)], document="{}")
+    assert device.take_named("notify-next")["execution"]["jobId"] == "one"
+    device.quiet()
+    own_server.kill()
+    own_server.start()
+    device.connect(clean=False)
+    assert device.session_present
+    device.quiet()
+    device.drop()
+    own_server.kill()
+    own_server.start()
+    fleet = make_fleet(own_server, tmp_path)
+    fleet.iot.cancel_job(jobId="one")
+    device.connect(clean=False)
+    assert "execution" not in device.take_named("notify-next")
+    device.quiet()
+    device.disconnect()

@@ -112,6 +112,7 @@ def _open(
     connection.keep_alive_seconds = keep_alive * 3 // 2
     session, present = gateway.open_session(connection, client_id, clean=packet.clean_start)
     session.attach(packet.properties.receive_maximum or IN_FLIGHT_MAX, expiry)
+    gateway.keeping.attached(session)
     connection.accepted(session, packet)
     properties = Properties()
     if packet.version == MQTT_5:

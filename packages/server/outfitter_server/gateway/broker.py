@@ -1,6 +1,6 @@
 """Sessions and the messages between them: an ordinary broker of QoS 0 and 1 for everything outside ``$aws/``.
 
-Sessions live in memory and are bounded: beyond ``OFFLINE_SESSIONS_MAX`` the one that went offline first gives way.
+Sessions live in memory, those with an expiry in the book as well (keeping.py), and are bounded: beyond ``OFFLINE_SESSIONS_MAX`` the one that went offline first gives way.
 """
 
 from collections.abc import Collection
@@ -57,7 +57,7 @@ class Broker:
     """Who is subscribed to what, online or not."""
 
     def __init__(self) -> None:
-        """No sessions: they do not survive a restart."""
+        """No sessions yet."""
         self.sessions: dict[str, Session] = {}
         self._budget = Budget(QUEUES_BYTES_MAX)
         self.online: dict[str, Receiver] = {}
@@ -85,10 +85,14 @@ class Broker:
             self._subscriptions.add(topic_filter, session, subscription)
         elif wish is Interest.SHARED:
             self._share(topic_filter).join(session, subscription)
+        if session.journal is not None:
+            session.journal.subscribed(session, topic_filter, subscription)
 
     def unsubscribe(self, session: Session, topic_filter: str) -> bool:
         """Take a subscription back; whether there was one."""
         self._withdraw(session, topic_filter)
+        if session.journal is not None:
+            session.journal.unsubscribed(session, topic_filter)
         return session.subscriptions.pop(topic_filter, None) is not None
 
     def leave(self, session: Session, now: int) -> None:

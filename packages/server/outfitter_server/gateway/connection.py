@@ -293,16 +293,19 @@ class Connection(Outgoing):
             frame = encode_puback(packet_id)
         else:
             frame = encode(PubAck(packet_id, reason), MQTT_5)
-        if under_way is not None:
-            slot = Slot(self, packet_id)
-            self._slots.append(slot)
-            under_way.add_done_callback(lambda _: slot.reply(frame))
-        elif self._slots:
-            slot = Slot(self, packet_id)
-            slot.outcome = frame
-            self._slots.append(slot)
-        else:
+        self.respond(frame, under_way, packet_id)
+
+    def respond(self, frame: bytes, under_way: "asyncio.Future[None] | None", packet_id: int = 0) -> None:
+        """Write an acknowledgement in its order; ``packet_id`` is a PUBLISH's, which counts against its window."""
+        if under_way is None and not self._slots:
             self.write(frame)
+            return
+        slot = Slot(self, packet_id)
+        self._slots.append(slot)
+        if under_way is None:
+            slot.outcome = frame
+        else:
+            under_way.add_done_callback(lambda _: slot.reply(frame))
 
     # The services
 

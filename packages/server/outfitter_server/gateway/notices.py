@@ -74,6 +74,15 @@ class Notices:
             notice.qos = qos
         self._listen(thing, listener, session)
 
+    def restored(self, session: Session, topic_filter: str, qos: int, revision: int | None) -> None:
+        """A filter of a session that is back, offline, from before a restart."""
+        wish, thing = interest(topic_filter)
+        if wish is Interest.NOTICES:
+            self._plane.watch(thing)
+        else:
+            notice = session.notices[topic_filter] = Notice(qos, _NEVER if revision is None else revision)
+            notice.due = bool(qos)
+
     def unsubscribed(self, session: Session, topic_filter: str) -> None:
         """A filter is taken back, while its session is online."""
         wish, thing = interest(topic_filter)

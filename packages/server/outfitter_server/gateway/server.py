@@ -11,6 +11,7 @@ from outfitter_server.gateway import subscribing
 from outfitter_server.gateway.broker import Broker
 from outfitter_server.gateway.connection import Connection
 from outfitter_server.gateway.jobs_wire import Filler
+from outfitter_server.gateway.keeping import Keeping
 from outfitter_server.gateway.limits import (
     BACKLOG,
     CHECK_SECONDS,
@@ -37,6 +38,7 @@ from outfitter_server.services.effects import Effect, PrincipalChanged
 from outfitter_server.services.live_clients import LiveClients
 from outfitter_server.services.messages import Publication, Published, Rules, together
 from outfitter_server.services.retained import RetainedMessages
+from outfitter_server.services.session_book import SessionBook
 from outfitter_server.services.traces import Traces
 
 _log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Gateway:
         connections_max: int = CONNECTIONS_MAX,
         live: LiveClients | None = None,
         retained: RetainedMessages | None = None,
+        book: SessionBook | None = None,
     ) -> None:
         """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open.
 
@@ -88,6 +91,7 @@ class Gateway:
         self.broker = Broker()
         self.notices = Notices(plane, self.broker, Filler(delivery, None, None), traces or Traces())
         self.second = 0
+        self.keeping = Keeping(book, self)
         self._connections: dict[str, Connection] = {}
         self._by_certificate: dict[str, set[Connection]] = {}
         self._open: set[Connection] = set()
@@ -103,8 +107,15 @@ class Gateway:
         self._all_gone: asyncio.Event | None = None
         committer.listen(self._hear)
 
+    def begin(self) -> None:
+        """Let time begin, and sessions come back; again is nothing to do. Call it before any client can come."""
+        if self._timer is None:
+            self._tick()
+            self.keeping.restore(self.broker, self.notices)
+
     async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
         """Listen; the bound port. Without a context, plain MQTT for trials."""
+        self.begin()
         loop = asyncio.get_running_loop()
         plain = ssl_context is None
         server = await loop.create_server(
@@ -117,8 +128,6 @@ class Gateway:
             ssl_shutdown_timeout=None if plain else CLOSE_SECONDS,
         )
         self._servers.append(server)
-        if self._timer is None:
-            self._tick()
         bound: int = server.sockets[0].getsockname()[1]
         return bound
 
@@ -212,6 +221,7 @@ class Gateway:
         self.notices.offline(session)
         session.detach()
         self.broker.leave(session, self.second)
+        self.keeping.left(session)
         if will is not None:
             delay = min(will.properties.will_delay_seconds or 0, session.expiry_seconds)
             self._wills[session.client_id] = (self.second + delay, will)
@@ -224,6 +234,7 @@ class Gateway:
         if session.client_id in self._wills:
             self._publish_will(session.client_id)
         self.notices.ended(session)
+        self.keeping.ended(session)
         self.broker.discard(session)
 
     def publish(self, message: Published) -> Publication:
@@ -231,10 +242,12 @@ class Gateway:
 
         Of the reserved topics, subscribers get those of lifecycle events, which only the service can publish to.
         """
-        reached = 0
+        reached, kept, waits = 0, True, list[asyncio.Future[None] | None]()
         if not message.topic.startswith("$") or message.topic.startswith(events.PREFIX):
+            self.keeping.touched = False
             reached = self.broker.publish(message, self.second)
-        waits, kept = [], True
+            if self.keeping.touched:
+                waits.append(self.keeping.written())
         if message.retain:
             kept = self.retained.keep(message)
             waits.append(self.retained.written())

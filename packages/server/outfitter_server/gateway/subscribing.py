@@ -1,11 +1,13 @@
 """SUBSCRIBE and UNSUBSCRIBE."""
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
 from outfitter_server.gateway.limits import FILTERS_PER_SUBSCRIBE_MAX, SUBSCRIPTIONS_MAX
 from outfitter_server.gateway.permits import SUBSCRIBE
 from outfitter_server.gateway.routes import Interest, interest
+from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import (
     MQTT_5,
     FilterRequest,
@@ -57,8 +59,30 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
     retained = _grant(gateway, connection, session, packet, codes)
     if connection.version != MQTT_5:
         codes = [code if code <= 1 else _FAILURE_311 for code in codes]
-    connection.send(SubAck(packet.packet_id, tuple(codes)))
-    for topic_filter, subscription in retained:
+    under_way = gateway.keeping.written(session)
+    _acknowledge(connection, SubAck(packet.packet_id, tuple(codes)), under_way)
+    if not retained:
+        return
+    if under_way is None:
+        _send_retained(gateway, connection, retained)
+    else:
+        under_way.add_done_callback(lambda _: _send_retained(gateway, connection, retained))
+
+
+def _acknowledge(
+    connection: "Connection", packet: SubAck | UnsubAck, under_way: "asyncio.Future[None] | None"
+) -> None:
+    """At once, or when a session that is kept has it on disk."""
+    if under_way is None:
+        connection.send(packet)
+    else:
+        connection.respond(encode(packet, connection.version), under_way)
+
+
+def _send_retained(
+    gateway: "Gateway", connection: "Connection", wanted: list[tuple[str, Subscription]]
+) -> None:
+    for topic_filter, subscription in wanted:
         connection.send_retained(gateway.retained.match(topic_filter), subscription)
 
 
@@ -108,7 +132,7 @@ def unsubscribe(gateway: "Gateway", connection: "Connection", packet: Unsubscrib
     if session is None:
         return
     codes = [_drop(gateway, session, topic_filter) for topic_filter in packet.filters]
-    connection.send(UnsubAck(packet.packet_id, tuple(codes)))
+    _acknowledge(connection, UnsubAck(packet.packet_id, tuple(codes)), gateway.keeping.written(session))
 
 
 def _drop(gateway: "Gateway", session: Session, topic_filter: str) -> Reason:

@@ -52,6 +52,7 @@ from outfitter_server.services.policies import Policies
 from outfitter_server.services.principals import Principals
 from outfitter_server.services.retained import RetainedMessages
 from outfitter_server.services.rule_engine import RuleEngine
+from outfitter_server.services.session_book import SessionBook
 from outfitter_server.services.tags import Tags
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.topic_rules import TopicRules
@@ -133,6 +134,7 @@ class Assembly:
         settings = self._settings
         bound: dict[str, str] = {}
         reached: dict[str, tuple[Address, int]] = {}
+        self._gateway.begin()
         self._jobs.start()
         self._fleet.start()
         self._provisioning.start()
@@ -215,6 +217,7 @@ class Assembly:
             connections_max=connections_max,
             live=self._fleet.live,
             retained=self._retained,
+            book=SessionBook(self._committer),
         )
 
     def _make_door(self, dispatcher: Dispatcher, callers: Callers, objects_door: S3Door) -> HttpsDoor:

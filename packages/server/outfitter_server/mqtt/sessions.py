@@ -6,9 +6,9 @@ belong to the connection that asked), notices go and are computed afresh.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         expires_at: the second after which it is not worth sending; None for never.
         notice: the name of the notice it tells, "" for others.
         retain: goes out with the retain flag.
+        sequence: its number in the journal of its session, 0 where there is none.
     """
 
     topic: bytes
@@ -43,6 +44,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     expires_at: int | None = None
     notice: str = ""
     retain: bool = False
+    sequence: int = 0
 
     def size(self) -> int:
         """The bytes that count against a session's bounds."""
@@ -86,6 +88,28 @@ class Budget:
         self.held = 0
 
 
+class Journal(Protocol):
+    """Hears what a session that outlives the process must remember."""
+
+    def subscribed(self, session: "Session", topic_filter: str, subscription: Subscription) -> None:
+        """A filter is granted."""
+
+    def unsubscribed(self, session: "Session", topic_filter: str) -> None:
+        """A filter is taken back."""
+
+    def added(self, session: "Session", message: Message) -> None:
+        """An ordinary message, with its sequence, waits to be sent and acknowledged."""
+
+    def sent(self, session: "Session", sequence: int, packet_id: int) -> None:
+        """It goes out with this packet identifier."""
+
+    def gone(self, session: "Session", sequence: int) -> None:
+        """It is acknowledged, dropped or expired."""
+
+    def told(self, session: "Session", name: str, revision: int) -> None:
+        """A notice was acknowledged."""
+
+
 class Notice:
     """What a session has been told of one computed topic.
 
@@ -111,6 +135,7 @@ class Session:
     Attributes:
         window: how many QoS 1 messages may be under way, at most the client's receive maximum.
         expiry_seconds: how long it outlives its connection.
+        journal: of a session that outlives the process, None of others.
     """
 
     __slots__ = (
@@ -121,9 +146,11 @@ class Session:
         "_last_id",
         "_queue",
         "_queue_bytes",
+        "_sequence",
         "client_id",
         "dropped",
         "expiry_seconds",
+        "journal",
         "notices",
         "subscriptions",
         "window",
@@ -144,6 +171,8 @@ class Session:
         self._queue: deque[Message] = deque()
         self._queue_bytes = 0
         self._last_id = 0
+        self._sequence = 0
+        self.journal: Journal | None = None
 
     def attach(self, receive_maximum: int, expiry_seconds: int) -> None:
         """A connection took the session over."""
@@ -168,13 +197,42 @@ class Session:
 
     def offer(self, message: Message, now: int) -> int:
         """Send or queue a message: the packet identifier to send it with, 0 when it was queued."""
+        if self.journal is not None and message.kind is Kind.ORDINARY:
+            message = self._enter(message, self.journal)
         if self.has_room and not self._queue:
             return self._launch(message, now)
-        self.enqueue(message)
+        self._append(message)
         return 0
 
     def enqueue(self, message: Message) -> None:
         """Queue a message; the oldest give way when this queue, or all queues together, hold too much."""
+        if self.journal is not None and message.kind is Kind.ORDINARY:
+            message = self._enter(message, self.journal)
+        self._append(message)
+
+    def restore(self, messages: Iterable[tuple[int, Message]], now: int) -> None:
+        """Take back what the journal has, in order: messages under way by their packet identifiers, those of 0 in the queue."""
+        for packet_id, message in messages:
+            self._sequence = message.sequence
+            if packet_id:
+                self._flights[packet_id] = Flight(message, now)
+                self._flight_bytes += message.size()
+                self._last_id = packet_id
+            else:
+                self._queue.append(message)
+                self._count(message.size())
+
+    def _enter(self, message: Message, journal: Journal) -> Message:
+        self._sequence += 1
+        message = msgspec.structs.replace(message, sequence=self._sequence)
+        journal.added(self, message)
+        return message
+
+    def _strike(self, message: Message) -> None:
+        if message.sequence and self.journal is not None:
+            self.journal.gone(self, message.sequence)
+
+    def _append(self, message: Message) -> None:
         self._queue.append(message)
         self._count(message.size())
         bounds, budget = self._bounds, self._budget
@@ -183,7 +241,9 @@ class Session:
             or self._queue_bytes > bounds.queue_bytes
             or budget.held > budget.bytes_max
         ):
-            self._count(-self._queue.popleft().size())
+            oldest = self._queue.popleft()
+            self._count(-oldest.size())
+            self._strike(oldest)
             self.dropped += 1
 
     def clear_queue(self) -> None:
@@ -206,6 +266,10 @@ class Session:
             notice = self.notices.get(message.notice)
             if notice is not None and notice.in_flight == packet_id:
                 notice.acknowledged, notice.in_flight = notice.sent, 0
+                if self.journal is not None:
+                    self.journal.told(self, message.notice, notice.acknowledged)
+        elif message.sequence:
+            self._strike(message)
         return True
 
     def next_queued(self, now: int) -> Iterator[tuple[int, Message]]:
@@ -215,6 +279,8 @@ class Session:
             self._count(-message.size())
             if message.expires_at is None or message.expires_at > now:
                 yield self._launch(message, now), message
+            else:
+                self._strike(message)
 
     def notices_due(self) -> list[str]:
         """The computed topics with a revision that the session has not been sent."""
@@ -252,4 +318,6 @@ class Session:
         self._last_id = packet_id
         self._flights[packet_id] = Flight(message, now)
         self._flight_bytes += len(message.topic) + len(message.payload)
+        if message.sequence and self.journal is not None:
+            self.journal.sent(self, message.sequence, packet_id)
         return packet_id

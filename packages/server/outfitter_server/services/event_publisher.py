@@ -1,7 +1,7 @@
 """The publisher of lifecycle events: from the outbox to the broker and its topic rules, in order, at least once.
 
 A row leaves the outbox after it was published and what rules made of it is on disk; a server that ends in between publishes
-it again. Sessions live in memory, so after a start the rows that are left wait a moment for their listeners to come back.
+it again. Most listeners' sessions end with the server, so after a start the rows that are left wait a moment for them to come back.
 Listeners that read are waited for, so that the end of a large job overflows nobody's queue.
 """
 

@@ -1,0 +1,187 @@
+"""Sessions that outlive their connections, kept in the book and brought back when the server starts.
+
+Only sessions with an expiry have a journal; for all others nothing is noted and nobody waits. Messages of QoS 1 are in the
+book before their publisher gets its PUBACK, subscriptions before their SUBACK. Answers are never kept, and of computed
+notifications only the revision that was acknowledged.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from outfitter_server.gateway.broker import Broker
+from outfitter_server.gateway.routes import Interest, interest
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.mqtt.properties import Kind, read_properties, text, write_properties
+from outfitter_server.mqtt.reader import Reader
+from outfitter_server.mqtt.sessions import Message, Session, Subscription
+from outfitter_server.services.session_book import (
+    SessionBook,
+    StoredMessage,
+    StoredSession,
+    StoredSubscription,
+)
+
+
+class Time(Protocol):
+    """The gateway's two clocks."""
+
+    second: int
+    clock: Callable[[], int]
+
+
+class Watches(Protocol):
+    """Who computes notifications."""
+
+    def restored(self, session: Session, topic_filter: str, qos: int, revision: int | None) -> None:
+        """A filter of a session that is back from before a restart."""
+
+
+class Keeping:
+    """The journal of all sessions that are kept.
+
+    Attributes:
+        touched: set by every message that is noted; whoever routes one clears it before.
+    """
+
+    def __init__(self, book: SessionBook | None, time: Time) -> None:
+        """Without a book every session ends with the process."""
+        self._book = book
+        self._time = time
+        self.touched = False
+
+    def attached(self, session: Session) -> None:
+        """A connection took a session over: is it to be kept?"""
+        if self._book is None:
+            return
+        if session.expiry_seconds:
+            session.journal = self
+            self._book.kept(session.client_id, session.expiry_seconds, None)
+        elif session.journal is not None:
+            self.ended(session)
+
+    def left(self, session: Session) -> None:
+        """A session lost its connection."""
+        if session.journal is not None and self._book is not None:
+            self._book.kept(session.client_id, session.expiry_seconds, self._time.clock())
+
+    def ended(self, session: Session) -> None:
+        """A session is over."""
+        if session.journal is not None and self._book is not None:
+            session.journal = None
+            self._book.ended(session.client_id)
+
+    def written(self, session: Session | None = None) -> "asyncio.Future[None] | None":
+        """Done when what was noted is on disk; None when nothing need be waited for, such as for a session that is not kept."""
+        if self._book is None or (session is not None and session.journal is None):
+            return None
+        return self._book.written()
+
+    # The journal
+
+    def subscribed(self, session: Session, topic_filter: str, subscription: Subscription) -> None:
+        """A filter is granted."""
+        notice = session.notices.get(topic_filter)
+        if self._book is not None:
+            self._book.subscribed(
+                session.client_id,
+                StoredSubscription(
+                    topic_filter,
+                    subscription.qos,
+                    subscription.identifier,
+                    subscription.as_published,
+                    None if notice is None else notice.acknowledged,
+                ),
+            )
+
+    def unsubscribed(self, session: Session, topic_filter: str) -> None:
+        """A filter is taken back."""
+        if self._book is not None:
+            self._book.unsubscribed(session.client_id, topic_filter)
+
+    def told(self, session: Session, name: str, revision: int) -> None:
+        """A notification was acknowledged."""
+        if self._book is not None:
+            self._book.told(session.client_id, name, revision)
+
+    def added(self, session: Session, message: Message) -> None:
+        """A message waits to be sent and acknowledged."""
+        self.touched = True
+        expires_at = message.expires_at
+        if expires_at is not None:
+            expires_at = self._time.clock() + (expires_at - self._time.second) * 1000
+        if self._book is not None:
+            self._book.added(
+                session.client_id,
+                StoredMessage(
+                    message.sequence,
+                    0,
+                    message.topic[2:].decode(),
+                    message.payload,
+                    message.retain,
+                    write_properties(message.properties),
+                    expires_at,
+                ),
+            )
+
+    def sent(self, session: Session, sequence: int, packet_id: int) -> None:
+        """A message goes out with this packet identifier."""
+        if self._book is not None:
+            self._book.sent(session.client_id, sequence, packet_id)
+
+    def gone(self, session: Session, sequence: int) -> None:
+        """A message need not be sent any more."""
+        if self._book is not None:
+            self._book.gone(session.client_id, sequence)
+
+    # After a start
+
+    def restore(self, broker: Broker, watches: Watches) -> None:
+        """Bring back every session whose time is not over; one that was connected when the server ended leaves now."""
+        if self._book is None:
+            return
+        now = self._time.clock()
+        stored = self._book.sessions()
+        for found in sorted(stored, key=lambda each: now if each.left_at is None else each.left_at):
+            away = 0 if found.left_at is None else max(0, now - found.left_at) // 1000
+            if away >= found.expiry_seconds:
+                self._book.ended(found.client_id)
+            else:
+                session = broker.open(found.client_id)
+                self._fill(broker, watches, session, found, now)
+                broker.leave(session, self._time.second - away)
+                session.journal = self
+                if found.left_at is None:
+                    self.left(session)
+
+    def _fill(
+        self, broker: Broker, watches: Watches, session: Session, found: StoredSession, now: int
+    ) -> None:
+        session.expiry_seconds = found.expiry_seconds
+        for each in found.subscriptions:
+            wish, _thing = interest(each.filter)
+            if wish in {Interest.NOTICE, Interest.NOTICES}:
+                watches.restored(session, each.filter, each.qos, each.revision)
+            broker.subscribe(
+                session, each.filter, wish, Subscription(each.qos, each.identifier, each.as_published)
+            )
+        session.restore(
+            [(each.packet_id, self._message(each, now)) for each in found.messages], self._time.second
+        )
+
+    def _message(self, found: StoredMessage, now: int) -> Message:
+        expires_at = None
+        if found.expires_at is not None:
+            expires_at = self._time.second + (found.expires_at - now + 999) // 1000
+        return Message(
+            text(found.topic),
+            found.payload,
+            properties=_properties(found.properties),
+            expires_at=expires_at,
+            retain=found.retain,
+            sequence=found.sequence,
+        )
+
+
+def _properties(block: bytes) -> Properties:
+    return NO_PROPERTIES if block == b"\0" else read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)

@@ -1,0 +1,480 @@
+"""Sessions through restarts of the server: a real store, transports in memory, time at the test's word."""
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from outfitter_server.base.installation import Installation
+from outfitter_server.base.refusals import Unavailable
+from outfitter_server.gateway.connection import Connection
+from outfitter_server.gateway.server import Gateway
+from outfitter_server.mqtt.encode import encode
+from outfitter_server.mqtt.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    FilterRequest,
+    Properties,
+    PubAck,
+    Publish,
+    SubAck,
+    Subscribe,
+    UnsubAck,
+    Unsubscribe,
+)
+from outfitter_server.mqtt.stream import Decoder
+from outfitter_server.services.committer import Committer
+from outfitter_server.services.effects import PendingChanged
+from outfitter_server.services.retained import RetainedMessages
+from outfitter_server.services.session_book import SessionBook
+from outfitter_server.stores.sqlite.store import SqliteStore
+
+NOTIFY = "$aws/things/dev/jobs/notify"
+KEEP_SECONDS = 1_000
+DAY = 24 * 3_600
+
+
+class MemoryTransport(asyncio.Transport):
+    """Keeps what is written; a broken one tells its protocol nothing, as in a killed server."""
+
+    def __init__(self, protocol):
+        super().__init__()
+        self.protocol, self.written = protocol, b""
+        protocol.connection_made(self)
+
+    def write(self, data):
+        self.written += data
+
+    def close(self):
+        asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    abort = close
+
+    def get_extra_info(self, name, default=None):
+        return ("127.0.0.1", 1) if name in {"sockname", "peername"} else default
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        pass
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
+
+
+class Peer:
+    """A client of MQTT 5; packets are taken as they come."""
+
+    def __init__(self, gateway, client_id, *, keep=0, clean=False, window=100):
+        self.transport = MemoryTransport(Connection(gateway, plain=True))
+        self.decoder = Decoder(1 << 20, 5)
+        self.packets = []
+        properties = Properties(session_expiry_seconds=keep, receive_maximum=window)
+        self.send(Connect(version=5, client_id=client_id, clean_start=clean, properties=properties))
+        gateway._flush()
+        (connack,) = self.take(ConnAck)
+        self.present = connack.session_present
+
+    def send(self, packet):
+        self.transport.protocol.data_received(encode(packet, 5))
+
+    def take(self, kind):
+        """The packets of a kind that have come, in their order."""
+        written, self.transport.written = self.transport.written, b""
+        self.packets += self.decoder.feed(written)
+        found = [packet for packet in self.packets if isinstance(packet, kind)]
+        self.packets = [packet for packet in self.packets if not isinstance(packet, kind)]
+        return found
+
+    def drop(self):
+        self.transport.protocol.connection_lost(None)
+
+
+class House:
+    """A server that can be killed: only what its store has survives."""
+
+    def __init__(self, doubles, folder):
+        self.doubles, self.folder = doubles, Path(folder)
+        self.plane, self.now, self.gateway = doubles.plane(), 1_000_000, None
+        self.start()
+
+    def start(self):
+        self.store = SqliteStore(self.folder)
+        self.committer = Committer(self.store, lambda: self.now)
+        self.plane.watched = {}
+        self.gateway = Gateway(
+            devices=None,
+            plane=self.plane,
+            committer=self.committer,
+            delivery=self.doubles.delivery(),
+            rules=self.doubles.rules(),
+            clock=lambda: self.now,
+            installation=Installation(),
+            retained=RetainedMessages(lambda: self.now, self.committer),
+            book=SessionBook(self.committer),
+        )
+        self.gateway.begin()
+        self.gateway._timer.cancel()
+
+    async def settle(self):
+        for _ in range(3):
+            await self.committer.drain()
+            await asyncio.sleep(0)
+
+    def kill(self):
+        """kill -9: nothing that is not on disk is left."""
+        self.store.close()
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def pass_seconds(self, seconds):
+        self.now += seconds * 1_000
+        for second in range(self.gateway.second + 1, self.gateway.second + min(seconds, 40) + 1):
+            self.gateway.pass_to(second)
+        self.gateway.pass_to(self.gateway.second + max(0, seconds - 40))
+        self.gateway.pass_to((self.gateway.second // 5 + 1) * 5)
+        self.gateway._flush()
+
+    async def subscribed(self, peer, *filters, **properties):
+        peer.send(Subscribe(1, tuple(FilterRequest(name, 1) for name in filters), Properties(**properties)))
+        assert peer.take(SubAck) == [], "granted before it is on disk"
+        await self.settle()
+        assert peer.take(SubAck) == [SubAck(1, (1,) * len(filters))]
+        return peer
+
+    async def said(self, *payloads, topic="a", **properties):
+        mouth = Peer(self.gateway, "mouth", clean=True)
+        for number, payload in enumerate(payloads, 1):
+            mouth.send(Publish(topic, payload, 1, number, properties=Properties(**properties)))
+        await self.settle()
+        assert len(mouth.take(PubAck)) == len(payloads)
+        mouth.drop()
+
+
+def rehearse(doubles, story):
+    """Run a story with a house of its own."""
+
+    async def whole():
+        with tempfile.TemporaryDirectory() as folder:
+            house = House(doubles, folder)
+            await story(house)
+            await house.settle()
+            house.kill()
+
+    asyncio.run(whole())
+
+
+def payloads(peer):
+    return [packet.payload for packet in peer.take(Publish)]
+
+
+def test_subscriptions_and_the_queue_survive(doubles):
+    async def story(house):
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100), "a", subscription_ids=(7,))
+        ear.drop()
+        await house.said(b"1", b"2", content_type="t", user=(("k", "v"),))
+        house.restart()
+        await house.said(b"3")
+        ear = Peer(house.gateway, "ear", keep=100)
+        assert ear.present
+        await house.settle()
+        first, *others = ear.take(Publish)
+        assert first.properties == Properties(content_type="t", user=(("k", "v"),), subscription_ids=(7,))
+        assert [first.payload, *(each.payload for each in others)] == [b"1", b"2", b"3"]
+
+    rehearse(doubles, story)
+
+
+def test_a_publisher_waits_only_for_sessions_that_are_kept(doubles):
+    async def story(house):
+        ear = Peer(house.gateway, "ear", clean=True)
+        ear.send(Subscribe(1, (FilterRequest("a", 1),)))
+        house.gateway._flush()
+        assert ear.take(SubAck)
+        batches = house.committer.batches
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        mouth.send(Publish("a", b"x", 1, 1))
+        house.gateway._flush()
+        assert mouth.take(PubAck) == [PubAck(1)]
+        await house.settle()
+        await house.subscribed(Peer(house.gateway, "kept", keep=10), "a")
+        mouth.send(Publish("a", b"x", 1, 2))
+        house.gateway._flush()
+        assert mouth.take(PubAck) == []
+        await house.settle()
+        assert mouth.take(PubAck) == [PubAck(2)]
+        assert house.committer.batches > batches
+
+    rehearse(doubles, story)
+
+
+def test_what_was_sent_keeps_its_packet_identifier_and_waits_its_interval(doubles):
+    async def story(house):
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100, window=2), "a")
+        await house.said(b"1", b"2", b"3")
+        before = {packet.payload: packet.packet_id for packet in ear.take(Publish)}
+        assert list(before) == [b"1", b"2"]
+        ear.send(PubAck(before[b"1"]))
+        house.gateway._flush()
+        (third,) = ear.take(Publish)
+        await house.settle()
+        house.restart()
+        ear = Peer(house.gateway, "ear", keep=100, window=2)
+        await house.settle()
+        assert payloads(ear) == []
+        house.pass_seconds(36)
+        again = {packet.payload: (packet.packet_id, packet.dup) for packet in ear.take(Publish)}
+        assert again == {b"2": (before[b"2"], False), b"3": (third.packet_id, False)}
+
+    rehearse(doubles, story)
+
+
+def test_time_goes_on_while_the_server_is_away(doubles):
+    async def story(house):
+        for name, keep in (("short", 50), ("long", DAY)):
+            (await house.subscribed(Peer(house.gateway, name, keep=keep), "a")).drop()
+        online = await house.subscribed(Peer(house.gateway, "online", keep=50), "a")
+        await house.said(b"expires", message_expiry_seconds=60)
+        await house.said(b"stays", message_expiry_seconds=5_000)
+        assert payloads(online) == [b"expires", b"stays"]
+        house.kill()
+        house.now += 100_000
+        house.start()
+        assert set(house.gateway.broker.sessions) == {"long", "online"}
+        ear = Peer(house.gateway, "long", keep=DAY)
+        (message,) = ear.take(Publish)
+        assert (message.payload, message.properties.message_expiry_seconds) == (b"stays", 4_900)
+        house.pass_seconds(60)
+        assert set(house.gateway.broker.sessions) == {"long"}
+        await house.settle()
+        house.restart()
+        assert set(house.gateway.broker.sessions) == {"long"}
+
+    rehearse(doubles, story)
+
+
+def test_nothing_of_an_ended_session_comes_back(doubles):
+    async def story(house):
+        for name in ("cleaned", "left", "ended"):
+            (await house.subscribed(Peer(house.gateway, name, keep=100), "a")).drop()
+        await house.said(b"1")
+        fresh = Peer(house.gateway, "cleaned", keep=100, clean=True)
+        assert not fresh.present
+        Peer(house.gateway, "left", keep=0)
+        Peer(house.gateway, "ended", keep=100).send(Disconnect(0, Properties(session_expiry_seconds=0)))
+        await house.settle()
+        house.restart()
+        assert set(house.gateway.broker.sessions) == {"cleaned"}
+        again = Peer(house.gateway, "cleaned", keep=100)
+        assert again.present
+        await house.said(b"2")
+        assert payloads(again) == []
+
+    rehearse(doubles, story)
+
+
+def test_the_oldest_give_way_in_the_book_too(doubles):
+    async def story(house):
+        (await house.subscribed(Peer(house.gateway, "ear", keep=100), "a")).drop()
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        for number in range(1_010):
+            mouth.send(Publish("a", b"%d" % number, 1, number + 1))
+            if number % 90 == 0:
+                await house.settle()
+        await house.settle()
+        house.restart()
+        session = house.gateway.broker.sessions["ear"]
+        assert session.queued == 1_000
+        ear = Peer(house.gateway, "ear", keep=100)
+        assert payloads(ear)[0] == b"10"
+
+    rehearse(doubles, story)
+
+
+def test_a_filter_that_was_taken_back_stays_away(doubles):
+    async def story(house):
+        ear = await house.subscribed(
+            Peer(house.gateway, "dev", keep=100), "a", "$share/g/b", f"{NOTIFY[:-6]}#"
+        )
+        ear.send(Unsubscribe(2, ("a",)))
+        await house.settle()
+        assert ear.take(UnsubAck) == [UnsubAck(2, (0,))]
+        house.restart()
+        assert set(house.gateway.broker.sessions["dev"].subscriptions) == {"$share/g/b", f"{NOTIFY[:-6]}#"}
+        assert house.plane.watched == {"dev": 1}
+        await house.said(b"1")
+        await house.said(b"2", topic="b")
+        assert payloads(Peer(house.gateway, "dev", keep=100)) == [b"2"]
+
+    rehearse(doubles, story)
+
+
+def test_a_full_disk_delays_the_puback_and_loses_nothing(doubles):
+    async def story(house):
+        (await house.subscribed(Peer(house.gateway, "ear", keep=100), "a")).drop()
+        await house.settle()
+        write = house.store.write
+
+        def full():
+            raise Unavailable("no space is left")
+
+        house.store.write = full
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        mouth.send(Publish("a", b"1", 1, 1))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        mouth.send(Publish("a", b"2", 1, 2))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert mouth.take(PubAck) == []
+        house.store.write = write
+        await house.settle()
+        while len(mouth.packets) < 2:
+            await asyncio.wait_for(house.gateway.keeping.written(), 5)
+            await asyncio.sleep(0.01)
+            mouth.packets += mouth.take(PubAck)
+        house.restart()
+        assert payloads(Peer(house.gateway, "ear", keep=100)) == [b"1", b"2"]
+
+    rehearse(doubles, story)
+
+
+class History:
+    """A device with a session that is kept, a publisher, a pending list; and what must hold of them."""
+
+    def __init__(self, house, window):
+        self.house, self.window = house, window
+        self.device = None
+        self.count = 0
+        self.promised = set()  # messages whose publisher has its PUBACK
+        self.acknowledged = set()  # what the device acknowledged, on disk
+        self.seen = []  # messages by their first arrival
+        self.ids = {}
+        self.unacknowledged = []
+        self.revisions = {"seen": 0, "acknowledged": 0}
+
+    async def begin(self):
+        self.connect_now()
+        await self.house.subscribed(self.device, "work", NOTIFY)
+
+    def connect_now(self):
+        self.device = Peer(self.house.gateway, "dev", keep=KEEP_SECONDS, window=self.window)
+
+    async def connect(self):
+        if self.device is None:
+            self.connect_now()
+
+    async def drop(self):
+        if self.device is not None:
+            self.device.drop()
+            self.device = None
+            self.unacknowledged.clear()
+
+    async def publish(self):
+        await self.say()
+        await self.house.settle()
+        self.promised |= {self.count} if self.mouth.take(PubAck) else set()
+        assert self.count in self.promised
+
+    async def say(self):
+        self.count += 1
+        self.mouth = Peer(self.house.gateway, "mouth", clean=True)
+        self.mouth.send(Publish("work", b"%d" % self.count, 1, 1))
+
+    async def publish_and_kill(self):
+        await self.say()
+        self.restart_now()
+
+    async def change(self):
+        notification = self.house.plane.change("dev")
+        if "dev" in self.house.plane.watched:
+            self.house.gateway._hear([PendingChanged(notification)])
+
+    async def acknowledge(self):
+        if self.device is not None and self.unacknowledged:
+            packet = self.unacknowledged.pop(0)
+            self.device.send(PubAck(packet.packet_id))
+            await self.house.settle()
+            if packet.topic == NOTIFY:
+                self.revisions["acknowledged"] = json.loads(packet.payload)["timestamp"]
+            else:
+                self.acknowledged.add(int(packet.payload))
+
+    async def restart(self):
+        self.restart_now()
+
+    def restart_now(self):
+        self.house.restart()
+        self.device = None
+        self.unacknowledged.clear()
+
+    async def wait(self):
+        self.house.pass_seconds(35)
+
+    async def listen(self):
+        await self.house.settle()
+        self.house.gateway._flush()
+        if self.device is None:
+            return
+        for packet in self.device.take(Publish):
+            if all(packet.packet_id != other.packet_id for other in self.unacknowledged):
+                self.unacknowledged.append(packet)
+            if packet.topic == NOTIFY:
+                revision = json.loads(packet.payload)["timestamp"]
+                assert revision > self.revisions["acknowledged"], "told again what was acknowledged"
+                continue
+            number = int(packet.payload)
+            assert number not in self.acknowledged, "sent again what was acknowledged"
+            if number in self.seen:
+                assert self.ids[number] == packet.packet_id, "sent again with another identifier"
+            else:
+                assert number > max(self.seen, default=0), "out of order"
+                self.seen.append(number)
+                self.ids[number] = packet.packet_id
+        assert len(self.unacknowledged) <= self.window
+
+    async def end(self):
+        await self.connect()
+        for _ in range(3 * self.count + 10):
+            await self.listen()
+            await self.acknowledge()
+            await self.listen()
+            if not self.unacknowledged:
+                await self.wait()
+        assert self.promised <= self.acknowledged
+        assert self.revisions["acknowledged"] == self.house.plane.revisions.get("dev", (0, 0))[0]
+
+
+STEPS = [
+    "publish",
+    "publish",
+    "change",
+    "connect",
+    "drop",
+    "acknowledge",
+    "restart",
+    "publish_and_kill",
+    "wait",
+]
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=25), st.integers(1, 3))
+@example(["change", "acknowledge", "restart", "connect"], 1)
+@example(["publish", "publish", "acknowledge", "restart", "connect", "wait", "drop", "publish"], 1)
+@settings(max_examples=40, deadline=None)
+def test_nothing_is_lost_and_nothing_acknowledged_comes_again(doubles, steps, window):
+    async def story(house):
+        history = History(house, window)
+        await history.begin()
+        for step in steps:
+            await getattr(history, step)()
+            await history.listen()
+        await history.end()
+        await history.drop()
+
+    rehearse(doubles, story)
