@@ -2,7 +2,7 @@ import ssl
 
 import pytest
 from outfitter_server.mqtt.packets import Connect, Publish
-from outfitter_server.services.effects import PrincipalChanged
+from outfitter_server.services.effects import TrustChanged
 
 
 def context_of(pki, certificate, key):
@@ -32,12 +32,12 @@ def test_trust_follows_the_registry_without_a_new_listener(scenario, pki, tmp_pa
         assert (await connected(world, stranger, "alone"))[0] is None
 
         trusted.append(certificate.read_text())  # registered alone: the leaf is its own anchor
-        world.committer.emit(PrincipalChanged(None))
+        world.committer.emit(TrustChanged())
         assert (await connected(world, stranger, "alone"))[0].code == 0
         assert (await connected(world, own, "own"))[0].code == 0
 
         trusted.pop()
-        world.committer.emit(PrincipalChanged(None))
+        world.committer.emit(TrustChanged())
         assert (await connected(world, stranger, "alone"))[0] is None
         assert (await connected(world, own, "own"))[0].code == 0
 

@@ -19,13 +19,17 @@ from outfitter_server.aws.operations.tags import TagOperations
 from outfitter_server.aws.operations.thing_types import ThingTypeOperations
 from outfitter_server.aws.operations.things import PrincipalOperations
 from outfitter_server.base.installation import Installation
+from outfitter_server.base.refusals import NotFound
 from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.main.fleet import FleetParts
+from outfitter_server.main.provisioning import ProvisioningParts
 from outfitter_server.services.callers import Caller
 from outfitter_server.services.certificates import Certificates
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.effects import PrincipalChanged
+from outfitter_server.services.invocations import InvokeResult
+from outfitter_server.services.messages import Publication
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
 from outfitter_server.services.principals import Principals
@@ -156,6 +160,10 @@ def make_registry(tmp_path: Path):
     return make
 
 
+async def no_function(function: str, payload: bytes, source_arn: str) -> InvokeResult:
+    raise NotFound(f"there is no function {function}")
+
+
 @asynccontextmanager
 async def opened(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry]:
     time, numbers = [START], itertools.count(1)
@@ -180,12 +188,26 @@ async def opened(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry]:
         PackageOperations(Packages(committer, lambda bucket, key: (bucket, key) in objects), home),
         TagOperations(Tags(committer, home)),
     )
+    devices = Devices(committer, authority)
+    handlers = {name: handler for each in operations for name, handler in each.handlers().items()}
+    handlers |= fleet.handlers(ear)
+    provisioning = ProvisioningParts(
+        committer=committer,
+        authority=authority,
+        devices=devices,
+        fleet=fleet,
+        policies=policies,
+        invoke=no_function,
+        installation=home,
+        clock=clock,
+        new_id=new_id,
+        publish=lambda _: Publication(0),
+    )
     registry = Registry(
-        handlers={name: handler for each in operations for name, handler in each.handlers().items()}
-        | fleet.handlers(ear),
+        handlers=handlers | provisioning.handlers(),
         fleet=fleet,
         committer=committer,
-        devices=Devices(committer, authority),
+        devices=devices,
         authority=authority,
         ear=ear,
         clock=time,

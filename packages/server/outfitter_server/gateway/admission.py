@@ -71,8 +71,13 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
     if connection.plain:
         connection.permit = TrialPermit(client_id)
         return True
-    identity = gateway.devices.identify(tls.getpeercert(binary_form=True) or b"")
+    shown = tls.getpeercert(binary_form=True) or b""
+    identity = gateway.devices.identify(shown)
     if identity is None or not identity.active:
+        if gateway.provisioning is not None and gateway.provisioning.meet(shown):
+            _log.info("connection from %s closed: its certificate is being registered", connection.name)
+            connection.close()
+            return False
         why = (
             "its certificate is not registered"
             if identity is None

@@ -10,6 +10,7 @@ from outfitter_server.gateway import provisioning_wire
 from outfitter_server.gateway.provisioning_wire import ProvisioningRequest, Reply, Verb
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.fleet_provisioning import Asker, FleetProvisioning
+from outfitter_server.services.foreign_certificates import ForeignCertificates
 
 CLOSED: Final = Reply(closes=True)
 
@@ -19,11 +20,16 @@ _log = logging.getLogger(__name__)
 class ProvisioningDesk:
     """Carries requests to the service and answers back."""
 
-    def __init__(self, service: FleetProvisioning, devices: Devices) -> None:
-        """``devices`` says whether the claim that asks is still good."""
+    def __init__(self, service: FleetProvisioning, devices: Devices, foreign: ForeignCertificates) -> None:
+        """``devices`` says whether the claim that asks is still good; ``foreign`` registers what CAs vouch for."""
+        self._foreign = foreign
         self._service = service
         self._devices = devices
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def meet(self, certificate_der: bytes) -> bool:
+        """Whether a certificate that may not connect is being registered, because its CA registers devices that come."""
+        return self._foreign.meet(certificate_der)
 
     def submit(
         self, request: ProvisioningRequest, payload: bytes, asker: Asker, reply: Callable[[Reply], None]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from outfitter_server.services.effects import Effect, PrincipalChanged
+from outfitter_server.services.effects import Effect, TrustChanged
 
 SERVER_NAME: Final = (
     "outfitter_server_name"  # the attribute of the TLS object that keeps what the client asked for
@@ -53,7 +53,7 @@ class DeviceTls:
 
     def hear(self, effects: Sequence[Effect]) -> None:
         """Look at the trust again, at the next handshake, after a change of the registry. For ``committer.listen``."""
-        self._stale = self._stale or any(isinstance(effect, PrincipalChanged) for effect in effects)
+        self._stale = self._stale or any(isinstance(effect, TrustChanged) for effect in effects)
 
     def renew(self) -> None:
         """Read trust and server certificate anew for the handshakes to come."""

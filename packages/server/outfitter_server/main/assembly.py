@@ -289,6 +289,7 @@ class Assembly:
             fleet=self._fleet,
             policies=policies,
             invoke=self._functions.invocations.invoke_for,
+            publish=self._publish,
             installation=installation,
             clock=self._clock,
             new_id=new_id,

@@ -8,15 +8,19 @@ from collections.abc import Callable
 from typing import Final
 
 from outfitter_server.aws.dispatch import Handler
+from outfitter_server.aws.operations.authorities import AuthorityOperations
 from outfitter_server.aws.operations.provisioning import ProvisioningOperations
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway.provisioning import ProvisioningDesk
 from outfitter_server.main.fleet import FleetParts
+from outfitter_server.services.authorities import Authorities
 from outfitter_server.services.bulk_registration import BulkRegistration
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.fleet_provisioning import FleetProvisioning, InvokeFor
+from outfitter_server.services.foreign_certificates import ForeignCertificates
+from outfitter_server.services.messages import Publish
 from outfitter_server.services.policies import Policies
 from outfitter_server.services.ports import Authority
 from outfitter_server.services.provisioning_templates import ProvisioningTemplates
@@ -47,12 +51,12 @@ class ProvisioningParts:
         installation: Installation,
         clock: Callable[[], int],
         new_id: Callable[[], str],
+        publish: Publish,
     ) -> None:
-        """``fleet`` has its handlers made already; ``invoke`` runs hooks."""
+        """``fleet`` has its handlers made already; ``invoke`` runs hooks; ``publish`` tells of devices that came."""
         self._committer = committer
         self._installation = installation
         registrations = Registrations(fleet.things, fleet.members, policies, installation)
-        self.registrations = registrations
         self._fleet = FleetProvisioning(
             committer=committer,
             authority=authority,
@@ -63,8 +67,16 @@ class ProvisioningParts:
             new_id=new_id,
             new_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
         )
-        self._bulk = BulkRegistration(committer, authority, registrations, clock, new_id)
-        self.desk = ProvisioningDesk(self._fleet, devices)
+        self._foreign = ForeignCertificates(committer, registrations, installation, new_id, publish)
+        self._bulk = BulkRegistration(committer, authority, registrations, self._foreign, clock, new_id)
+        self._authorities = Authorities(
+            committer,
+            authority,
+            new_id,
+            lambda: secrets.token_hex(TOKEN_BYTES),
+            lambda name: installation.iot_arn("cacert", name),
+        )
+        self.desk = ProvisioningDesk(self._fleet, devices, self._foreign)
         self._sweeper: asyncio.Task[None] | None = None
 
     def handlers(self) -> dict[str, Handler]:
@@ -72,7 +84,9 @@ class ProvisioningParts:
         templates = ProvisioningTemplates(
             self._committer, lambda name: self._installation.iot_arn("provisioningtemplate", name)
         )
-        return ProvisioningOperations(templates, self._fleet, self._bulk, self._installation).handlers()
+        provisioning = ProvisioningOperations(templates, self._fleet, self._bulk, self._installation)
+        authorities = AuthorityOperations(self._authorities, self._foreign, self._installation)
+        return provisioning.handlers() | authorities.handlers()
 
     def start(self) -> None:
         """Delete what is over, now and then."""

@@ -17,7 +17,7 @@ from outfitter_server.access.certificates import (
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import NotFound
 from outfitter_server.services.committer import Batch, Committer
-from outfitter_server.services.effects import PrincipalChanged
+from outfitter_server.services.effects import PrincipalChanged, TrustChanged
 from outfitter_server.services.ports import Authority, IssuedCertificate, Row, Transaction
 
 _NEWEST: Final = (2**62, "g")  # before every row in falling order: hex digits end at f
@@ -122,6 +122,8 @@ class Certificates:
             tx.run("policy_targets_delete", target=target)
             tx.run("certificate_delete", id=identifier)
             batch.emit(PrincipalChanged(identifier))
+            if record.anchored:
+                batch.emit(TrustChanged())
 
         await self._committer.change(apply)
 
@@ -143,16 +145,6 @@ class Certificates:
             for row in rows[:limit]
         ]
         return Page(lines, encode_token([lines[-1].created_at, lines[-1].id]) if len(rows) > limit else None)
-
-    def ca(self, identifier: str | None = None) -> CertificateFacts:
-        """The installation's CA.
-
-        Raises:
-            NotFound: ``identifier`` is given and is another's.
-        """
-        if identifier is not None and identifier.lower() != self._ca.id:
-            raise NotFound(f"CA certificate {identifier} does not exist")
-        return self._ca
 
     async def _register(self, issued: IssuedCertificate, *, active: bool) -> None:
         read = read_certificate(issued.certificate_pem)

@@ -3,8 +3,9 @@
 Asked at every connect: three reads by key, and documents that are compiled once for all who share them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,8 @@ from outfitter_server.access.policy import PolicyDocument, parse_policy
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.ports import Authority, Transaction
 from outfitter_server.services.things import find_thing
+
+PEMS_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,18 @@ class Devices:
         return found
 
     def trust_pem(self) -> str:
-        """The certificates that the listeners' TLS contexts trust, PEM."""
-        return self._authority.ca_pem()
+        """The certificates that the listeners' TLS contexts trust, PEM: CAs, and those that no CA vouches for."""
+        own = self._authority.ca_pem()
+        return own + self._committer.read(
+            lambda tx: "".join([*_pems(tx, "authority_pems_page"), *_pems(tx, "anchored_pems_page")])
+        )
+
+
+def _pems(tx: Transaction, statement: str) -> Iterator[str]:
+    after = ""
+    while rows := tx.all(statement, after=after, limit=PEMS_PAGE):
+        yield from (row["pem"] for row in rows)
+        after = rows[-1]["id"]
 
 
 def _identity(tx: Transaction, certificate_id: str, now: int) -> DeviceIdentity | None:

@@ -13,6 +13,11 @@ class PrincipalChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustChanged:
+    """Certificates of another authority, or by themselves, are trusted now, or no longer."""
+
+
+@dataclass(frozen=True, slots=True)
 class PendingChanged:
     """The pending list of a thing changed: deliver to its subscribed connections after the answers."""
 
@@ -64,6 +69,7 @@ class IndexChanged:
 
 Effect = (
     PrincipalChanged
+    | TrustChanged
     | PendingChanged
     | WorkQueued
     | DueAt

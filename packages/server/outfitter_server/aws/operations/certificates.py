@@ -1,10 +1,9 @@
-"""Certificates of the ``iot`` model, and the installation's CA as the only registered one."""
+"""Certificates of the ``iot`` model."""
 
 from typing import Any
 
-from outfitter_server.access.certificates import CertificateFacts
 from outfitter_server.aws.dispatch import Call, Handler
-from outfitter_server.aws.operations.members import page_size, refuse_left_out, seconds
+from outfitter_server.aws.operations.members import page_size, seconds
 from outfitter_server.base.installation import Installation
 from outfitter_server.services.certificates import Certificates
 
@@ -26,8 +25,6 @@ class CertificateOperations:
             "ListCertificates": self._list,
             "UpdateCertificate": self._update,
             "DeleteCertificate": self._delete,
-            "ListCACertificates": self._list_authorities,
-            "DescribeCACertificate": self._describe_authority,
         }
 
     async def _create(self, call: Call) -> dict[str, Any]:
@@ -98,36 +95,6 @@ class CertificateOperations:
             _identifier(given["certificateId"]), force=given.get("forceDelete", False)
         )
         return {}
-
-    async def _list_authorities(self, call: Call) -> dict[str, Any]:
-        refuse_left_out(call.parameters, "templateName")
-        authority = self._certificates.ca()
-        # There is one: a marker can only ask for what follows it.
-        return {"certificates": [] if call.parameters.get("marker") else [self._authority(authority)]}
-
-    async def _describe_authority(self, call: Call) -> dict[str, Any]:
-        authority = self._certificates.ca(_identifier(call.parameters["certificateId"]))
-        shown = self._authority(authority) | {
-            "certificatePem": authority.pem,
-            "ownedBy": self._installation.account,
-            "autoRegistrationStatus": "DISABLE",
-            "lastModifiedDate": seconds(authority.not_before),
-            "customerVersion": 1,
-            "validity": {
-                "notBefore": seconds(authority.not_before),
-                "notAfter": seconds(authority.not_after),
-            },
-            "certificateMode": "DEFAULT",
-        }
-        return {"certificateDescription": shown}
-
-    def _authority(self, authority: CertificateFacts) -> dict[str, Any]:
-        return {
-            "certificateArn": self._installation.iot_arn("cacert", authority.id),
-            "certificateId": authority.id,
-            "status": "ACTIVE",
-            "creationDate": seconds(authority.not_before),
-        }
 
     def _arn(self, identifier: str) -> str:
         return self._installation.iot_arn("cert", identifier)
