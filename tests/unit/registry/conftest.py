@@ -11,6 +11,7 @@ import botocore.session
 import pytest
 import pytest_asyncio
 from outfitter_server.aws.dispatch import Call, Handler
+from outfitter_server.aws.operations.authorization import AuthorizationOperations
 from outfitter_server.aws.operations.certificates import CertificateOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
 from outfitter_server.aws.operations.packages import PackageOperations
@@ -23,6 +24,7 @@ from outfitter_server.base.refusals import NotFound
 from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.main.fleet import FleetParts
 from outfitter_server.main.provisioning import ProvisioningParts
+from outfitter_server.services.authorization import Authorization
 from outfitter_server.services.callers import Caller
 from outfitter_server.services.certificates import Certificates
 from outfitter_server.services.committer import Committer
@@ -176,6 +178,7 @@ async def opened(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry]:
 
     committer, home, ear = Committer(store, clock), Installation(), Ear()
     authority = FileAuthority(tmp_path / "ca", clock)
+    devices = Devices(committer, authority)
     policies, objects = Policies(committer, new_id), set()
     fleet = FleetParts(committer=committer, installation=home, clock=clock, new_id=new_id)
     operations = (
@@ -185,10 +188,10 @@ async def opened(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry]:
         CertificateOperations(Certificates(committer, authority, clock, new_id), home),
         PolicyOperations(policies, home),
         PolicyTargetOperations(policies, home),
+        AuthorizationOperations(Authorization(committer, devices), home),
         PackageOperations(Packages(committer, lambda bucket, key: (bucket, key) in objects), home),
         TagOperations(Tags(committer, home)),
     )
-    devices = Devices(committer, authority)
     handlers = {name: handler for each in operations for name, handler in each.handlers().items()}
     handlers |= fleet.handlers(ear)
     provisioning = ProvisioningParts(

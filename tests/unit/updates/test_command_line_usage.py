@@ -41,6 +41,7 @@ def test_the_commands_that_people_rely_on():
         "outfitter software record",
         "outfitter update",
         "outfitter why",
+        "outfitter policy test",
         "outfitter config pull",
         "outfitter config push",
         "outfitter config propagate",

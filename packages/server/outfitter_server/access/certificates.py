@@ -1,6 +1,6 @@
 """What a certificate says: its id, its validity, and the policy variables that its names give."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,6 +28,14 @@ _VARIABLES: Final[Mapping[ObjectIdentifier, str]] = {
     NameOID.PSEUDONYM: "Pseudonym",
     NameOID.GENERATION_QUALIFIER: "GenerationQualifier",
 }
+_ALTERNATIVES: Final[Mapping[type[x509.GeneralName], str]] = {
+    x509.RFC822Name: "RFC822Name",
+    x509.DNSName: "DNSName",
+    x509.DirectoryName: "DirectoryName",
+    x509.UniformResourceIdentifier: "UniformResourceIdentifier",
+    x509.IPAddress: "IPAddress",
+}
+ALTERNATIVES_MAX: Final = 20
 
 
 class Status(StrEnum):
@@ -84,7 +92,14 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
         for attribute in name:
             variable = _VARIABLES.get(attribute.oid)
             if variable is not None and isinstance(attribute.value, str):
-                variables.setdefault(f"iot:Certificate.{holder}.{variable}", attribute.value)
+                _add(variables, f"iot:Certificate.{holder}.{variable}", attribute.value)
+    for holder, kind in (("Subject", x509.SubjectAlternativeName), ("Issuer", x509.IssuerAlternativeName)):
+        for general in _alternatives(certificate, kind):
+            variable = _ALTERNATIVES.get(type(general))
+            if variable is not None:
+                _add(
+                    variables, f"iot:Certificate.{holder}.AlternativeName.{variable}", _general_text(general)
+                )
     return CertificateFacts(
         id=fingerprint(certificate.public_bytes(Encoding.DER)),
         pem=certificate.public_bytes(Encoding.PEM).decode(),
@@ -114,6 +129,29 @@ def template_parameters(pem: str) -> dict[str, str]:
         if value is not None:
             found[name] = value
     return found
+
+
+def _add(variables: dict[str, str], name: str, value: str) -> None:
+    """The first value is the variable's; each has one with its number as well."""
+    variables.setdefault(name, value)
+    number = 0
+    while f"{name}.{number}" in variables:
+        number += 1
+    variables[f"{name}.{number}"] = value
+
+
+def _alternatives(
+    certificate: x509.Certificate, kind: type[x509.SubjectAlternativeName] | type[x509.IssuerAlternativeName]
+) -> Iterable[x509.GeneralName]:
+    try:
+        return list(certificate.extensions.get_extension_for_class(kind).value)[:ALTERNATIVES_MAX]
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+
+
+def _general_text(general: x509.GeneralName) -> str:
+    value = general.value
+    return value.rfc4514_string() if isinstance(value, x509.Name) else str(value)
 
 
 def check_new_status(wanted: str) -> Status:

@@ -78,6 +78,10 @@ class Template:
             return cls(None, tuple(pieces))
         return cls(_join(pieces, {}))
 
+    def variables(self) -> list[str]:
+        """The names of its variables."""
+        return [name for is_variable, name in self.pieces if is_variable and name not in ("*", "?", "$")]
+
     def bind(self, variables: Mapping[str, str]) -> Glob | None:
         """The pattern with the variables filled in; None when one is not there."""
         return self.glob or _join(self.pieces, variables)

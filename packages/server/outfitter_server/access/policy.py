@@ -101,12 +101,40 @@ class Verdicts:
             return False
         return not any(glob.matches(resource) for glob in found[1]) if found[1] else True
 
+    def denies(self, action: str, resource: str) -> bool:
+        """Whether a Deny applies."""
+        return any(glob.matches(resource) for glob in _resources_for(self._denies, action))
+
 
 def evaluate(
     documents: Iterable[PolicyDocument], action: str, resource: str, variables: Mapping[str, str]
 ) -> bool:
     """Whether the documents allow ``action`` on ``resource``; ask ``Verdicts`` when there will be more questions."""
     return Verdicts(documents, variables).allows(action, resource)
+
+
+def judge(document: PolicyDocument, action: str, resource: str, variables: Mapping[str, str]) -> bool | None:
+    """What one document says: True allows, False denies explicitly, None says nothing of it."""
+    verdicts = Verdicts((document,), variables)
+    if verdicts.denies(action, resource):
+        return False
+    return True if verdicts.allows(action, resource) else None
+
+
+def missing_variables(
+    documents: Iterable[PolicyDocument], action: str, variables: Mapping[str, str]
+) -> set[str]:
+    """Variables in resources and conditions of statements on this action that the connection does not have."""
+    found: set[str] = set()
+    for document in documents:
+        for statement in document.statements:
+            if not statement.names(action.lower()):
+                continue
+            found.update(condition.key for condition in statement.conditions)
+            patterns = (pattern for condition in statement.conditions for pattern in condition.patterns)
+            for template in (*statement.resources, *patterns):
+                found.update(template.variables())
+    return found.difference(variables)
 
 
 @lru_cache(maxsize=4_096)

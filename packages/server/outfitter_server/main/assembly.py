@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from outfitter_server.aws.dispatch import Dispatcher, Handler
+from outfitter_server.aws.operations.authorization import AuthorizationOperations
 from outfitter_server.aws.operations.certificates import CertificateOperations
 from outfitter_server.aws.operations.data_plane import DataPlaneOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
@@ -37,6 +38,7 @@ from outfitter_server.main.job_service import JobParts
 from outfitter_server.main.provisioning import ProvisioningParts
 from outfitter_server.main.settings import Address, ServeSettings
 from outfitter_server.s3.door import S3Door
+from outfitter_server.services.authorization import Authorization
 from outfitter_server.services.buckets import Buckets
 from outfitter_server.services.callers import Callers
 from outfitter_server.services.certificates import Certificates
@@ -275,6 +277,7 @@ class Assembly:
             ),
             PolicyOperations(policies, installation),
             PolicyTargetOperations(policies, installation),
+            AuthorizationOperations(Authorization(committer, self._devices), installation),
             PackageOperations(Packages(committer, self.objects.exists), installation),
             TopicRuleOperations(TopicRules(committer, installation), installation),
             EventOperations(EventConfigurations(committer, jobs.events)),

@@ -15,6 +15,7 @@ from outfitter_updates.catalogue.records import RecordState, Running
 from outfitter_updates.catalogue.software import Image, SoftwareVersion
 from outfitter_updates.operations.deployment import Deployment, DeploymentOrder
 from outfitter_updates.operations.line import LineJob, LinePlan
+from outfitter_updates.operations.privileges import Verdict
 from outfitter_updates.operations.progress import Execution, Job
 from outfitter_updates.operations.target import TargetName
 
@@ -114,6 +115,14 @@ class OwnPort(Protocol):
     def why(self, thing: str, job_id: str | None) -> dict[str, Any]: ...
 
 
+class PrivilegesPort(Protocol):
+    """What devices may do."""
+
+    def test(
+        self, device: str, action: str, name: str | None, client_id: str | None
+    ) -> tuple[Verdict, ...]: ...
+
+
 class CloudPort(Protocol):
     """All of it; nothing is opened before it is used."""
 
@@ -135,6 +144,8 @@ class CloudPort(Protocol):
     def deployments(self) -> DeploymentsPort: ...
     @property
     def own(self) -> OwnPort: ...
+    @property
+    def privileges(self) -> PrivilegesPort: ...
     @property
     def region(self) -> str: ...
     @property

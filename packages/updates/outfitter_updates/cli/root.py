@@ -8,6 +8,7 @@ from outfitter_updates.cli.device import device
 from outfitter_updates.cli.group import group
 from outfitter_updates.cli.job import job
 from outfitter_updates.cli.line import line
+from outfitter_updates.cli.policy import policy
 from outfitter_updates.cli.shape import Application
 from outfitter_updates.cli.software import software
 from outfitter_updates.cli.update import update
@@ -35,5 +36,5 @@ def root(ctx: click.Context, profile: str | None, region: str | None, endpoint_u
     application.profile, application.region, application.endpoint_url = profile, region, endpoint_url
 
 
-for command in (device, group, software, update, job, why, config, line, deploy):
+for command in (device, group, software, update, job, why, policy, config, line, deploy):
     root.add_command(command)

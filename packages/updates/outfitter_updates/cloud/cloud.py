@@ -10,6 +10,7 @@ from outfitter_updates.cloud.identities import Identities
 from outfitter_updates.cloud.jobs import Jobs
 from outfitter_updates.cloud.lines import Lines
 from outfitter_updates.cloud.own import Own
+from outfitter_updates.cloud.privileges import Privileges
 from outfitter_updates.cloud.records import Records
 from outfitter_updates.cloud.software import Software
 from outfitter_updates.operations.update import role_arn
@@ -29,6 +30,7 @@ class Cloud:
         self.lines = Lines(self._connection, self.devices, self.jobs)
         self.deployments = Deployments(self._connection)
         self.own = Own(self._connection)
+        self.privileges = Privileges(self._connection, self.devices)
 
     @property
     def region(self) -> str:

@@ -66,3 +66,29 @@ WHERE t.descendant = :group ORDER BY a.policy;
 
 -- name: targets_of_policy_page
 SELECT target FROM policy_targets WHERE policy = :policy AND target > :after ORDER BY target LIMIT :limit;
+
+-- name: policies_effective_of_certificate
+-- What decides for the certificate: documents_of_certificate, with names.
+SELECT DISTINCT y.name, v.document
+FROM (
+    SELECT 'cert/' || :id AS name
+    UNION
+    SELECT 'thinggroup/' || t.ancestor
+    FROM thing_principals AS p
+    CROSS JOIN group_members AS m ON m.thing = p.thing
+    CROSS JOIN group_tree AS t ON t.descendant = m.group_name
+    WHERE p.certificate = :id
+) AS target
+CROSS JOIN policy_targets AS a ON a.target = target.name
+CROSS JOIN policies AS y ON y.name = a.policy
+CROSS JOIN policy_versions AS v ON v.policy = y.name AND v.version = y.default_version;
+
+-- name: policies_effective_of_thing
+-- Bounded: ten policies on each group of the thing and on those above.
+SELECT DISTINCT y.name, v.document
+FROM group_members AS m
+CROSS JOIN group_tree AS t ON t.descendant = m.group_name
+CROSS JOIN policy_targets AS a ON a.target = 'thinggroup/' || t.ancestor
+CROSS JOIN policies AS y ON y.name = a.policy
+CROSS JOIN policy_versions AS v ON v.policy = y.name AND v.version = y.default_version
+WHERE m.thing = :thing;
