@@ -10,7 +10,14 @@ from outfitter_server.gateway import limits as gateway
 from outfitter_server.jobs import details, documents, lifecycle, targets, values
 from outfitter_server.jobs import limits as jobs
 from outfitter_server.mqtt import topics
-from outfitter_server.services import destinations, event_publisher, policies, principals, topic_rules
+from outfitter_server.services import (
+    destinations,
+    event_publisher,
+    policies,
+    principals,
+    retained,
+    topic_rules,
+)
 from outfitter_server.things import attributes, groups, indexing, query_parser, query_words
 
 from outfitter_fleet.tables.blocks import table
@@ -163,6 +170,7 @@ def _gateway() -> list[Row]:
         ("bytes of a client id", gateway.CLIENT_ID_BYTES_MAX, "CONNACK", _SAME),
         ("filters of a SUBSCRIBE", gateway.FILTERS_PER_SUBSCRIBE_MAX, "SUBACK", _SAME),
         ("subscriptions of a connection", gateway.SUBSCRIPTIONS_MAX, "SUBACK", _SAME),
+        ("topic aliases of a connection, each way", gateway.TOPIC_ALIASES_MAX, closed, _SAME),
         ("messages of QoS 1 under way, each way", gateway.IN_FLIGHT_MAX, "they wait", _SAME),
         (
             "seconds of the keep-alive",
@@ -182,6 +190,20 @@ def _gateway() -> list[Row]:
             "the oldest gives way",
             "not stated",
         ),
+        (
+            "seconds that a session of MQTT 5 may ask for",
+            gateway.SESSION_EXPIRY_SECONDS_MAX,
+            "CONNACK",
+            _SAME,
+        ),
+        (
+            "sessions whose client is away",
+            gateway.OFFLINE_SESSIONS_MAX,
+            "the first that left gives way",
+            "not stated",
+        ),
+        ("retained messages", retained.MESSAGES_MAX, "PUBACK", "500,000"),
+        ("bytes of all retained messages", retained.BYTES_MAX, "PUBACK", "not stated"),
         ("events that are published at once", event_publisher.AT_ONCE_MAX, "they wait", "not stated"),
         ("messages a second of a connection", _NONE, "", "100"),
         ("CONNECTs a second of a client id", _NONE, "", "1"),
