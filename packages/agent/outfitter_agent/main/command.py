@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     level = logging.DEBUG if chosen.verbose else logging.INFO
     logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr)
+    if chosen.command == "provision":
+        return _provision(chosen)
     try:
         settings = load_settings(chosen.config, os.environ)
     except SettingsError as error:
@@ -60,11 +62,62 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Example: outfitter-agent status --config /etc/outfitter/agent.toml --json",
     )
     status.add_argument("--json", action="store_true", help="print JSON")
+    _add_provision(commands)
     for command in (run, status):
         command.add_argument(
             "--config", type=Path, required=True, metavar="FILE", help="the settings, a TOML file"
         )
     return parser
+
+
+def _add_provision(commands: Any) -> None:
+    provision = commands.add_parser(
+        "provision",
+        help="get an identity of its own, with a claim",
+        description="Asks for a key and a certificate with the claim, is registered by the template, and writes"
+        " private.key, certificate.pem, ca.pem and agent.toml. Does nothing where agent.toml is already.",
+        epilog="Example: outfitter-agent provision --claim /etc/claim --endpoint updates.example.net --template line"
+        " --type pump-controller --parameter SerialNumber=117 --out /etc/outfitter",
+    )
+    provision.add_argument(
+        "--claim", type=Path, required=True, metavar="DIR", help="holds certificate.pem, private.key, ca.pem"
+    )
+    provision.add_argument(
+        "--endpoint", required=True, metavar="HOST:PORT", help="the device gateway; port 8883 unless given"
+    )
+    provision.add_argument(
+        "--template", required=True, metavar="NAME", help="the provisioning template that registers it"
+    )
+    provision.add_argument("--type", required=True, metavar="TYPE", help="the device's type")
+    provision.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the template wants to know of the device; repeatable",
+    )
+    provision.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the files go")
+
+
+def _provision(chosen: argparse.Namespace) -> int:
+    from outfitter_agent.hands.claim import ProvisioningError
+    from outfitter_agent.main.provisioning import Claim, become
+
+    parameters = dict(each.partition("=")[::2] for each in chosen.parameter)
+    claim = Claim(
+        folder=chosen.claim,
+        endpoint=chosen.endpoint,
+        template=chosen.template,
+        device_type=chosen.type,
+        parameters=parameters,
+    )
+    try:
+        name = become(claim, chosen.out)
+    except (ProvisioningError, OSError) as error:
+        sys.stderr.write(f"outfitter-agent: {error}\n")
+        return FAILED
+    sys.stderr.write("it has an identity already\n" if name is None else f"this device is {name}\n")
+    return DONE
 
 
 def _run(settings: Settings, chosen: argparse.Namespace) -> int:
