@@ -16,6 +16,7 @@ from outfitter_server.gateway.limits import (
     QUEUES_BYTES_MAX,
 )
 from outfitter_server.gateway.routes import Interest
+from outfitter_server.mqtt.encode import encode_publish
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
 from outfitter_server.mqtt.properties import text, without_connection_properties
 from outfitter_server.mqtt.sessions import EXPIRY_NEVER, Bounds, Budget, Message, Session, Subscription
@@ -28,7 +29,7 @@ _BOUNDS = Bounds(
 )
 
 
-class Delivered(msgspec.Struct, frozen=True):
+class Delivered(msgspec.Struct):
     """A message on its way to subscribers: ``qos`` as published, ``head`` its topic with two bytes of length."""
 
     topic: str
@@ -38,6 +39,14 @@ class Delivered(msgspec.Struct, frozen=True):
     properties: Properties = NO_PROPERTIES
     expires_at: int | None = None
     retain: bool = False
+    frames: dict[tuple[bytes, bool], bytes] = msgspec.field(default_factory=dict)
+
+    def frame(self, block: bytes, *, retain: bool) -> bytes:
+        """The message of QoS 0 with this property block as it goes out, made once for all who get the same."""
+        frame = self.frames.get((block, retain))
+        if frame is None:
+            frame = self.frames[block, retain] = encode_publish(self.head, self.payload, 0, block, retain)
+        return frame
 
     def queued(self, properties: Properties, *, retain: bool) -> Message:
         """The message as a session of QoS 1 keeps it."""

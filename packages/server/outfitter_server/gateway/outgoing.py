@@ -127,12 +127,20 @@ class Outgoing(Link):
         session = self.session
         if session is None or not self.permit.allows(RECEIVE, message.topic):
             return False
-        kept = message.queued(properties, retain=retain)
         if not qos:
             if self._pauses & WRITING:
                 return False
-            self._send(0, kept)
+            # MQTT 3.1.1 has no properties: its block is empty, and so everybody's frame is the same.
+            if not self._block or (
+                properties is NO_PROPERTIES and message.expires_at is None and not self._aliases_max
+            ):
+                frame = message.frame(self._block, retain=retain)
+                if len(frame) <= self._packet_bytes_max:
+                    self.write(frame)
+            else:
+                self._send(0, message.queued(properties, retain=retain))
             return True
+        kept = message.queued(properties, retain=retain)
         packet_id = session.offer(kept, self._station.second)
         if packet_id:
             self._send(packet_id, kept)

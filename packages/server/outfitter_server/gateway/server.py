@@ -242,18 +242,20 @@ class Gateway:
 
         Of the reserved topics, subscribers get those of lifecycle events, which only the service can publish to.
         """
-        reached, kept, waits = 0, True, list[asyncio.Future[None] | None]()
+        reached, kept = 0, True
+        waits: list[asyncio.Future[None] | None] | None = None
         if not message.topic.startswith("$") or message.topic.startswith(events.PREFIX):
             self.keeping.touched = False
             reached = self.broker.publish(message, self.second)
             if self.keeping.touched:
-                waits.append(self.keeping.written())
+                waits = [self.keeping.written()]
         if message.retain:
             kept = self.retained.keep(message)
-            waits.append(self.retained.written())
-        if self.rules.active:
-            waits.append(self.rules.take(message))
-        return Publication(reached, together([wait for wait in waits if wait is not None]), kept)
+            waits = [*(waits or ()), self.retained.written()]
+        by_rules = self.rules.take(message) if self.rules.active else None
+        if waits is None:
+            return Publication(reached, by_rules)
+        return Publication(reached, together([wait for wait in (*waits, by_rules) if wait is not None]), kept)
 
     # Writing and reading
 
