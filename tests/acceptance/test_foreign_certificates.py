@@ -348,3 +348,9 @@ def test_registrations_outlive_the_server(own_server, make_fleet, tmp_path):
         caller = Caller(own_server, tmp_path, *given, client_id="again")
         assert caller.outcome == expected
         caller.close()
+
+
+def test_devices_trust_the_servers_own_authority_and_no_other(server, registered, agents):
+    registered()
+    device = agents(server, name="trusting")
+    assert (device.folder / "ca.pem").read_text() == server.ca.read_text()
