@@ -180,3 +180,30 @@ def test_a_device_is_told_after_kill_9_only_what_it_missed(own_server, make_flee
     assert "execution" not in device.take_named("notify-next")
     device.quiet()
     device.disconnect()
+
+
+def test_what_a_publisher_was_told_is_delivered_after_kill_9(own_server):
+    ear = Client(own_server, "ear").connect(seconds_kept=600)
+    ear.subscribe("flood")
+    ear.close()
+    expected, told = set(), set()
+    for start in (0, 400):
+        mouth = Client(own_server, "mouth")
+        mids = queue.SimpleQueue()
+        mouth.paho.on_publish = lambda *given, mids=mids: mids.put(given[2])
+        mouth.paho.max_inflight_messages_set(90)
+        mouth.connect()
+        sent = {mouth.paho.publish("flood", str(n), 1).mid: n for n in range(start, start + 400)}
+        acknowledged = {mids.get(timeout=SECONDS) for _ in range(150)}
+        own_server.kill()
+        mouth.lost()
+        while not mids.empty():
+            acknowledged.add(mids.get())
+        expected |= {sent[mid] for mid in acknowledged}
+        own_server.start()
+    ear = Client(own_server, "ear").connect(seconds_kept=600)
+    assert ear.session_present
+    while not expected <= told:
+        told.add(int(ear.take().payload))
+    assert len(expected) >= 300
+    ear.close()

@@ -181,6 +181,8 @@ class Outgoing(Link):
 
     def send_retained(self, topics: Iterable[str], subscription: Subscription) -> None:
         """Send the retained messages of these topics for a subscription, as fast as there is room for them."""
+        if self.session is None:
+            return
         waiting = self._retained if self._retained is not None else deque()
         waiting.extend((topic, subscription) for topic in islice(topics, RETAINED_WAITING_MAX - len(waiting)))
         if waiting:
@@ -211,9 +213,9 @@ class Outgoing(Link):
     def keep_retained(self, session: Session) -> None:
         """The connection ends: what it was not sent of QoS 1 waits in its session."""
         waiting, self._retained = self._retained, None
-        for topic, subscription in waiting or ():
+        for topic, subscription in (waiting or ()) if session.expiry_seconds else ():
             found = self._station.retained.find(topic)
-            if found is not None and found.qos and subscription.qos and session.expiry_seconds:
+            if found is not None and found.qos and subscription.qos:
                 session.enqueue(self._message(found, subscription))
 
     def _message(self, found: Retained, subscription: Subscription) -> Message:
