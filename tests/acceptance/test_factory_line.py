@@ -227,3 +227,32 @@ def test_what_cannot_be_is_told(shell, kind, software):
     assert "There is no line for" in shell.run(*add, "--line", unknown, expect=1).stderr
     assert "leave out --type" in shell.run(*add, "--line", kind, "--type", "x", expect=2).stderr
     assert not (shell.folder / "out").exists()
+
+
+def test_a_claim_is_made_for_the_line_as_often_as_one_likes(server, shell, software, kind):
+    software("1.0.0")
+    shell.run("line", "claim", kind, "--out", "none", expect=1)  # there is no line yet
+    shell.run("line", "create", kind, "--software", kind, "1.0.0")
+    first = shell.told("line", "claim", kind, "--out", "first")
+    assert sorted(path.name for path in (shell.folder / "first").iterdir()) == [
+        "ca.pem",
+        "certificate.pem",
+        "private.key",
+    ]
+    assert (shell.folder / "first" / "private.key").stat().st_mode & 0o077 == 0
+    second = shell.told("line", "claim", kind, "--out", "second")
+    assert first["template"] == second["template"] == f"line-{kind}"
+    assert first["certificate_id"] != second["certificate_id"]
+    shell.run("line", "claim", kind, "--out", "first", expect=1)  # a claim is not overwritten
+    iot = server.client("iot")
+    document = json.loads(iot.describe_provisioning_template(templateName=f"line-{kind}")["templateBody"])
+    del document["Resources"]["policy"]
+    made = iot.create_provisioning_template_version(
+        templateName=f"line-{kind}", templateBody=json.dumps(document), setAsDefault=True
+    )
+    assert made["versionId"] == 2
+    certificates = len(iot.list_certificates(pageSize=250)["certificates"])
+    done = shell.run("line", "claim", kind, "--out", "third", expect=1)
+    assert "says something else" in done.stderr
+    assert len(iot.list_certificates(pageSize=250)["certificates"]) == certificates
+    assert not (shell.folder / "third").exists()

@@ -6,9 +6,6 @@ import pytest
 from outfitter_fleet.demo.device import Device
 from outfitter_fleet.stage.processes import program
 
-ARN = "arn:aws:iot:us-east-1:000000000000"
-ROLE = "arn:aws:iam::000000000000:role/provisioning"
-
 
 @pytest.fixture
 def bell(world):
@@ -88,68 +85,22 @@ def test_each_type_has_its_line_and_a_newer_job_takes_the_place_of_the_older(
     assert [each["groupName"] for each in groups] == ["line-bell-push"]
 
 
-@pytest.fixture
-def claim(world):
-    """What every device of a line is made with: a certificate that may ask for an identity, and nothing else."""
-    name, policy = f"line-{world.device_type}", "mission-claim"
-    asked = ("$aws/certificates/create/*", f"$aws/provisioning-templates/{name}/provision/*")
-    statements = [
-        {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"},
-        {
-            "Effect": "Allow",
-            "Action": ["iot:Publish", "iot:Receive"],
-            "Resource": [f"{ARN}:topic/{topic}" for topic in asked],
-        },
-        {
-            "Effect": "Allow",
-            "Action": "iot:Subscribe",
-            "Resource": [f"{ARN}:topicfilter/{topic}" for topic in asked],
-        },
-    ]
-    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    world.iot.create_policy(policyName=policy, policyDocument=document)
-    made = world.iot.create_keys_and_certificate(setAsActive=True)
-    world.iot.attach_policy(policyName=policy, target=made["certificateArn"])
-    thing = {
-        "ThingName": {"Fn::Join": ["-", ["mission", {"Ref": "SerialNumber"}]]},
-        "ThingTypeName": world.device_type,
-        "ThingGroups": [f"line-{world.device_type}"],
-    }
-    certificate = {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"}
-    body = {
-        "Parameters": {"SerialNumber": {"Type": "String"}},
-        "Resources": {
-            "thing": {"Type": "AWS::IoT::Thing", "Properties": thing},
-            "certificate": {"Type": "AWS::IoT::Certificate", "Properties": certificate},
-            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "outfitter-device"}},
-        },
-    }
-    world.iot.create_provisioning_template(
-        templateName=name, templateBody=json.dumps(body), provisioningRoleArn=ROLE, enabled=True
-    )
-    folder = world.folder / "claim"
-    folder.mkdir()
-    (folder / "certificate.pem").write_text(made["certificatePem"])
-    (folder / "private.key").write_text(made["keyPair"]["PrivateKey"])
-    (folder / "ca.pem").write_bytes(world.server.ca.read_bytes())
-    return folder
-
-
 def test_a_device_with_a_claim_gets_its_identity_and_then_everything_else_by_itself(
-    world, configuration, claim, eventually
+    world, configuration, eventually
 ):
-    first = world.device("mission-first")  # brings the type and the policy of devices
     line = world.outfitter(
         *("line", "create", world.device_type, "--software", world.software, "2.0.0"),
         *("--config", configuration),
     )
-    out = world.folder / "mission-4711"
+    claim, name = world.folder / "claim", f"{world.device_type}-4711"
+    made = world.outfitter("line", "claim", world.device_type, "--out", claim)
+    out = world.folder / name
 
     def provision(serial="4711"):
         world.run(
             *(program("outfitter-agent"), "provision", "--claim", claim, "--out", out),
             *("--endpoint", f"localhost:{world.server.port('mqtts')}", "--type", world.device_type),
-            *("--template", f"line-{world.device_type}", "--parameter", f"SerialNumber={serial}"),
+            *("--template", made["template"], "--parameter", f"SerialNumber={serial}"),
         )
 
     provision()
@@ -157,7 +108,7 @@ def test_a_device_with_a_claim_gets_its_identity_and_then_everything_else_by_its
     provision()  # a factory may try again: who has an identity keeps it
     assert (out / "private.key").read_bytes() == kept
     assert (out / "private.key").stat().st_mode & 0o077 == 0
-    device = Device("mission-4711", out, world.processes)
+    device = Device(name, out, world.processes)
     world.devices.append(device)
     device.switch_on()
     for kind in ("software", "configuration"):
@@ -165,4 +116,3 @@ def test_a_device_with_a_claim_gets_its_identity_and_then_everything_else_by_its
         assert eventually(lambda job=job: world.status_of(device.name, job) == "SUCCEEDED")
     assert order(world, device.name) == BOTH
     assert world.iot.describe_thing(thingName=device.name)["thingTypeName"] == world.device_type
-    del first

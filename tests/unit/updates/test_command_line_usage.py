@@ -48,6 +48,7 @@ def test_the_commands_that_people_rely_on():
         "outfitter config diff",
         "outfitter line create",
         "outfitter line show",
+        "outfitter line claim",
         "outfitter deploy",
         "outfitter job list",
         "outfitter job show",

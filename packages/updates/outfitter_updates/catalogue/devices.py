@@ -54,6 +54,18 @@ class Identity:
     """Sentences for the person who asked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What the devices of a line are made with; holds a private key and is therefore never printed."""
+
+    template: str
+    certificate_id: str
+    certificate_pem: str
+    private_key_pem: str
+    ca_pem: str | None
+    """The authority that signed the server's certificate; None: a public one, as on AWS."""
+
+
 def host_and_port(address: str, port: int) -> tuple[str, int] | None:
     """HOST, HOST:PORT or [V6]:PORT taken apart, ``port`` where none is given; None when it is none of these."""
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/\s]+))(?::(\d{1,5}))?", address)

@@ -1,6 +1,7 @@
 """The folder that a new device's files are written to: all of them, or none."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +60,11 @@ class DeviceFolder:
 
     def write(self, identity: Identity) -> tuple[Path, ...]:
         """Writes the files; only the owner may read the key. Raises Problem when one cannot be written."""
-        for name, content in identity_files(identity).items():
+        return self.write_files(identity_files(identity))
+
+    def write_files(self, files: Mapping[str, str]) -> tuple[Path, ...]:
+        """Writes files by name; only the owner may read the key. Raises Problem when one cannot be written."""
+        for name, content in files.items():
             path = self._path / name
             try:
                 self._write(path, content, SECRET_MODE if name == KEY_FILE else PUBLIC_MODE)

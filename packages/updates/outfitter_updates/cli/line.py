@@ -8,6 +8,7 @@ from outfitter_contract.operations import Operation
 
 from outfitter_updates.catalogue.devices import Group
 from outfitter_updates.cli.configurations import configuration_in
+from outfitter_updates.cli.device_folder import DeviceFolder
 from outfitter_updates.cli.output import print_json, print_table, tell
 from outfitter_updates.cli.shape import (
     Application,
@@ -17,7 +18,9 @@ from outfitter_updates.cli.shape import (
     role_option,
 )
 from outfitter_updates.operations.line import LineJob, LineOrder, line_group, newest, plan_line, type_of
+from outfitter_updates.operations.policy import POLICY_NAME
 from outfitter_updates.operations.progress import summary
+from outfitter_updates.operations.settings import claim_files
 
 DIGEST_SHOWN = 12
 
@@ -94,6 +97,42 @@ def create(
     if not created and not plan.cancel:
         tell("All is there already.")
     tell(f"New devices: `outfitter device add NAME --line {device_type} --out DIR`")
+
+
+@line.command(cls=ExampleCommand, example="outfitter line claim pump-controller --out ./claim")
+@click.argument("device_type", metavar="TYPE")
+@click.option(
+    "--policy", default=POLICY_NAME, show_default=True, help="Name of the devices' policy, made when missing."
+)
+@click.option(
+    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the files."
+)
+@role_option
+@json_option
+@pass_application
+def claim(
+    application: Application, device_type: str, policy: str, out: Path, role_arn: str | None, as_json: bool
+) -> None:
+    """Make what devices of the line can be made with, all alike: a claim, with which each gets its own identity.
+
+    Writes certificate.pem, private.key and ca.pem, and makes the template that registers whoever comes with them as
+    TYPE-SERIAL, on the line. The claim may ask for an identity and nothing else.
+    """
+    cloud = application.cloud
+    group = cloud.lines.need(device_type)
+    role = role_arn or cloud.default_role_arn
+    with DeviceFolder(out) as folder, cloud.claims.issue(device_type, group, policy, role) as made:
+        written = folder.write_files(claim_files(made))
+    if as_json:
+        told = {"template": made.template, "certificate_id": made.certificate_id}
+        print_json({**told, "files": [str(path) for path in written]})
+        return
+    if made.ca_pem is None:
+        tell("Put the authorities of AWS (Amazon Root CA 1) there as ca.pem.")
+    tell(
+        f"On each device: `outfitter-agent provision --claim {out} --endpoint HOST --template {made.template} --type"
+        f" {device_type} --parameter SerialNumber=N --out DIR`"
+    )
 
 
 @line.command(cls=ExampleCommand, example="outfitter line show\noutfitter line show pump-controller")

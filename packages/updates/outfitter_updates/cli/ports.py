@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from outfitter_contract.execution import Status
 
 from outfitter_updates.catalogue.configurations import Configuration, StoredConfiguration
-from outfitter_updates.catalogue.devices import Device, DeviceOrder, Group, Identity
+from outfitter_updates.catalogue.devices import Claim, Device, DeviceOrder, Group, Identity
 from outfitter_updates.catalogue.records import RecordState, Running
 from outfitter_updates.catalogue.software import Image, SoftwareVersion
 from outfitter_updates.operations.deployment import Deployment, DeploymentOrder
@@ -37,6 +37,14 @@ class IdentitiesPort(Protocol):
     """New devices."""
 
     def issue(self, order: DeviceOrder) -> AbstractContextManager[Identity]: ...
+
+
+class ClaimsPort(Protocol):
+    """What devices of a line are made with."""
+
+    def issue(
+        self, device_type: str, group: Group, policy_name: str, role_arn: str
+    ) -> AbstractContextManager[Claim]: ...
 
 
 class SoftwarePort(Protocol):
@@ -130,6 +138,8 @@ class CloudPort(Protocol):
     def devices(self) -> DevicesPort: ...
     @property
     def identities(self) -> IdentitiesPort: ...
+    @property
+    def claims(self) -> ClaimsPort: ...
     @property
     def software(self) -> SoftwarePort: ...
     @property

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from outfitter_updates.cloud.claims import Claims
 from outfitter_updates.cloud.configurations import Configurations
 from outfitter_updates.cloud.connection import Connection
 from outfitter_updates.cloud.deployment import Deployments
@@ -23,6 +24,7 @@ class Cloud:
         self._connection = Connection(profile=profile, region=region, endpoint_url=endpoint_url)
         self.devices = Devices(self._connection)
         self.identities = Identities(self._connection, self.devices)
+        self.claims = Claims(self._connection, self.identities)
         self.software = Software(self._connection)
         self.records = Records(self._connection)
         self.jobs = Jobs(self._connection)

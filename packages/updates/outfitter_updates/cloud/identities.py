@@ -62,10 +62,10 @@ class Identities:
             raise
 
     def _make(self, order: DeviceOrder, undo: Undo, host: str, port: int) -> Identity:
-        ca_pem = self._authority()
+        ca_pem = self.authority()
         device, notes = self._thing(order, undo)
-        policy_note = self._policy(order.policy_name, device)
-        made = self._certificate(undo)
+        policy_note = self.need_policy(order.policy_name, device_policy(arn_prefix(device.arn)))
+        made = self.certificate(undo)
         self._attach(order, made, undo)
         self._join(order, undo)
         if ca_pem is None:
@@ -110,21 +110,22 @@ class Identities:
         undo.remember(f"thing {order.name}", lambda: iot.call("delete_thing", thingName=order.name))
         return self._devices.need(order.name), []
 
-    def _policy(self, name: str, device: Device) -> tuple[str, ...]:
+    def need_policy(self, name: str, wanted: str) -> tuple[str, ...]:
+        """Make the policy; raises Conflict when there is one of the name that says something else."""
         iot = self._connection.iot
-        wanted = device_policy(arn_prefix(device.arn))
         try:
             iot.call("create_policy", policyName=name, policyDocument=wanted)
         except CloudRefused as refused:
             if refused.code != EXISTS:
                 raise
         else:
-            return (f"Made the policy {name}, which all devices share.",)
+            return (f"Made the policy {name}, which devices share.",)
         if not same_policy(iot.call("get_policy", policyName=name)["policyDocument"], wanted):
             raise Conflict(f"There is a policy {name} that says something else. Name another with --policy.")
         return ()
 
-    def _certificate(self, undo: Undo) -> dict[str, Any]:
+    def certificate(self, undo: Undo) -> dict[str, Any]:
+        """A new key with its certificate, ACTIVE, as CreateKeysAndCertificate tells them; ``undo`` takes it back."""
         iot = self._connection.iot
         made = iot.call("create_keys_and_certificate", setAsActive=True)
         certificate = str(made["certificateId"])
@@ -162,7 +163,7 @@ class Identities:
                 lambda member=member: iot.call("remove_thing_from_thing_group", **member),  # type: ignore[misc]
             )
 
-    def _authority(self) -> str | None:
+    def authority(self) -> str | None:
         """The certificates that the server's own is checked against; None on AWS, whose authority is public."""
         iot = self._connection.iot
         if iot.is_aws:

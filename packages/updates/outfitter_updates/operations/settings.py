@@ -3,7 +3,7 @@
 import json
 from typing import Final
 
-from outfitter_updates.catalogue.devices import Identity
+from outfitter_updates.catalogue.devices import Claim, Identity
 
 SETTINGS_FILE: Final = "agent.toml"
 CERTIFICATE_FILE: Final = "certificate.pem"
@@ -31,6 +31,16 @@ def agent_settings(identity: Identity) -> str:
     return "\n".join(
         ["# Every other setting has a default: see the reference of the agent's settings.", *lines, ""]
     )
+
+
+def claim_files(claim: Claim) -> dict[str, str]:
+    """File names and contents of a claim, the private key first."""
+    files = {
+        KEY_FILE: claim.private_key_pem,
+        CERTIFICATE_FILE: claim.certificate_pem,
+        AUTHORITY_FILE: claim.ca_pem,
+    }
+    return {name: content for name, content in files.items() if content is not None}
 
 
 def identity_files(identity: Identity) -> dict[str, str]:
