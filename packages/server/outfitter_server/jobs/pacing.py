@@ -56,14 +56,15 @@ def begin_batch(job: Job, now: int) -> Job | None:
     if size is None:
         return msgspec.structs.replace(job, batch_left=None, next_batch_at=None)
     if _batch_due(job, now):
-        return msgspec.structs.replace(job, batch_left=size, next_batch_at=now + INTERVAL_MS)
+        return msgspec.structs.replace(job, batch_left=size)
     return job if job.batch_left else None
 
 
 def rolled_out(job: Job, number: int, now: int, *, everything: bool) -> Job:
     """The job after its rollout queued so many executions; ``everything``: no target is left.
 
-    The interval runs from the last of a batch, which a busy server may queue in several steps: a rate holds for any minute.
+    The interval runs from the last of a batch, which a busy server may queue in several steps: a rate holds for any minute,
+    and one that found nobody costs none.
     """
     left = None if job.batch_left is None else max(0, job.batch_left - number)
     return msgspec.structs.replace(
