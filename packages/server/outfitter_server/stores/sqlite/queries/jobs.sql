@@ -80,13 +80,15 @@ DELETE FROM job_steps WHERE job = :job;
 SELECT step, at, number FROM job_steps WHERE job = :job AND first_id <= :id AND last_id >= :id ORDER BY step LIMIT 1;
 
 -- name: jobs_rolling_towards_thing
+-- Jobs that may still queue an execution on a thing: a snapshot does not for who joined after it was taken.
 SELECT DISTINCT jobs.* FROM (
-    SELECT 'thing' AS kind, :thing AS name
-    UNION SELECT 'thinggroup', t.ancestor
+    SELECT 'thing' AS kind, :thing AS name, 0 AS joined_at
+    UNION SELECT 'thinggroup', t.ancestor, m.joined_at
     FROM group_members AS m CROSS JOIN group_tree AS t ON t.descendant = m.group_name WHERE m.thing = :thing
 ) AS reach
 CROSS JOIN job_targets AS r ON r.kind = reach.kind AND r.name = reach.name AND r.done = 0
-CROSS JOIN jobs ON jobs.id = r.job
+CROSS JOIN jobs ON jobs.id = r.job AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.ended = 0
+  AND (jobs.selection = 'CONTINUOUS' OR jobs.started_at IS NULL OR reach.joined_at <= jobs.started_at)
 LIMIT :limit;
 
 -- name: jobs_due
