@@ -111,3 +111,33 @@ async def test_a_window_that_never_opens_before_the_end_is_not_promised(engine):
     assert told(engine, "t") == [
         ("j", True, "the job's end at 2023-11-16 04:13:20 UTC: no maintenance window opens before")
     ]
+
+
+async def test_a_job_whose_last_window_is_over_ends_instead_of_waiting_for_none(engine, count):
+    engine.things("a", "b")
+    engine.group("g", ["a", "b"])
+    once = Window(cron="cron(0 22 14 11 ? 2023)", duration_minutes=60)  # it is 22:13 UTC of that day
+    configs = Configs(rollout=Rollout(maximum_per_minute=1), schedule=Schedule(windows=(once,)))
+    await engine.job("idle", "thinggroup:g", configs=configs)
+    await engine.job("busy", "thing:a", configs=Configs(schedule=Schedule(windows=(once,))))
+    await engine.report("a", "busy", "IN_PROGRESS")
+    await engine.pass_time(60)
+    job = engine.jobs.get("idle")
+    assert (job.status, job.due_at, job.work) == ("COMPLETED", None, None)
+    assert count("idle") == {"canceled": 1}, (
+        "a device that comes online later must not begin outside of the window"
+    )
+    assert engine.jobs.get("busy").status == "IN_PROGRESS"
+    await engine.report("a", "busy", "SUCCEEDED")
+    assert engine.jobs.get("busy").status == "COMPLETED"
+
+
+async def test_a_rollout_that_its_batch_finished_does_not_wait_for_the_next_one(engine):
+    engine.things("a", "b")
+    engine.group("top")
+    engine.group("g", ["a", "b"], parent="top")
+    await engine.job("j", "thinggroup:top", configs=Configs(rollout=Rollout(maximum_per_minute=2)))
+    assert not engine.jobs.get("j").rolling
+    await engine.report("a", "j", "SUCCEEDED")
+    await engine.report("b", "j", "SUCCEEDED")
+    assert engine.jobs.get("j").status == "COMPLETED", "not a minute, or a maintenance window, later"

@@ -5,7 +5,7 @@ Pure and repeatable: looking twice at the same moment changes nothing. The backg
     before its start, between windows ── SCHEDULED, held        held: nothing may begin, what runs goes on
     in a window, or without any       ── IN_PROGRESS
     paused by its operator            ── as the schedule says, held
-    past its end time                 ── stopped or canceled, as the end behaviour says
+    past its end time or last window  ── stopped or canceled, as the end behaviour says
 
 Source: AWS IoT developer guide, "Specify additional configurations"; pausing is this product's own.
 """
@@ -30,7 +30,9 @@ def look(job: Job, now: int) -> Job:
     if job.status not in ACTIVE or job.ended:
         return msgspec.structs.replace(job, due_at=None)
     phase, changes_at = schedule.phase(job.configs.schedule, now)
-    if phase is Phase.ENDED:
+    # After the last of its windows, without an end time, a job would hold back for ever what it holds back by then.
+    spent = phase is Phase.CLOSED and changes_at is None and job.held and job.work is None
+    if phase is Phase.ENDED or spent:
         return _end(job, now)
     held = job.paused or phase is not Phase.OPEN
     work = job.work

@@ -173,7 +173,9 @@ class _Queueing:
         groups = self._tx.all(
             "group_with_descendants", group=target.name, beginning=target.cursor_group, limit=self._room + 1
         )
-        for group in (row["name"] for row in groups):
+        names = [row["name"] for row in groups]
+        whole = len(names) <= self._room
+        for place, group in enumerate(names):
             after = target.cursor_thing if group == target.cursor_group else ""
             begun_with = self._room
             while (limit := self._limit()) > 0:
@@ -185,9 +187,17 @@ class _Queueing:
                 after = end["last"]
             self._room = min(self._room, begun_with - 1)
             target = msgspec.structs.replace(target, cursor_group=group, cursor_thing=after)
-            if self._limit() <= 0:
+            # A batch that is full with the last member leaves nothing for another one, a minute or a window later.
+            if self._limit() <= 0 and not (whole and self._empty(names[place:], after)):
                 return target
         return msgspec.structs.replace(target, done=True)
+
+    def _empty(self, groups: Sequence[str], after: str) -> bool:
+        """Whether nobody comes after this thing of the first group, nor in the others."""
+        return not any(
+            self._tx.all("group_members_after", group=group, after="" if place else after, limit=1)
+            for place, group in enumerate(groups)
+        )
 
     def _thing(self, name: str) -> None:
         self._room -= 1
