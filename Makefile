@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONSOLE := packages/updates/console
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test check bench format schema tables console chromium clean
+.PHONY: help install demo test soak check bench format schema tables console chromium clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: install ## the mission on an empty machine: one server, real agents, a tab
 
 test: install chromium ## every test
 	@$(BIN)/python -m pytest -q
+
+soak: install ## ten thousand random lives of jobs of each kind; takes an hour or so and tells how far it is
+	@OUTFITTER_SOAK=$(or $(LIVES),10000) $(BIN)/python -m pytest -q -s -o addopts= --strict-markers --import-mode=importlib tests/unit/jobs/test_rules_model.py
 
 check: install ## format, lint, types, import walls
 	@$(BIN)/ruff format --check --quiet .
