@@ -7,7 +7,7 @@ Source: AWS IoT developer guide, "Query syntax" and "Example thing queries".
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -132,12 +132,17 @@ def matches(query: Query, document: Document) -> bool:
     """Whether the thing is one of those that the query asks for."""
     if isinstance(query, Term):
         test = query.test
-        return any(fulfils(test, value) for value in values(document, query.field))
-    if isinstance(query, And):
-        return all(matches(part, document) for part in query.parts)
-    if isinstance(query, Or):
-        return any(matches(part, document) for part in query.parts)
-    return not matches(query.part, document)
+        for value in values(document, query.field):  # noqa: SIM110 - a loop: generators cost twice as much here
+            if fulfils(test, value):
+                return True
+        return False
+    if isinstance(query, Not):
+        return not matches(query.part, document)
+    wanted = isinstance(query, Or)
+    for part in query.parts:
+        if matches(part, document) is wanted:
+            return wanted
+    return not wanted
 
 
 def fields(query: Query) -> frozenset[str]:
@@ -149,7 +154,7 @@ def fields(query: Query) -> frozenset[str]:
     return frozenset().union(*(fields(part) for part in query.parts))
 
 
-def values(document: Document, name: str | None) -> Iterator[str]:
+def values(document: Document, name: str | None) -> Iterable[str]:
     """What a thing has in a field; in all of them for None."""
     if name is None:
         return _all_values(document)
@@ -158,7 +163,7 @@ def values(document: Document, name: str | None) -> Iterator[str]:
     elif name == THING_NAME:
         found = document.name
     elif name == GROUPS:
-        return iter(document.groups)
+        return document.groups
     elif name == THING_TYPE:
         found = document.type
     elif name.startswith(CONNECTIVITY):
@@ -167,7 +172,7 @@ def values(document: Document, name: str | None) -> Iterator[str]:
         found = document.id
     else:
         found = document.packages.get(package_of(name) or "")
-    return iter(() if found is None else (found,))
+    return () if found is None else (found,)
 
 
 def package_of(name: str) -> str | None:
