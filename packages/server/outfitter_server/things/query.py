@@ -8,9 +8,11 @@ Source: AWS IoT developer guide, "Query syntax" and "Example thing queries".
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+import msgspec
 
 EVERY_FIELD: Final = "*"
 THING_NAME: Final = "thingName"
@@ -29,8 +31,7 @@ VERSION: Final = ".version"
 _NUMBER: Final = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connectivity:
+class Connectivity(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a thing is connected, since when it is so (milliseconds since the epoch), and why it left."""
 
     connected: bool
@@ -38,17 +39,16 @@ class Connectivity:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A thing as the index sees it; ``groups`` are the static groups that it is directly in, ``packages`` versions by name."""
 
     name: str
     id: str
     type: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = {}
     groups: tuple[str, ...] = ()
     connectivity: Connectivity | None = None
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
