@@ -1,5 +1,10 @@
 """What the engine does where jobs meet: in what is told of them, at the end of their windows, beside each other."""
 
+import json
+
+import pytest
+from outfitter_server.aws.wire import WireRequest
+from outfitter_server.https.own_calls import OwnCalls
 from outfitter_server.jobs.configs import Configs, Rollout, Schedule, Window
 from outfitter_server.jobs.values import NewJob, Target
 from outfitter_server.jobs.why import Kind
@@ -141,3 +146,38 @@ async def test_a_rollout_that_its_batch_finished_does_not_wait_for_the_next_one(
     await engine.report("a", "j", "SUCCEEDED")
     await engine.report("b", "j", "SUCCEEDED")
     assert engine.jobs.get("j").status == "COMPLETED", "not a minute, or a maintenance window, later"
+
+
+@pytest.mark.parametrize("over", ["window", "end"])
+async def test_a_rollout_queues_nothing_outside_of_its_time_even_when_nobody_looked(engines, tmp_path, over):
+    async with engines(tmp_path, paced=False) as engine:
+        names = [f"t{number:04}" for number in range(2_500)]
+        engine.things(*names, watch=False)
+        engine.group("g", names)
+        nightly = Window(cron="cron(0 22 * * ? *)", duration_minutes=60)  # it is 22:13 UTC
+        end_at = engine.clock[0] + 60 * MINUTE_MS
+        schedule = Schedule(windows=(nightly,)) if over == "window" else Schedule(end_at=end_at)
+        configs = Configs(schedule=schedule)
+        await engine.jobs.create(NewJob(id="j", targets=GROUP, stored="{}", configs=configs))
+        engine.clock[0] += 60 * MINUTE_MS
+        for _ in range(3):
+            await engine.committer.change(lambda batch: engine.steps.step(batch, "j"))
+        job = engine.jobs.get("j")
+        assert (job.rolled_out, job.work) == (1_000, None)
+        assert (job.held, job.ended) == (over == "window", over == "end")
+        assert await engine.pending("t0001") == ([] if over == "window" else [("j", "QUEUED")])
+
+
+async def test_a_job_that_only_holds_back_says_what_it_waits_for(engine):
+    engine.things("t")
+    await engine.job("j", "thing:t")
+    calls = OwnCalls(engine.jobs, engine.changes, why(engine))
+
+    async def waits(method, path):
+        request = WireRequest(method=method, raw_path=path, raw_query="", headers={}, body=b"")
+        return json.loads((await calls.answer(request)).body)["waitsFor"]
+
+    assert await waits("GET", "/_outfitter/jobs/j") is None
+    assert await waits("PUT", "/_outfitter/jobs/j/pause") == "its operator: the job is paused"
+    await engine.changes.cancel("j", force=False, comment=None, reason_code=None)
+    assert await waits("GET", "/_outfitter/jobs/j") is None

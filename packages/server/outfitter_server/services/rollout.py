@@ -64,6 +64,11 @@ class Steps:
                 pass
 
     def _roll_out(self, space: Workspace, job: Job, rows_max: int) -> None:
+        # Whoever looks when something is due may be late: nothing is queued outside of a window, nor past the end.
+        job = pacing.look(job, space.now)
+        space.jobs.put(job)
+        if job.work is not Work.ROLLOUT:
+            return
         if self._hold_or_release(space, job):
             space.jobs.keep_working(job.id)
             return
