@@ -124,28 +124,33 @@ class FleetIndex:
 
     def join_all(self, batch: Batch, group: DynamicGroup, things: Sequence[Document]) -> None:
         """Let things that match a group join it; those that are in nearly as many groups as they may be are looked at whole."""
-        tx = batch.tx
-        names = msgspec.json.encode([document.name for document in things]).decode()
-        counts = {row["thing"]: row for row in tx.all("membership_counts", things=names, group=group.name)}
-        joining = []
-        for document in things:
-            count = counts[document.name]
-            if count["member"]:
-                continue
-            if count["groups"] >= GROUPS_OF_A_THING_MAX - 1:
-                self._look(batch, document.name, (group,))
-            else:
-                joining.append(document.name)
+        members, others = self._counted(batch, group, [document.name for document in things])
+        joining = [name for name in others if name not in members]
         joined = msgspec.json.encode(joining).decode()
-        tx.run("members_insert", group=group.name, things=joined, now=batch.now)
-        if tx.one("group_is_target", group=group.name) is not None:
+        batch.tx.run("members_insert", group=group.name, things=joined, now=batch.now)
+        if batch.tx.one("group_is_target", group=group.name) is not None:
             for name in joining:
                 self.membership.joined(batch, name, group.name)
 
-    def leave_all(self, batch: Batch, group: DynamicGroup, things: Iterable[str]) -> None:
-        """Let members that match no longer leave."""
-        for thing in things:
-            self._leave(batch, thing, group.name)
+    def leave_all(self, batch: Batch, group: DynamicGroup, things: Sequence[str]) -> None:
+        """Let members that match no longer leave; what they had no room for may have it now."""
+        _, others = self._counted(batch, group, things)
+        for name in others:
+            self._leave(batch, name, group.name)
+
+    def _counted(
+        self, batch: Batch, group: DynamicGroup, things: Sequence[str]
+    ) -> tuple[set[str], list[str]]:
+        """Those that are members, and those that have room enough for one more group; the rest is looked at whole here."""
+        names = msgspec.json.encode(things).decode()
+        rows = batch.tx.all("membership_counts", things=names, group=group.name)
+        for row in rows:
+            if row["groups"] >= GROUPS_OF_A_THING_MAX - 1:
+                self._look(batch, row["thing"], (group,))
+        return (
+            {row["thing"] for row in rows if row["member"]},
+            [row["thing"] for row in rows if row["groups"] < GROUPS_OF_A_THING_MAX - 1],
+        )
 
     def _look(self, batch: Batch, thing: str, groups: Sequence[DynamicGroup], *, freed: bool = False) -> None:
         if not groups and not freed:
