@@ -87,6 +87,13 @@ class FleetIndex:
         """A thing goes; its memberships go with it."""
         batch.tx.run("disconnection_delete", thing=thing)
 
+    def group_ending(self, batch: Batch, group: str) -> None:
+        """A group goes with its members: who was in too many groups for others may have room in them now."""
+        crowded = batch.tx.one("group_member_in_many", group=group, groups=GROUPS_OF_A_THING_MAX)
+        if crowded is not None:
+            for other in dynamic_groups(batch.tx):
+                self.rebuild(batch, other.name, other.text)
+
     def group_deleted(self, batch: Batch) -> None:
         """A static group goes: queries about groups are asked again, of everything that they may concern."""
         for group in concerned(batch.tx, (GROUPS,)):
