@@ -4,6 +4,7 @@ import json
 
 import pytest
 from outfitter_server.aws.wire import WireRequest
+from outfitter_server.base.refusals import InvalidStateTransition
 from outfitter_server.https.own_calls import OwnCalls
 from outfitter_server.jobs.configs import Configs, Rollout, Schedule, Window
 from outfitter_server.jobs.values import NewJob, Target
@@ -181,3 +182,26 @@ async def test_a_job_that_only_holds_back_says_what_it_waits_for(engine):
     assert await waits("PUT", "/_outfitter/jobs/j/pause") == "its operator: the job is paused"
     await engine.changes.cancel("j", force=False, comment=None, reason_code=None)
     assert await waits("GET", "/_outfitter/jobs/j") is None
+
+
+async def test_nothing_begins_once_a_pause_is_answered_however_many_are_to_be_held_back(engines, tmp_path):
+    async with engines(tmp_path, paced=False) as engine:
+        names = [f"t{number:04}" for number in range(2_000)]
+        engine.things(*names, watch=False)
+        engine.group("g", names)
+        await engine.job("other", "thing:t0000")
+        await engine.report("t0000", "other", "IN_PROGRESS")
+        await engine.jobs.create(NewJob(id="j", targets=GROUP, stored="{}"))
+        await engine.committer.change(lambda batch: engine.steps.step(batch, "j"))
+        await engine.jobs.create(NewJob(id="later", targets=GROUP, stored="{}"))
+        await engine.changes.pause("j")
+        assert await engine.pending("t0000") == [
+            ("other", "IN_PROGRESS"),
+            ("j", "QUEUED"),
+            ("later", "QUEUED"),
+        ], "the pacer has not come to it"
+        assert (await engine.start("t0000")).execution.job == "other"
+        with pytest.raises(InvalidStateTransition, match="may not begin now"):
+            await engine.report("t0000", "j", "IN_PROGRESS")
+        assert (await engine.start("t0001")).execution.job == "later"
+        assert (await engine.report("t0002", "j", "SUCCEEDED")).execution.status == "SUCCEEDED"
