@@ -199,6 +199,19 @@ def is_open(schedule, now):
     return "CLOSED"
 
 
+def next_change(schedule, now):
+    """When the phase is another one than now; None: never."""
+    moments = [schedule.start_at, schedule.end_at]
+    for window in schedule.windows:
+        minute, hour = map(int, window.cron.removeprefix("cron(").split()[:2])
+        for begin in range(now - now % DAY - DAY, now + 3 * DAY, DAY):
+            start = begin + (hour * 60 + minute) * MINUTE
+            moments += [start, start + window.duration_minutes * MINUTE]
+    phase = is_open(schedule, now)
+    later = (at for at in sorted(filter(None, moments)) if at > now and is_open(schedule, at) != phase)
+    return next(later, None)
+
+
 class Auditor:
     """Follows a store through its batches."""
 
@@ -554,10 +567,10 @@ class Auditor:
         if not held and job["rolling"]:
             assert job["due_at"] is not None
             assert now < job["due_at"] <= now + MINUTE
-        schedule = facts.configs.schedule
-        if schedule is not None and (schedule.end_at or schedule.windows or now < (schedule.start_at or 0)):
+        change = None if facts.configs.schedule is None else next_change(facts.configs.schedule, now)
+        if change is not None:
             assert job["due_at"] is not None, f"nobody will look at {name} again"
-            assert job["due_at"] > now
+            assert now < job["due_at"] <= change
 
 
 def _job_events(was, now, facts):
