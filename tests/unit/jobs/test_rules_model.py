@@ -178,9 +178,9 @@ class JobsMachine(RuleBasedStateMachine):
     def work(self):
         return [name for name, job in self.auditor.state.jobs.items() if job["work"]]
 
-    def step_once(self, job, rows) -> None:
+    def step_once(self, job, rows, *, aside=False) -> None:
         step = partial(self.engine.steps.step, job_id=job, rows_max=rows)
-        self.act("step", self.engine.committer.change(step))
+        self.act("step", self.engine.committer.change(step, heavy=aside))
 
     def fire(self) -> None:
         for _ in range(100):
@@ -189,9 +189,9 @@ class JobsMachine(RuleBasedStateMachine):
         raise AssertionError("what is due is never done")
 
     @precondition(lambda self: self.work())
-    @rule(data=st.data(), rows=st.integers(1, 3))
-    def step(self, data, rows) -> None:
-        self.step_once(data.draw(st.sampled_from(self.work())), rows)
+    @rule(data=st.data(), rows=st.integers(1, 3), aside=st.booleans())
+    def step(self, data, rows, aside) -> None:
+        self.step_once(data.draw(st.sampled_from(self.work())), rows, aside=aside)
 
     @rule()
     def come_to_rest(self) -> None:
@@ -292,6 +292,10 @@ class JobsMachine(RuleBasedStateMachine):
     def a_job(self, data):
         return data.draw(st.sampled_from(sorted(self.auditor.jobs)), label="job")
 
+    async def ask_at_once(self, requests):
+        answers = await asyncio.gather(*map(self.engine.ask, requests), return_exceptions=True)
+        assert all(isinstance(answer, Refusal) for answer in answers if isinstance(answer, Exception))
+
     def report_on(self, row, status, step) -> None:
         request = Update(thing=row.thing, job=row.job, status=status, step_timeout_minutes=step)
         self.act("device", self.engine.ask(request), (row.thing, row.job, step))
@@ -299,10 +303,10 @@ class JobsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.auditor.state.executions)
     @rule(data=st.data(), status=st.sampled_from(["SUCCEEDED", "FAILED", "FAILED", "REJECTED"]))
     def end_some(self, data, status) -> None:
-        """Reports of several things, which may have ended already."""
-        rows = self.rows()
-        for row in rows[: data.draw(st.integers(1, 4), label="number")]:
-            self.report_on(row, status, None)
+        """Reports of several things in one batch; some may have ended already."""
+        rows = self.rows()[: data.draw(st.integers(1, 4), label="number")]
+        requests = [Update(thing=row.thing, job=row.job, number=row.number, status=status) for row in rows]
+        self.act("device", self.ask_at_once(requests), (None, None, None))
 
     @precondition(lambda self: any(row.status == "IN_PROGRESS" for row in self.rows()))
     @rule(status=st.sampled_from(["FAILED", "FAILED", "SUCCEEDED"]))
