@@ -5,7 +5,7 @@ RIVALS := .bench/ministack/bin
 CONSOLE := packages/updates/console
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak check bench bench-growth bench-million bench-rivals bench-page format schema tables console chromium clean
+.PHONY: help install demo test soak check bench bench-growth bench-million bench-rivals bench-page format schema tables conformance console chromium clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ schema: install ## write stores/sqlite/schema.sql anew from the migrations
 tables: install ## write the tables of docs/reference anew from the contract
 	@$(BIN)/python -m outfitter_fleet.tables reference
 
+conformance: install ## the conformance tests against ours, MiniStack and moto; writes their table (needs unshare and faketime)
+	@$(BIN)/python -m outfitter_fleet.conformance
+
 console: $(CONSOLE)/node_modules/installed ## build the page anew from packages/updates/console (needs node)
 	@npm --prefix $(CONSOLE) run --silent build
 
@@ -80,4 +83,4 @@ chromium: ## the browser of tests/browser, when it is missing and this machine l
 	|| echo "chromium cannot be installed: tests/browser will fail"
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(CONSOLE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .bench
+	rm -rf .venv $(CONSOLE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench
