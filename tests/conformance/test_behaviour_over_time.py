@@ -46,7 +46,7 @@ def counts_become(fleet, eventually):
 def at(iot, job, minutes):
     """The clock of the server, told by the job that was created first, some minutes on; as schedules have it."""
     begun = iot.describe_job(jobId=job)["job"]["createdAt"]
-    return (begun + dt.timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M")
+    return (begun.astimezone(dt.UTC) + dt.timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M")
 
 
 @conforms("data UpdateJobExecution", "in stepTimeoutInMinutes")
