@@ -141,7 +141,6 @@ def test_j42_the_source_is_told_beside_the_job_and_its_processing_targets_go_wit
     for queued in (2, 3):
         clocked.advance(61)
         eventually(lambda queued=queued: fleet.counts(job) == {"Queued": queued}, 10)
-    clocked.advance(61)
     found = eventually(lambda: not (told := iot.describe_job(jobId=job)["job"])["isConcurrent"] and told, 10)
     assert "processingTargets" not in found["jobProcessDetails"]
 
