@@ -110,6 +110,7 @@ class JobFacts:
     fate: str | None = None  # CANCELED or DELETED, once asked for
     forced: bool = False
     stopped: bool = False  # past the end of its schedule
+    held_at_end: bool = False  # paused then, or between windows
     began: set | None = None  # the members when its rollout began; None before
     gone: set = field(default_factory=set)  # who left, was deleted, or had an execution deleted
     batch_last: int | None = None  # when the batch under way, or the last, queued something
@@ -312,7 +313,7 @@ class Auditor:
                 assert cause == "time"
                 assert self.deadlines[row.id][1] <= after.now, "a timer fired early"
             case status, "CANCELED":
-                stopped = row.held and job["ended"] == 1
+                stopped = job["ended"] == 1 and (row.held or self.jobs[row.job].held_at_end)
                 forced = status == "QUEUED" or job["force_canceled"] == 1
                 assert cause == "cancel_execution" or stopped or (job["status"] == "CANCELED" and forced), (
                     cause,
@@ -450,7 +451,9 @@ class Auditor:
         if job["ended"] and not facts.stopped:
             assert self.phase(name, after.now) == "ENDED"
             assert facts.configs.schedule.end_behavior in (None, "STOP_ROLLOUT")
-            facts.stopped, facts.paused = True, False
+            before_end = facts.configs.schedule.end_at - 1
+            held = facts.paused or was["held"] == 1 or self.phase(name, before_end) != "OPEN"
+            facts.stopped, facts.paused, facts.held_at_end = True, False, held
         if job["status"] == "CANCELED":
             assert facts.fate == "CANCELED", cause
         if job["status"] == "COMPLETED":
@@ -554,6 +557,7 @@ class Auditor:
         assert {row.held for row in waiting} <= {held}, (name, "held" if held else "not held")
         assert job["held"] == held
         if facts.stopped:
+            assert not (facts.held_at_end and waiting), "what is held back at the end waits for nothing"
             return
         assert held or facts.began is not None, f"{name} should have begun"
         left = set() if facts.began is None else self._left(name, facts, rows)

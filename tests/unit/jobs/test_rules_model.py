@@ -45,7 +45,6 @@ from outfitter_server.services.timers import next_due
 THINGS = [f"t{number}" for number in range(7)]
 PARENTS = {"a": None, "b": None, "low": "a", "zlow": "a"}
 JOBS_MAX = 9
-ALIVE_MAX = 3
 EXAMPLES = int(os.environ.get("OUTFITTER_SOAK", "200"))
 PROGRESS_EVERY = 500
 
@@ -120,6 +119,7 @@ class JobsMachine(RuleBasedStateMachine):
     engines = None
     lives = 0
     wishes = None  # what jobs are asked for
+    alive_max = 3
 
     @initialize(data=st.data())
     def open(self, data) -> None:
@@ -238,7 +238,7 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def create_job(self, data) -> None:
         alive = sum(job["status"] in ACTIVE for job in self.auditor.state.jobs.values())
-        if alive < ALIVE_MAX and len(self.auditor.jobs) < JOBS_MAX:
+        if alive < self.alive_max and len(self.auditor.jobs) < JOBS_MAX:
             self.create(**data.draw(self.wishes))
 
     def create(self, *, aims, continuous, schedule=None, **members) -> None:
@@ -380,7 +380,9 @@ class RolloutMachine(JobsMachine):
 
 
 class DeviceMachine(JobsMachine):
-    """Timeouts, step timers, retries, executions canceled and deleted, windows."""
+    """Timeouts, step timers, retries, executions canceled and deleted, windows; several jobs wait for a thing."""
+
+    alive_max = 6
 
     wishes = st.fixed_dictionaries(
         {
@@ -473,6 +475,20 @@ class MembershipMachine(JobsMachine):
         for group in [group for group, members in self.auditor.state.members.items() if thing in members]:
             self.take_out(thing, group)
 
+    @rule(group=groups)
+    def empty_group(self, group) -> None:
+        """As when it is deleted."""
+
+        def apply(batch):
+            self.engine.continuous.group_deleted(batch, group)
+            self.engine.store._writer.execute("DELETE FROM group_members WHERE group_name = ?", (group,))
+
+        left = self.auditor.state.members[group]
+        assert self.act("leave", self.engine.committer.change(apply))
+        for facts in self.auditor.jobs.values():
+            if facts.selection == "SNAPSHOT":
+                facts.gone |= left
+
     @rule(thing=things)
     def replace_thing(self, thing) -> None:
         assert self.act("delete_thing", self.engine.delete_thing(thing))
@@ -510,6 +526,10 @@ def test_the_rules_hold_through_random_lives(machine, engines, monkeypatch):
     monkeypatch.setattr("outfitter_server.services.rollout.CHANGED_ROWS_MAX", 2)
     monkeypatch.setattr("outfitter_server.services.jobs.FIRST_ROWS_MAX", 2)
     monkeypatch.setattr("outfitter_server.services.timers.DUE_ROWS_MAX", 2)
+    if machine is DeviceMachine:
+        # Pending lists that are longer than what a batch loads of them.
+        monkeypatch.setattr("outfitter_server.services.workspace.PENDING_SHOWN", 1)
+        monkeypatch.setattr("outfitter_server.services.workspace._LOADED", 3)
     JobsMachine.engines = staticmethod(engines)
     JobsMachine.lives = 0
     run_state_machine_as_test(
