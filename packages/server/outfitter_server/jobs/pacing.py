@@ -106,7 +106,8 @@ def _in_progress(job: Job, done: str) -> Job:
 
 
 def _batch_due(job: Job, now: int) -> bool:
-    return job.next_batch_at is None or now >= job.next_batch_at
+    # A batch further away than its interval was planned by a clock that has been set back since.
+    return job.next_batch_at is None or not 0 < job.next_batch_at - now <= INTERVAL_MS
 
 
 def _end(job: Job, now: int) -> Job:
@@ -123,7 +124,7 @@ def _end(job: Job, now: int) -> Job:
         job,
         status=JobStatus.IN_PROGRESS,
         ended=True,
-        held=False,
+        held=job.held or job.paused or _held_at_its_end(job),
         paused=False,
         rolling=False,
         work=Work.STOP,
@@ -131,3 +132,13 @@ def _end(job: Job, now: int) -> Job:
         updated_at=now,
     )
     return completed(stopped, now)
+
+
+def _held_at_its_end(job: Job) -> bool:
+    """Whether its end time came between windows, though nobody may have looked since the last one closed."""
+    plan = job.configs.schedule
+    return (
+        plan is not None
+        and plan.end_at is not None
+        and schedule.phase(plan, plan.end_at - 1)[0] is not Phase.OPEN
+    )
