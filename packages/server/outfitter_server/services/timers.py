@@ -14,7 +14,7 @@ from outfitter_server.services.ports import Row, Transaction
 from outfitter_server.services.records import execution_of
 from outfitter_server.services.workspace import Workspace
 
-DUE_ROWS_MAX: Final = 500  # executions that are looked at in one batch
+DUE_ROWS_MAX: Final = 200  # executions that are looked at in one batch
 REST_MS: Final = 60_000
 DUE_JOBS_MAX: Final = 50  # jobs; finding the next window of a strange schedule takes milliseconds
 
