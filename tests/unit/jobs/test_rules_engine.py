@@ -516,3 +516,19 @@ async def test_what_has_ended_is_neither_paused_nor_resumed(engine):
     for change in (engine.changes.pause, engine.changes.resume):
         with pytest.raises(InvalidRequest):
             await change("j")
+
+
+async def test_ends_whose_lists_are_read_one_by_one_are_all_written(engine, count):
+    engine.things("a", "b", "c", watch=False)
+    engine.group("g", ["a", "b", "c"])
+    await engine.job("j", "thinggroup:g", continuous=True)
+
+    def apply(batch):
+        engine.continuous.group_deleted(batch, "g")
+        engine.store._writer.execute("DELETE FROM group_members")
+
+    await engine.committer.change(apply)
+    assert count("j") == {"removed": 3}
+    for thing in "abc":
+        assert await engine.pending(thing) == []
+        assert engine.executions.get(thing, "j", None).status == "REMOVED"

@@ -106,11 +106,11 @@ class Workspace:
             if entries is not None and listed(after):
                 self._pending[after.thing] = [after if entry.id == after.id else entry for entry in entries]
             return
-        self._moved.add(after.id)
         if moved:
             self.jobs.count(after.job, {before.status: -1, after.status: 1})
         # The list as it was, so before the change is kept: reading it may write what is kept.
         rest = self._without(before) if listed(before) or listed(after) else []
+        self._moved.add(after.id)
         self._keep(after)
         if listed(after):
             self._relist(after.thing, sorted([*rest, after], key=pending_order), ended=before.held)
