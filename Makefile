@@ -1,13 +1,14 @@
 # Every target installs what it needs by itself: Python 3.11 or newer, make and git are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+RIVALS := .bench/ministack/bin
 CONSOLE := packages/updates/console
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test check bench format schema tables console chromium clean
+.PHONY: help install demo test soak check bench bench-growth bench-million bench-rivals bench-page format schema tables conformance console chromium clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
 
 install: .venv/installed ## everything into .venv; quiet and quick when nothing changed
 	@:
@@ -24,6 +25,9 @@ demo: install ## the mission on an empty machine: one server, real agents, a tab
 test: install chromium ## every test
 	@$(BIN)/python -m pytest -q
 
+soak: install ## ten thousand random lives of jobs of each kind; takes an hour or so and tells how far it is
+	@OUTFITTER_SOAK=$(or $(LIVES),10000) $(BIN)/python -m pytest -q -s -o addopts= --strict-markers --import-mode=importlib tests/unit/jobs/test_rules_model.py
+
 check: install ## format, lint, types, import walls
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
@@ -33,8 +37,24 @@ check: install ## format, lint, types, import walls
 	then npm --prefix $(CONSOLE) run --silent check; \
 	else echo "no node, or no packages for it: the page's sources are not type-checked"; fi
 
-bench: install ## the benchmarks, as a table
-	@$(BIN)/python -m outfitter_fleet.load
+bench: install ## the benchmarks, as tables (ARGS=--help tells their options; so for the next three)
+	@$(BIN)/python -m outfitter_fleet.load $(ARGS)
+
+bench-growth: install ## what a request costs when more and more is stored (4 minutes)
+	@$(BIN)/python -m outfitter_fleet.load.growth $(ARGS)
+
+bench-million: install ## a job for a million things, memory, start (1 minute)
+	@$(BIN)/python -m outfitter_fleet.load.million $(ARGS)
+
+bench-rivals: install $(RIVALS)/ministack ## beside MiniStack, each in a network of its own (2 minutes)
+	@$(BIN)/python -m outfitter_fleet.load.rivals --ministack $(RIVALS)/ministack $(ARGS)
+
+bench-page: ## all of them, written into docs/reference/performance.md
+	@for each in bench bench-growth bench-million bench-rivals; do $(MAKE) --no-print-directory $$each ARGS="--root ." || exit 1; done
+
+$(RIVALS)/ministack:
+	@$(PYTHON) -m venv .bench/ministack
+	@$(RIVALS)/python -m pip install --quiet --disable-pip-version-check ministack
 
 format: install ## put the source in the house's format, repair what lint can repair
 	@$(BIN)/ruff format .
@@ -45,6 +65,9 @@ schema: install ## write stores/sqlite/schema.sql anew from the migrations
 
 tables: install ## write the tables of docs/reference anew from the contract
 	@$(BIN)/python -m outfitter_fleet.tables reference
+
+conformance: install ## the conformance tests against ours, MiniStack and moto; writes their table (needs unshare and faketime)
+	@$(BIN)/python -m outfitter_fleet.conformance
 
 console: $(CONSOLE)/node_modules/installed ## build the page anew from packages/updates/console (needs node)
 	@npm --prefix $(CONSOLE) run --silent build
@@ -60,4 +83,4 @@ chromium: ## the browser of tests/browser, when it is missing and this machine l
 	|| echo "chromium cannot be installed: tests/browser will fail"
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(CONSOLE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
+	rm -rf .venv $(CONSOLE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench

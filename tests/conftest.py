@@ -182,9 +182,7 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def timed_server(tmp_path: Path) -> Iterator[Server]:
     """A server of the test's own whose clock for jobs goes on at the test's word: ``advance(seconds)``."""
-    made = Server(
-        tmp_path / "data", program=[sys.executable, str(Path(__file__).parent / "timed_server.py")]
-    )
+    made = Server(tmp_path / "data", program=[sys.executable, str(Path(__file__).parent / "timed_server.py")])
     made.start()
     yield made
     made.close_clients()

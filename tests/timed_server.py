@@ -1,9 +1,11 @@
 """``outfitterd`` whose clock for jobs a test moves: ``advance SECONDS`` on its standard input, ``advanced`` on its output.
 
 Timers, rates and windows are of minutes and hours. Everything else (signatures, certificates, sessions) keeps the real time.
+AHEAD_SECONDS in its environment is how far the clock has come already, for a server that is started again.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping
 
@@ -23,7 +25,7 @@ class TimedAssembly(Assembly):
         *,
         connections_max: int,
     ) -> None:
-        self._ahead_ms = 0
+        self._ahead_ms = round(float(os.environ.get("AHEAD_SECONDS", "0")) * 1000)
         super().__init__(
             settings,
             clock,

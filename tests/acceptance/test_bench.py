@@ -1,23 +1,110 @@
 import json
+import socket
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(sys.executable).parent
+
+# Stands for MiniStack: speaks as it does when it is ready, at the port and with the key that it has.
+RIVAL = """#!/bin/sh
+export OUTFITTER_ROOT_ACCESS_KEY_ID=test OUTFITTER_ROOT_SECRET_ACCESS_KEY=test-test
+{program} serve --data "$(mktemp -d)" --http 127.0.0.1:"$GATEWAY_PORT" | sed -u 's/^ready/Running on/'
+"""
 
 
-def test_the_benchmark_measures_everything_and_leaves_nothing_behind(tmp_path):
-    size = ["--connections", "3", "--members", "30", "--rounds", "1", "--round-seconds", "0.3"]
+def measured(tmp_path, module, *options, **environment):
+    (tmp_path / "made").mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "outfitter_fleet.load", "--json", *size],
+        [sys.executable, "-m", module, "--json", *options],
         check=False,
         capture_output=True,
         text=True,
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "LANG": "C.UTF-8"},
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path / "made"), "LANG": "C.UTF-8", **environment},
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    for load in ("update_plain", "echo_plain", "update_tls", "echo_tls"):
-        assert told["figures"][load]["rate"] > 0
-    assert 0 < told["figures"]["rollout_seconds"] < 60
-    assert told["figures"]["functions"]["warm_p50_ms"] > 0
-    assert told["figures"]["functions"]["cold_p50_ms"] > 0
-    assert list(tmp_path.iterdir()) == []
+    return json.loads(done.stdout)["figures"]
+
+
+def test_the_benchmark_measures_everything_and_leaves_nothing_behind(tmp_path):
+    size = [
+        "--connections",
+        "3",
+        "--members",
+        "1500",
+        "--rounds",
+        "1",
+        "--round-seconds",
+        "0.3",
+        "--jobs",
+        "40",
+    ]
+    told = measured(tmp_path, "outfitter_fleet.load", *size)
+    for wire in ("plain", "tls"):
+        for kind in ("update", "echo", "finish"):
+            assert told[f"{kind}_{wire}"]["rate"] > 0
+        assert told[f"finish_{wire}"]["asides"] >= told[f"finish_{wire}"]["answers"]
+    assert 0 < told["rollout"]["seconds"] < 60
+    assert told["rollout"]["things"] == 1500
+    assert {"get", "update", "describe", "all"} >= set(told["rollout"]["idle"])
+    assert told["functions"]["warm_p50_ms"] > 0
+    assert told["functions"]["cold_p50_ms"] > 0
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_growth_is_measured_and_drawn(tmp_path):
+    docs = tmp_path / "docs"
+    (docs / "images").mkdir(parents=True)
+    (docs / "reference").mkdir()
+    page = docs / "reference/performance.md"
+    page.write_text("<!-- begin growth -->\n<!-- end growth -->\n")
+    size = ["--connections", "2", "--stored", "10", "40", "--rounds", "1", "--round-seconds", "0.3"]
+    told = measured(
+        tmp_path,
+        "outfitter_fleet.load.growth",
+        *size,
+        *("--past-connections", "2", "--past", "3", "--root", str(tmp_path)),
+    )
+    for kind, keys in (("hot", {"10", "40"}), ("even", {"10", "40"}), ("past", {"1", "3"})):
+        assert set(told[kind]) == keys
+        assert all(found["rate"] > 0 for found in told[kind].values())
+    assert "| 40 |" in page.read_text("utf-8")
+    assert (docs / "images/growth.svg").read_text("utf-8").startswith("<svg")
+
+
+def test_a_large_job_memory_and_starts_are_measured(tmp_path):
+    size = ["--things", "3000", "--connections", "2", "--load-seconds", "0.3"]
+    told = measured(tmp_path, "outfitter_fleet.load.million", *size)
+    assert told["rollout"]["things"] == 3000
+    assert 0 < told["ready_seconds"] < 30
+    assert all(20 < size < 1_000 for size in told["memory_mb"].values())
+
+
+@pytest.fixture
+def rival(tmp_path):
+    program = tmp_path / "rival"
+    program.write_text(RIVAL.format(program=PROGRAMS / "outfitterd"))
+    program.chmod(0o700)
+    return program
+
+
+@pytest.fixture
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_rivals_are_asked_the_same(tmp_path, rival, free_port):
+    told = measured(
+        tmp_path,
+        "outfitter_fleet.load.rivals",
+        *("--ministack", str(rival), "--sizes", "5", "12", "--seconds", "5", "--port", str(free_port)),
+        OUTFITTER_BENCH_ALONE="1",
+    )
+    for side in ("ours", "theirs"):
+        for size, one in told[side].items():
+            assert one["cycles"]["count"] == int(size)
+            assert one["create_seconds"] > 0

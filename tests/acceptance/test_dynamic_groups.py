@@ -1,5 +1,7 @@
 """Dynamic thing groups with boto3, and continuous jobs on them with a device at the broker."""
 
+import json
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -217,3 +219,37 @@ def test_groups_survive_kill_9_and_nobody_is_connected_then(own_server, tmp_path
     assert iot.list_things_in_thing_group(thingGroupName="online")["things"] == []
     assert len(iot.list_things_in_thing_group(thingGroupName="high")["things"]) == 10
     assert len(iot.search_index(queryString="attributes.n:4*")["things"]) == 11
+
+
+@pytest.fixture
+def package(fleet):
+    """A package with a published version 1.20, and the record of what runs where turned on."""
+    name = fleet.name("app")
+    fleet.iot.create_package(packageName=name)
+    fleet.iot.create_package_version(packageName=name, versionName="1.20")
+    fleet.iot.update_package_version(packageName=name, versionName="1.20", action="PUBLISH")
+    role = "arn:aws:iam::000000000000:role/jobs"
+    fleet.iot.update_package_configuration(versionUpdateByJobsConfig={"enabled": True, "roleArn": role})
+    return name
+
+
+def test_a_job_brings_a_version_to_all_that_do_not_run_it(fleet, value, package):
+    lamps = [fleet.thing() for _ in range(2)]
+    field = f"shadow.name.$package.reported.{package}.version"
+    group = dynamic(fleet, f"attributes.site:{value} NOT {field}:1.20")
+    arn = f"arn:aws:iot:us-east-1:000000000000:package/{package}/version/1.20"
+    job = fleet.job(group, targetSelection="CONTINUOUS", destinationPackageVersions=[arn])
+    for lamp in lamps:
+        site(fleet, lamp, value)
+    assert (members(fleet, group), fleet.counts(job)) == (lamps, {"Queued": 2})
+    fleet.data.start_next_pending_job_execution(thingName=lamps[0], statusDetails={})
+    fleet.data.update_job_execution(thingName=lamps[0], jobId=job, status="SUCCEEDED")
+    assert (members(fleet, group), fleet.counts(job)) == (lamps[1:], {"Queued": 1, "Succeeded": 1})
+    fleet.data.update_job_execution(thingName=lamps[1], jobId=job, status="SUCCEEDED")
+    assert (members(fleet, group), fleet.counts(job)) == ([], {"Succeeded": 2})
+    assert statuses(fleet, lamps[0], job) == {1: "SUCCEEDED"}
+    found = fleet.iot.search_index(queryString=f"{field}:1.20")["things"]
+    assert [thing["thingName"] for thing in found] == lamps
+    shadow = {"name": {"$package": {"reported": {package: {"version": "1.20"}}}}}
+    assert [json.loads(thing["shadow"]) for thing in found] == [shadow, shadow]
+    assert fleet.iot.search_index(queryString=f"{field}:1.2")["things"] == []

@@ -39,6 +39,16 @@ def test_who_is_gone_is_not_found(fleet, make_link, eventually):
     assert abs(told["connectivity"]["timestamp"] / 1000 - time.time()) < 60
 
 
+def test_who_is_taken_over_stays_connected(fleet, make_link):
+    lamp = fleet.thing()
+    first = fleet.device(lamp, make_link(5, False))
+    fleet.device(lamp, make_link(5, False))
+    assert first.closed.wait(10)
+    assert lamp in names(fleet.iot.search_index(queryString=CONNECTED))
+    lost = f"thingName:{lamp} connectivity.disconnectReason:DUPLICATE_CLIENTID"
+    assert names(fleet.iot.search_index(queryString=lost)) == []
+
+
 def test_a_goodbye_is_told_from_a_loss(fleet, make_link, eventually):
     lamp = fleet.thing()
     fleet.device(lamp, make_link(5, False)).disconnect()

@@ -287,8 +287,11 @@ def test_messages_that_are_refused(fleet, given, part):
 
 def test_shadows_are_not_made_up(fleet):
     with pytest.raises(ClientError) as refused:
-        fleet.server.client("iot-data").get_thing_shadow(thingName="x")
+        fleet.server.client("iot-data").update_thing_shadow(thingName="x", payload=b"{}")
     assert refused.value.response["Error"]["Code"] == "UnknownOperationException"
+    with pytest.raises(ClientError) as refused:
+        fleet.server.client("iot-data").get_thing_shadow(thingName=fleet.thing())
+    assert refused.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
 
 def test_the_aws_command_line_publishes_and_makes_rules(fleet, make_link, tls, tmp_path):

@@ -110,6 +110,7 @@ class JobFacts:
     fate: str | None = None  # CANCELED or DELETED, once asked for
     forced: bool = False
     stopped: bool = False  # past the end of its schedule
+    held_at_end: bool = False  # paused then, or between windows
     began: set | None = None  # the members when its rollout began; None before
     gone: set = field(default_factory=set)  # who left, was deleted, or had an execution deleted
     batch_last: int | None = None  # when the batch under way, or the last, queued something
@@ -197,6 +198,19 @@ def is_open(schedule, now):
         if since < window.duration_minutes * MINUTE:
             return "OPEN"
     return "CLOSED"
+
+
+def next_change(schedule, now):
+    """When the phase is another one than now; None: never."""
+    moments = [schedule.start_at, schedule.end_at]
+    for window in schedule.windows:
+        minute, hour = map(int, window.cron.removeprefix("cron(").split()[:2])
+        for begin in range(now - now % DAY - DAY, now + 3 * DAY, DAY):
+            start = begin + (hour * 60 + minute) * MINUTE
+            moments += [start, start + window.duration_minutes * MINUTE]
+    phase = is_open(schedule, now)
+    later = (at for at in sorted(filter(None, moments)) if at > now and is_open(schedule, at) != phase)
+    return next(later, None)
 
 
 class Auditor:
@@ -299,7 +313,7 @@ class Auditor:
                 assert cause == "time"
                 assert self.deadlines[row.id][1] <= after.now, "a timer fired early"
             case status, "CANCELED":
-                stopped = row.held and job["ended"] == 1
+                stopped = job["ended"] == 1 and (row.held or self.jobs[row.job].held_at_end)
                 forced = status == "QUEUED" or job["force_canceled"] == 1
                 assert cause == "cancel_execution" or stopped or (job["status"] == "CANCELED" and forced), (
                     cause,
@@ -437,7 +451,9 @@ class Auditor:
         if job["ended"] and not facts.stopped:
             assert self.phase(name, after.now) == "ENDED"
             assert facts.configs.schedule.end_behavior in (None, "STOP_ROLLOUT")
-            facts.stopped, facts.paused = True, False
+            before_end = facts.configs.schedule.end_at - 1
+            held = facts.paused or was["held"] == 1 or self.phase(name, before_end) != "OPEN"
+            facts.stopped, facts.paused, facts.held_at_end = True, False, held
         if job["status"] == "CANCELED":
             assert facts.fate == "CANCELED", cause
         if job["status"] == "COMPLETED":
@@ -541,22 +557,24 @@ class Auditor:
         assert {row.held for row in waiting} <= {held}, (name, "held" if held else "not held")
         assert job["held"] == held
         if facts.stopped:
+            assert not (facts.held_at_end and waiting), "what is held back at the end waits for nothing"
             return
         assert held or facts.began is not None, f"{name} should have begun"
         left = set() if facts.began is None else self._left(name, facts, rows)
         if not held and left:
             assert job["rolling"], f"{left} are left out of {name}"
-            assert facts.batch_limit is not None
+            # A rate that was lifted holds until its minute is over.
+            assert facts.batch_limit is not None or now - facts.changed_at < MINUTE
             assert now - max(facts.batch_last or 0, facts.changed_at) < MINUTE, (
                 f"the rollout of {name} starves"
             )
         if not held and job["rolling"]:
             assert job["due_at"] is not None
             assert now < job["due_at"] <= now + MINUTE
-        schedule = facts.configs.schedule
-        if schedule is not None and (schedule.end_at or schedule.windows or now < (schedule.start_at or 0)):
+        change = None if facts.configs.schedule is None else next_change(facts.configs.schedule, now)
+        if change is not None:
             assert job["due_at"] is not None, f"nobody will look at {name} again"
-            assert job["due_at"] > now
+            assert now < job["due_at"] <= change
 
 
 def _job_events(was, now, facts):

@@ -111,6 +111,20 @@ async def test_a_rate_holds_for_any_minute_when_a_batch_takes_several_steps(step
     assert stepped.jobs.get("j").counts.queued == 6
 
 
+async def test_a_batch_that_found_nobody_costs_no_minute(engine, count):
+    crowd(engine, 1)
+    engine.things("other")
+    engine.group("more", ["other"])
+    configs = Configs(rollout=Rollout(maximum_per_minute=1))
+    await engine.job("j", "thinggroup:crowd", continuous=True, configs=configs)
+    await engine.pass_time(1)
+    assert not engine.jobs.get("j").rolling
+    target = Target(position=0, kind="thinggroup", name="more")
+    await engine.changes.associate("j", [target], None)
+    await engine.settle()
+    assert count("j") == {"queued": 2}
+
+
 async def test_who_joins_passes_the_rate_and_is_queued_once(engine, count):
     crowd(engine, 4)
     engine.things("late")
@@ -502,3 +516,19 @@ async def test_what_has_ended_is_neither_paused_nor_resumed(engine):
     for change in (engine.changes.pause, engine.changes.resume):
         with pytest.raises(InvalidRequest):
             await change("j")
+
+
+async def test_ends_whose_lists_are_read_one_by_one_are_all_written(engine, count):
+    engine.things("a", "b", "c", watch=False)
+    engine.group("g", ["a", "b", "c"])
+    await engine.job("j", "thinggroup:g", continuous=True)
+
+    def apply(batch):
+        engine.continuous.group_deleted(batch, "g")
+        engine.store._writer.execute("DELETE FROM group_members")
+
+    await engine.committer.change(apply)
+    assert count("j") == {"removed": 3}
+    for thing in "abc":
+        assert await engine.pending(thing) == []
+        assert engine.executions.get(thing, "j", None).status == "REMOVED"

@@ -44,7 +44,7 @@ from outfitter_server.services.timers import next_due
 
 THINGS = [f"t{number}" for number in range(7)]
 PARENTS = {"a": None, "b": None, "low": "a", "zlow": "a"}
-JOBS_MAX = 4
+JOBS_MAX = 9
 EXAMPLES = int(os.environ.get("OUTFITTER_SOAK", "200"))
 PROGRESS_EVERY = 500
 
@@ -82,9 +82,10 @@ aborts = st.lists(
 retries = st.lists(
     st.builds(
         RetryCriterion,
-        failure=st.sampled_from([FailureType.FAILED, FailureType.TIMED_OUT, FailureType.ALL]),
-        retries=st.integers(0, 3),
+        failure=st.sampled_from([FailureType.ALL, FailureType.FAILED, FailureType.TIMED_OUT]),
+        retries=st.sampled_from([2, 1, 3, 0]),
     ),
+    min_size=1,
     max_size=2,
     unique_by=lambda criterion: criterion.failure,
 ).map(tuple)
@@ -117,12 +118,14 @@ class JobsMachine(RuleBasedStateMachine):
 
     engines = None
     lives = 0
+    wishes = None  # what jobs are asked for
+    alive_max = 3
 
     @initialize(data=st.data())
     def open(self, data) -> None:
         JobsMachine.lives += 1
         if EXAMPLES > 200 and JobsMachine.lives % PROGRESS_EVERY == 0:
-            sys.stderr.write(f"{type(self).__name__}: {JobsMachine.lives} lives\n")
+            sys.stderr.write(f"{type(self).__name__}: {JobsMachine.lives} of {EXAMPLES} lives\n")
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self.runner = asyncio.Runner()
@@ -133,10 +136,13 @@ class JobsMachine(RuleBasedStateMachine):
             self.engine.store._writer.execute("UPDATE event_switches SET job = 1, job_execution = 1")
         self.engine.things(*THINGS)
         for group, parent in PARENTS.items():
-            members = data.draw(st.lists(things, max_size=5, unique=True), label=group)
+            least = 2 if group == "a" else 0
+            members = data.draw(st.lists(things, min_size=least, max_size=5, unique=True), label=group)
             self.engine.group(group, sorted(members), parent=parent)
         self.auditor = Auditor(PARENTS, state_of(self.engine, PARENTS))
         self.names = 0
+        for _ in range(2):
+            self.create(**data.draw(self.wishes))
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
@@ -172,9 +178,9 @@ class JobsMachine(RuleBasedStateMachine):
     def work(self):
         return [name for name, job in self.auditor.state.jobs.items() if job["work"]]
 
-    def step_once(self, job, rows) -> None:
+    def step_once(self, job, rows, *, aside=False) -> None:
         step = partial(self.engine.steps.step, job_id=job, rows_max=rows)
-        self.act("step", self.engine.committer.change(step))
+        self.act("step", self.engine.committer.change(step, heavy=aside))
 
     def fire(self) -> None:
         for _ in range(100):
@@ -183,9 +189,9 @@ class JobsMachine(RuleBasedStateMachine):
         raise AssertionError("what is due is never done")
 
     @precondition(lambda self: self.work())
-    @rule(data=st.data(), rows=st.integers(1, 3))
-    def step(self, data, rows) -> None:
-        self.step_once(data.draw(st.sampled_from(self.work())), rows)
+    @rule(data=st.data(), rows=st.integers(1, 3), aside=st.booleans())
+    def step(self, data, rows, aside) -> None:
+        self.step_once(data.draw(st.sampled_from(self.work())), rows, aside=aside)
 
     @rule()
     def come_to_rest(self) -> None:
@@ -229,9 +235,15 @@ class JobsMachine(RuleBasedStateMachine):
 
     # What every machine does
 
-    def create(self, aims, *, continuous, configs) -> None:
-        if len(self.auditor.jobs) >= JOBS_MAX:
-            return
+    @rule(data=st.data())
+    def create_job(self, data) -> None:
+        alive = sum(job["status"] in ACTIVE for job in self.auditor.state.jobs.values())
+        if alive < self.alive_max and len(self.auditor.jobs) < JOBS_MAX:
+            self.create(**data.draw(self.wishes))
+
+    def create(self, *, aims, continuous, schedule=None, **members) -> None:
+        configs = Configs(schedule=self.scheduled(schedule), **members)
+        aims = [aim for aim in aims if aim not in THINGS or aim in self.auditor.state.things]
         name = f"j{self.names}"
         self.names += 1
         new = NewJob(
@@ -262,16 +274,27 @@ class JobsMachine(RuleBasedStateMachine):
             windows=recurring,
         )
 
-    @rule(thing=things, step=steps)
-    def start(self, thing, step) -> None:
+    @rule(data=st.data(), step=steps)
+    def start(self, data, step) -> None:
+        waiting = [thing for thing, rows in self.auditor.state.lists().items() if rows]
+        thing = data.draw(st.sampled_from(sorted(waiting) or THINGS))
         request = StartNext(thing=thing, step_timeout_minutes=step)
         self.act("device", self.engine.ask(request), (thing, None, step))
+
+    def rows(self):
+        """Executions, those first that have not ended."""
+        rows = self.auditor.state.executions.values()
+        return sorted(rows, key=lambda row: (row.status != "IN_PROGRESS", not row.pending, row.id))
 
     def status(self, name):
         return self.auditor.state.jobs.get(name, {}).get("status")
 
     def a_job(self, data):
         return data.draw(st.sampled_from(sorted(self.auditor.jobs)), label="job")
+
+    async def ask_at_once(self, requests):
+        answers = await asyncio.gather(*map(self.engine.ask, requests), return_exceptions=True)
+        assert all(isinstance(answer, Refusal) for answer in answers if isinstance(answer, Exception))
 
     def report_on(self, row, status, step) -> None:
         request = Update(thing=row.thing, job=row.job, status=status, step_timeout_minutes=step)
@@ -280,10 +303,17 @@ class JobsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.auditor.state.executions)
     @rule(data=st.data(), status=st.sampled_from(["SUCCEEDED", "FAILED", "FAILED", "REJECTED"]))
     def end_some(self, data, status) -> None:
-        """Reports of several things, which may have ended already."""
-        rows = sorted(self.auditor.state.executions.values(), key=lambda row: (not row.pending, row.id))
-        for row in rows[: data.draw(st.integers(1, 4))]:
-            self.report_on(row, status, None)
+        """Reports of several things in one batch; some may have ended already."""
+        rows = self.rows()[: data.draw(st.integers(1, 4), label="number")]
+        requests = [Update(thing=row.thing, job=row.job, number=row.number, status=status) for row in rows]
+        self.act("device", self.ask_at_once(requests), (None, None, None))
+
+    @precondition(lambda self: any(row.status == "IN_PROGRESS" for row in self.rows()))
+    @rule(status=st.sampled_from(["FAILED", "FAILED", "SUCCEEDED"]))
+    def end_what_runs(self, status) -> None:
+        for row in self.rows():
+            if row.status == "IN_PROGRESS":
+                self.report_on(row, status, None)
 
     @precondition(lambda self: self.auditor.jobs)
     @rule(data=st.data(), force=st.booleans())
@@ -303,16 +333,17 @@ class JobsMachine(RuleBasedStateMachine):
 class RolloutMachine(JobsMachine):
     """Rates, abort, schedules with their ends and windows, pause and resume, UpdateJob."""
 
-    @rule(
-        aims=st.lists(st.sampled_from([*THINGS[:2], *sorted(PARENTS)]), min_size=1, max_size=3, unique=True),
-        continuous=st.booleans(),
-        rollout=rates,
-        abort=aborts,
-        schedule=st.none() | schedules(),
+    wishes = st.fixed_dictionaries(
+        {
+            "aims": st.lists(
+                st.sampled_from([*THINGS[:2], *sorted(PARENTS)]), min_size=1, max_size=3, unique=True
+            ),
+            "continuous": st.booleans(),
+            "rollout": rates,
+            "abort": aborts,
+            "schedule": st.none() | schedules(),
+        }
     )
-    def create_job(self, aims, continuous, rollout, abort, schedule) -> None:
-        configs = Configs(rollout=rollout, abort=abort, schedule=self.scheduled(schedule))
-        self.create(aims, continuous=continuous, configs=configs)
 
     @precondition(lambda self: self.auditor.jobs)
     @rule(data=st.data(), paused=st.booleans())
@@ -349,21 +380,20 @@ class RolloutMachine(JobsMachine):
 
 
 class DeviceMachine(JobsMachine):
-    """Timeouts, step timers, retries, executions canceled and deleted, windows."""
+    """Timeouts, step timers, retries, executions canceled and deleted, windows; several jobs wait for a thing."""
 
-    @rule(
-        aims=st.lists(st.sampled_from([*THINGS[:4], "a"]), min_size=1, max_size=3, unique=True),
-        continuous=st.booleans(),
-        timeout=timeouts,
-        retry=retries,
-        abort=st.just(()) | aborts,
-        schedule=st.none() | schedules(),
+    alive_max = 6
+
+    wishes = st.fixed_dictionaries(
+        {
+            "aims": st.lists(st.sampled_from([*THINGS[:3], "a"]), min_size=1, max_size=2, unique=True),
+            "continuous": st.booleans(),
+            "timeout_minutes": timeouts,
+            "retries": retries | st.just(()),
+            "abort": st.just(()) | st.just(()) | aborts,
+            "schedule": st.none() | st.none() | schedules(),
+        }
     )
-    def create_job(self, aims, continuous, timeout, retry, abort, schedule) -> None:
-        configs = Configs(
-            timeout_minutes=timeout, retries=retry, abort=abort, schedule=self.scheduled(schedule)
-        )
-        self.create(aims, continuous=continuous, configs=configs)
 
     @precondition(lambda self: self.auditor.state.executions)
     @rule(
@@ -372,7 +402,7 @@ class DeviceMachine(JobsMachine):
         step=steps | st.just(-1),
     )
     def report(self, data, status, step) -> None:
-        rows = sorted(self.auditor.state.executions.values(), key=lambda row: (not row.pending, row.id))
+        rows = self.rows()
         self.report_on(data.draw(st.sampled_from(rows[:8])), status, step)
 
     @precondition(lambda self: self.auditor.jobs)
@@ -404,19 +434,18 @@ class DeviceMachine(JobsMachine):
 class MembershipMachine(JobsMachine):
     """Groups that things join, leave and rejoin, things deleted, jobs widened and deleted, with rates, windows and retries."""
 
-    @rule(
-        aims=st.lists(st.sampled_from([*THINGS[:1], *sorted(PARENTS)]), min_size=1, max_size=3, unique=True),
-        continuous=st.sampled_from([True, True, False]),
-        rollout=rates,
-        retry=retries,
-        schedule=st.none() | schedules(),
+    wishes = st.fixed_dictionaries(
+        {
+            "aims": st.lists(
+                st.sampled_from([*THINGS[:1], *sorted(PARENTS)]), min_size=1, max_size=3, unique=True
+            ),
+            "continuous": st.sampled_from([True, True, False]),
+            "rollout": rates,
+            "retries": retries | st.just(()),
+            "timeout_minutes": st.just(5),
+            "schedule": st.none() | st.none() | schedules(),
+        }
     )
-    def create_job(self, aims, continuous, rollout, retry, schedule) -> None:
-        configs = Configs(
-            rollout=rollout, retries=retry, timeout_minutes=5, schedule=self.scheduled(schedule)
-        )
-        self.create([aim for aim in aims if aim not in THINGS or aim in self.auditor.state.things] or ["a"],
-                    continuous=continuous, configs=configs)  # fmt: skip
 
     @rule(thing=things, group=groups)
     def join(self, thing, group) -> None:
@@ -425,13 +454,40 @@ class MembershipMachine(JobsMachine):
             assert self.act("join", self.engine.join(thing, group))
             self.auditor.joined(thing, group)
 
-    @rule(thing=things, group=groups)
-    def leave(self, thing, group) -> None:
-        if thing in self.auditor.state.members[group]:
-            assert self.act("leave", self.engine.leave(thing, group))
-            for facts in self.auditor.jobs.values():
-                if facts.selection == "SNAPSHOT":
-                    facts.gone.add(thing)
+    def take_out(self, thing, group) -> None:
+        assert self.act("leave", self.engine.leave(thing, group))
+        for facts in self.auditor.jobs.values():
+            if facts.selection == "SNAPSHOT":
+                facts.gone.add(thing)
+
+    @precondition(lambda self: any(self.auditor.state.members.values()))
+    @rule(data=st.data())
+    def leave(self, data) -> None:
+        members = self.auditor.state.members
+        group = data.draw(st.sampled_from([group for group in sorted(members) if members[group]]))
+        self.take_out(data.draw(st.sampled_from(sorted(members[group]))), group)
+
+    @precondition(lambda self: any(row.status == "IN_PROGRESS" for row in self.rows()))
+    @rule(data=st.data())
+    def leave_all_while_running(self, data) -> None:
+        running = {row.thing for row in self.rows() if row.status == "IN_PROGRESS"}
+        thing = data.draw(st.sampled_from(sorted(running)))
+        for group in [group for group, members in self.auditor.state.members.items() if thing in members]:
+            self.take_out(thing, group)
+
+    @rule(group=groups)
+    def empty_group(self, group) -> None:
+        """As when it is deleted."""
+
+        def apply(batch):
+            self.engine.continuous.group_deleted(batch, group)
+            self.engine.store._writer.execute("DELETE FROM group_members WHERE group_name = ?", (group,))
+
+        left = self.auditor.state.members[group]
+        assert self.act("leave", self.engine.committer.change(apply))
+        for facts in self.auditor.jobs.values():
+            if facts.selection == "SNAPSHOT":
+                facts.gone |= left
 
     @rule(thing=things)
     def replace_thing(self, thing) -> None:
@@ -470,13 +526,17 @@ def test_the_rules_hold_through_random_lives(machine, engines, monkeypatch):
     monkeypatch.setattr("outfitter_server.services.rollout.CHANGED_ROWS_MAX", 2)
     monkeypatch.setattr("outfitter_server.services.jobs.FIRST_ROWS_MAX", 2)
     monkeypatch.setattr("outfitter_server.services.timers.DUE_ROWS_MAX", 2)
+    if machine is DeviceMachine:
+        # Pending lists that are longer than what a batch loads of them.
+        monkeypatch.setattr("outfitter_server.services.workspace.PENDING_SHOWN", 1)
+        monkeypatch.setattr("outfitter_server.services.workspace._LOADED", 3)
     JobsMachine.engines = staticmethod(engines)
     JobsMachine.lives = 0
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=20,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             print_blob=True,

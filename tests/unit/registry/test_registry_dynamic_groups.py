@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from outfitter_server.base.refusals import (
     AlreadyExists,
@@ -517,10 +517,10 @@ async def happen(registry, model, what, *given_):
                 "UpdateDynamicThingGroup", thingGroupName=group, thingGroupProperties={}, queryString=query
             )
             model.groups[group] = query
-        case "no group", (group,) if group in model.groups and len(model.groups) <= 8:
+        case "no group", (group,) if group in model.groups:
             await registry("DeleteDynamicThingGroup", thingGroupName=group)
             del model.groups[group]
-        case "no static", (group,) if len(model.groups) <= 8:
+        case "no static", (group,):
             await registry("DeleteThingGroup", thingGroupName=group)
             model.statics.pop(group, None)
         case "step", ():
@@ -541,6 +541,13 @@ async def happen(registry, model, what, *given_):
 runs = itertools.count()
 
 
+ELEVEN = ["*"] * 11
+
+
+@example(things=("a",), queries=ELEVEN, story=[("query", "g0", "attributes.x:1")])
+@example(things=("a",), queries=ELEVEN, story=[("no group", "g0")])
+@example(things=("a",), queries=ELEVEN, story=[("add", "a", "s1"), ("no static", "s1")])
+@example(things=("a",), queries=ELEVEN, story=[("add", "a", "s1"), ("remove", "a", "s1")])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     things=st.sampled_from([(), THINGS]),

@@ -6,13 +6,14 @@ from pathlib import Path
 from outfitter_server.access import policy
 from outfitter_server.base import tags
 from outfitter_server.services import policies, principals
-from outfitter_server.things import attributes, groups, packages
+from outfitter_server.things import attributes, groups, indexing, packages, query_parser, query_words
 
+INDEX_PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "fleet-index.md").read_text("utf-8")
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "registry.md").read_text("utf-8")
 
 
-def limit(name):
-    row = re.search(rf"^\| {re.escape(name)} \| (.+) \|$", PAGE, re.MULTILINE)
+def limit(name, page=PAGE):
+    row = re.search(rf"^\| {re.escape(name)} \| (.+) \|$", page, re.MULTILINE)
     return [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?<!,)", row.group(1))]
 
 
@@ -36,3 +37,24 @@ def test_limits():
         packages.ATTRIBUTES_CHARACTERS_MAX
     ]
     assert limit("tags of a resource")[0] == tags.TAGS_MAX
+
+
+def test_limits_of_the_fleet_index():
+    for name, most in (
+        ("dynamic groups", indexing.DYNAMIC_GROUPS_MAX),
+        ("bytes of a query", query_words.QUERY_BYTES_MAX),
+        ("terms of a query", query_parser.TERMS_MAX),
+        ("groups inside each other", query_parser.DEPTH_MAX),
+        ("things of a page", indexing.RESULTS_MAX),
+        ("names of indexed shadows", indexing.SHADOW_NAMES_MAX),
+    ):
+        assert limit(name, INDEX_PAGE) == [most]
+
+
+def test_examples_of_queries():
+    table = INDEX_PAGE.partition("## Queries")[2].partition("##")[0]
+    rows = [row.split(" | ")[0] for row in table.splitlines() if row.startswith("| `")]
+    examples = [example for row in rows for example in re.findall(r"`(.+?)`", row)]
+    assert len(examples) >= 18
+    for example in examples:
+        query_parser.parse(example)

@@ -10,7 +10,7 @@ import ssl
 import sys
 import time
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import msgspec
 import uvloop
@@ -35,7 +35,9 @@ class Meter:
         """Not recording yet."""
         self.recording = False
         self.stopping = False
+        self.exhausted = asyncio.Event()
         self.answers = 0
+        self.asides = 0
         self.times: list[float] = []
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -67,34 +69,33 @@ class Meter:
         )
 
     async def during(self, seconds: float) -> None:
-        """Let the load run so long, or fail with it."""
-        done, _ = await asyncio.wait({self.failure}, timeout=seconds)
-        for failure in done:
-            failure.result()
+        """Let the load run so long, or until a client has nothing left to ask, or fail with it."""
+        exhausted = asyncio.ensure_future(self.exhausted.wait())
+        waited: set[asyncio.Future[Any]] = {self.failure, exhausted}
+        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        exhausted.cancel()
+        if self.failure.done():
+            self.failure.result()
 
 
 class Connection(asyncio.Protocol):
     """One device: its packets, made beforehand, and where it is in its round trip."""
 
     def __init__(self, client: Client, meter: Meter) -> None:
-        """Encode everything that will be sent."""
+        """Encode everything that will be sent, unless the things change all the time."""
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._client = client
         self._meter = meter
-        self._requests = [
-            (
-                packets.publish(number, client.topic, exchange.payload.encode()),
-                number.to_bytes(2),
-                exchange.expected.encode(),
-            )
-            for number, exchange in enumerate(client.exchanges, start=1)
-        ]
-        self._answer = client.answer.encode()
+        self._requests = (
+            [] if client.spread else [_encoded(client, number) for number in range(len(client.exchanges))]
+        )
+        self._asides = frozenset(topic.encode() for topic in client.aside)
         self._left = b""
         self._turn = 0
         self._missing = 0
         self._sent_at = 0.0
         self._packet_id = b""
+        self._answer = b""
         self._expected = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,7 +114,7 @@ class Connection(asyncio.Protocol):
         for first, body in found:
             kind = first & 0xF0
             if kind == packets.PUBLISH:
-                out += self._answered(first, body)
+                out += self._published(first, body)
             elif kind == packets.PUBACK:
                 if body[:2] != self._packet_id:
                     self._fail(f"got a PUBACK that it did not wait for: {body.hex()}")
@@ -141,26 +142,35 @@ class Connection(asyncio.Protocol):
             self._meter.answers += 1
             if self._meter.recording:
                 self._meter.times.append(now - self._sent_at)
-        if self._meter.stopping:
+        number, size = self._turn, len(self._client.exchanges)
+        if self._meter.stopping or (self._client.once and number == size):
+            self._meter.exhausted.set()
             self._missing = 4
             return b""
-        packet, self._packet_id, self._expected = self._requests[self._turn]
-        self._turn = (self._turn + 1) % len(self._requests)
+        self._turn = number + 1
+        if self._client.spread:
+            request = _encoded(self._client, number % size, self._client.spread.thing(number))
+        else:
+            request = self._requests[number % size]
+        packet, self._packet_id, self._answer, self._expected = request
         self._missing = 3
         self._sent_at = now
         return packet
 
-    def _answered(self, first: int, body: bytes) -> bytes:
+    def _published(self, first: int, body: bytes) -> bytes:
         topic, packet_id, payload = packets.published(first, body)
-        if topic != self._answer or self._expected not in payload:
+        if topic == self._answer and self._expected in payload:
+            self._missing &= ~2
+        elif topic in self._asides:
+            self._meter.asides += 1
+        else:
             self._fail(f"got on {topic.decode()}: {payload[:300].decode(errors='replace')}")
-        self._missing &= ~2
         return packets.puback(packet_id) if packet_id else b""
 
     def _greeted(self, kind: int, body: bytes) -> None:
-        if kind == packets.CONNACK and body[1] == 0 and self._client.listen is not None:
-            self._transport.write(packets.subscribe(1, self._client.listen))
-        elif (kind == packets.CONNACK and body[1] == 0) or (kind == packets.SUBACK and body[2] <= 1):
+        if kind == packets.CONNACK and body[1] == 0 and self._client.listens:
+            self._transport.write(packets.subscribe(1, *self._client.listens))
+        elif (kind == packets.CONNACK and body[1] == 0) or (kind == packets.SUBACK and max(body[2:]) <= 1):
             self.ready.set_result(None)
         else:
             self._fail(f"was refused: packet {kind:#x} {body.hex()}")
@@ -170,6 +180,16 @@ class Connection(asyncio.Protocol):
         if not self.ready.done():
             self.ready.set_exception(LoadFailed(reason))
         self._meter.fail(reason)
+
+
+def _encoded(client: Client, number: int, thing: str = "") -> tuple[bytes, bytes, bytes, bytes]:
+    """Packet, packet id, topic of the answer and what it must contain, of one exchange."""
+    exchange, packet_id = client.exchanges[number], number + 1
+    topic, answer = exchange.topic or client.topic, exchange.answer or client.answer
+    if thing:
+        topic, answer = topic.replace("{thing}", thing), answer.replace("{thing}", thing)
+    packet = packets.publish(packet_id, topic, exchange.payload.encode())
+    return packet, packet_id.to_bytes(2), answer.encode(), exchange.expected.encode()
 
 
 def cpu_seconds(pid: int | None) -> float:
@@ -217,7 +237,7 @@ async def generate(plan: Plan) -> Round:
         connection.close()
     await asyncio.sleep(_GOODBYE_SECONDS)
     meter.failure.cancel()
-    return msgspec.structs.replace(measured, answers=meter.answers)
+    return msgspec.structs.replace(measured, answers=meter.answers, asides=meter.asides)
 
 
 def main() -> int:

@@ -28,9 +28,10 @@ def connect(client_id: str, keep_alive_seconds: int = 60) -> bytes:
     return _framed(0x10, body)
 
 
-def subscribe(packet_id: int, topic_filter: str) -> bytes:
-    """SUBSCRIBE to one filter at QoS 1."""
-    return _framed(0x82, packet_id.to_bytes(2) + _text(topic_filter) + b"\x01")
+def subscribe(packet_id: int, *topic_filters: str) -> bytes:
+    """SUBSCRIBE to filters at QoS 1."""
+    body = b"".join(_text(topic_filter) + b"\x01" for topic_filter in topic_filters)
+    return _framed(0x82, packet_id.to_bytes(2) + body)
 
 
 def publish(packet_id: int, topic: str, payload: bytes) -> bytes:

@@ -124,10 +124,13 @@ async def create_devices(api: Api, names: Iterable[str], folder: Path) -> list[D
     return await in_parallel(create, names)
 
 
-def create_policy(iot: Any, account: str) -> None:
-    """What a device of the benchmark may do: its own jobs topics and one topic of its own to echo on."""
+def create_policy(iot: Any, account: str, things: str = _THING) -> None:
+    """What a device of the benchmark may do: its own jobs topics and one topic of its own to echo on.
+
+    ``things`` is a pattern of the things whose jobs topics it may use: a gateway speaks for others.
+    """
     arn = f"arn:aws:iot:{REGION}:{account}"
-    own = (f"$aws/things/{_THING}/jobs/*", f"bench/{_THING}")
+    own = (f"$aws/things/{things}/jobs/*", f"bench/{_THING}")
     statements = [
         {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{arn}:client/{_THING}"},
         {
@@ -140,7 +143,7 @@ def create_policy(iot: Any, account: str) -> None:
             "Action": "iot:Subscribe",
             "Resource": [f"{arn}:topicfilter/{topic}" for topic in own],
         },
-        {"Effect": "Allow", "Action": "iotjobsdata:*", "Resource": f"{arn}:thing/{_THING}"},
+        {"Effect": "Allow", "Action": "iotjobsdata:*", "Resource": f"{arn}:thing/{things}"},
     ]
     iot.create_policy(
         policyName=POLICY, policyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -1,7 +1,9 @@
 """A real ``outfitterd serve`` on a data folder, and what a client needs to reach it."""
 
+import configparser
 import secrets
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,7 @@ class Server:
     Attributes:
         endpoints: ``HOST:PORT`` by listener (http, https, mqtt, mqtts), as the ready line gives them.
         ca: the file with the installation's CA certificate, PEM.
+        ready_seconds: from the start of its process until it accepted connections.
     """
 
     process: Process
@@ -31,6 +34,7 @@ class Server:
     access_key_id: str
     secret_access_key: str
     ca: Path
+    ready_seconds: float
 
     @property
     def url(self) -> str:
@@ -66,12 +70,13 @@ class Server:
 
 
 def start_server(processes: Processes, data: Path, *listeners: str) -> Server:
-    """Serve ``data`` on free loopback ports of these listeners (http, https, mqtt, mqtts).
+    """Serve ``data``, new or used before, on free loopback ports of these listeners (http, https, mqtt, mqtts).
 
     Raises:
         ProcessEnded: it did not come up.
     """
-    key_id, secret = "AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)
+    key_id, secret = _root_key(data)
+    began = time.perf_counter()
     flags = [word for listener in listeners for word in (f"--{listener}", ANY_PORT)]
     process = processes.start(
         "outfitterd",
@@ -79,6 +84,7 @@ def start_server(processes: Processes, data: Path, *listeners: str) -> Server:
         {"OUTFITTER_ROOT_ACCESS_KEY_ID": key_id, "OUTFITTER_ROOT_SECRET_ACCESS_KEY": secret},
     )
     ready = process.line("ready ", READY_SECONDS)
+    ready_seconds = time.perf_counter() - began
     endpoints = dict(word.split("=", 1) for word in ready.split()[1:] if "=" in word)
     ca = data.parent / "ca.pem"
     ca.write_bytes(
@@ -87,5 +93,20 @@ def start_server(processes: Processes, data: Path, *listeners: str) -> Server:
         ).stdout
     )
     return Server(
-        process=process, data=data, endpoints=endpoints, access_key_id=key_id, secret_access_key=secret, ca=ca
+        process=process,
+        data=data,
+        endpoints=endpoints,
+        access_key_id=key_id,
+        secret_access_key=secret,
+        ca=ca,
+        ready_seconds=ready_seconds,
     )
+
+
+def _root_key(data: Path) -> tuple[str, str]:
+    """The key of a folder that was served before, or a new one."""
+    kept = configparser.ConfigParser(interpolation=None)
+    if kept.read(data / "credentials", "utf-8"):
+        section = kept["default"]
+        return section["aws_access_key_id"], section["aws_secret_access_key"]
+    return "AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from outfitter_fleet.conformance.table import blocks as conformance
 from outfitter_fleet.tables.blocks import filled
 from outfitter_fleet.tables.reference import documents
 from outfitter_fleet.tables.schema import dump
@@ -17,9 +18,10 @@ def generated(which: str) -> dict[Path, str]:
     """The files and what they should hold."""
     if which == "schema":
         return {SCHEMA: dump()}
+    made = {**documents(), "conformance.md": conformance(REFERENCE / "conformance.json")}
     return {
         REFERENCE / name: filled((REFERENCE / name).read_text("utf-8"), blocks)
-        for name, blocks in documents().items()
+        for name, blocks in made.items()
     }
 
 

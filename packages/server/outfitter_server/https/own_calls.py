@@ -16,9 +16,10 @@ import msgspec
 
 from outfitter_server.aws.wire import WireAnswer, WireRequest
 from outfitter_server.base.refusals import InvalidRequest, NotFound
+from outfitter_server.jobs.lifecycle import ACTIVE
 from outfitter_server.jobs.rates import batch_size
-from outfitter_server.jobs.values import Job, JobStatus
-from outfitter_server.jobs.why import not_yet
+from outfitter_server.jobs.values import Job
+from outfitter_server.jobs.why import held_because, not_yet
 from outfitter_server.services.job_changes import JobChanges
 from outfitter_server.services.jobs import Jobs
 from outfitter_server.services.why import Answer, Why
@@ -66,7 +67,11 @@ class OwnCalls:
 
     def _state(self, job: Job) -> dict[str, Any]:
         now = self._jobs.now()
-        busy = job.rolling and job.status in (JobStatus.SCHEDULED, JobStatus.IN_PROGRESS)
+        active = job.status in ACTIVE and not job.ended
+        busy = job.rolling and active
+        waits_for = not_yet(job, now) if busy else None
+        if active and job.held and not busy and job.counts.queued:
+            waits_for = held_because(job, now)
         rate = batch_size(job.configs.rollout, notified=job.rolled_out, succeeded=job.counts.succeeded)
         return {
             "jobId": job.id,
@@ -76,7 +81,7 @@ class OwnCalls:
             "rolledOut": job.rolled_out,
             "ratePerMinute": rate,
             "nextBatchAt": _seconds(job.next_batch_at) if busy else None,
-            "waitsFor": not_yet(job, now) if busy else None,
+            "waitsFor": waits_for,
         }
 
 

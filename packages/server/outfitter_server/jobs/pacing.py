@@ -5,7 +5,7 @@ Pure and repeatable: looking twice at the same moment changes nothing. The backg
     before its start, between windows ── SCHEDULED, held        held: nothing may begin, what runs goes on
     in a window, or without any       ── IN_PROGRESS
     paused by its operator            ── as the schedule says, held
-    past its end time                 ── stopped or canceled, as the end behaviour says
+    past its end time or last window  ── stopped or canceled, as the end behaviour says
 
 Source: AWS IoT developer guide, "Specify additional configurations"; pausing is this product's own.
 """
@@ -30,7 +30,9 @@ def look(job: Job, now: int) -> Job:
     if job.status not in ACTIVE or job.ended:
         return msgspec.structs.replace(job, due_at=None)
     phase, changes_at = schedule.phase(job.configs.schedule, now)
-    if phase is Phase.ENDED:
+    # After the last of its windows, without an end time, a job would hold back for ever what it holds back by then.
+    spent = phase is Phase.CLOSED and changes_at is None and job.held and job.work is None
+    if phase is Phase.ENDED or spent:
         return _end(job, now)
     held = job.paused or phase is not Phase.OPEN
     work = job.work
@@ -56,14 +58,15 @@ def begin_batch(job: Job, now: int) -> Job | None:
     if size is None:
         return msgspec.structs.replace(job, batch_left=None, next_batch_at=None)
     if _batch_due(job, now):
-        return msgspec.structs.replace(job, batch_left=size, next_batch_at=now + INTERVAL_MS)
+        return msgspec.structs.replace(job, batch_left=size)
     return job if job.batch_left else None
 
 
 def rolled_out(job: Job, number: int, now: int, *, everything: bool) -> Job:
     """The job after its rollout queued so many executions; ``everything``: no target is left.
 
-    The interval runs from the last of a batch, which a busy server may queue in several steps: a rate holds for any minute.
+    The interval runs from the last of a batch, which a busy server may queue in several steps: a rate holds for any minute,
+    and one that found nobody costs none.
     """
     left = None if job.batch_left is None else max(0, job.batch_left - number)
     return msgspec.structs.replace(
@@ -103,7 +106,8 @@ def _in_progress(job: Job, done: str) -> Job:
 
 
 def _batch_due(job: Job, now: int) -> bool:
-    return job.next_batch_at is None or now >= job.next_batch_at
+    # A batch further away than its interval was planned by a clock that has been set back since.
+    return job.next_batch_at is None or not 0 < job.next_batch_at - now <= INTERVAL_MS
 
 
 def _end(job: Job, now: int) -> Job:
@@ -120,7 +124,7 @@ def _end(job: Job, now: int) -> Job:
         job,
         status=JobStatus.IN_PROGRESS,
         ended=True,
-        held=False,
+        held=job.held or job.paused or _held_at_its_end(job),
         paused=False,
         rolling=False,
         work=Work.STOP,
@@ -128,3 +132,13 @@ def _end(job: Job, now: int) -> Job:
         updated_at=now,
     )
     return completed(stopped, now)
+
+
+def _held_at_its_end(job: Job) -> bool:
+    """Whether its end time came between windows, though nobody may have looked since the last one closed."""
+    plan = job.configs.schedule
+    return (
+        plan is not None
+        and plan.end_at is not None
+        and schedule.phase(plan, plan.end_at - 1)[0] is not Phase.OPEN
+    )

@@ -14,6 +14,7 @@ from outfitter_contract.execution import PENDING, Status
 
 from outfitter_server.jobs import schedule
 from outfitter_server.jobs.device import seconds_left
+from outfitter_server.jobs.lifecycle import ACTIVE
 from outfitter_server.jobs.rates import batch_size
 from outfitter_server.jobs.schedule import Phase
 from outfitter_server.jobs.values import EndedBy, Execution, Job, JobStatus, QueuedBy
@@ -73,7 +74,8 @@ def timeline(
     found += [
         Moment(note.at, note.kind, _noted(note))
         for note in notes
-        if (note.job, note.number) == (execution.job, execution.number)
+        # A job deleted since may have had the same id, and an execution deleted since the same number.
+        if (note.job, note.number) == (execution.job, execution.number) and note.at >= execution.queued_at
     ]
     if execution.started_at is not None:
         found.append(Moment(execution.started_at, Kind.STARTED, "its device began"))
@@ -110,11 +112,18 @@ def waits_for(
 
 def held_because(job: Job, now: int) -> str:
     """Why a job holds back what is queued."""
+    if job.status not in ACTIVE or job.ended:
+        return "its end, which is under way: nothing of the job begins any more"
     if job.paused:
         return "its operator: the job is paused"
-    _, changes_at = schedule.phase(job.configs.schedule, now)
-    when = "" if changes_at is None else f", which opens at {utc(changes_at)}"
-    return f"the job's next maintenance window{when}"
+    phase, changes_at = schedule.phase(job.configs.schedule, now)
+    if phase is Phase.OPEN:
+        return "nothing more: what was held back is coming back"
+    opens = schedule.upcoming(job.configs.schedule, now, 1)
+    if opens:
+        return f"the job's next maintenance window, which opens at {utc(opens[0])}"
+    when = "" if changes_at is None else f" at {utc(changes_at)}"
+    return f"the job's end{when}: no maintenance window opens before"
 
 
 def not_yet(job: Job, now: int) -> str:

@@ -3,16 +3,21 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from outfitter_server.base.refusals import Unavailable
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import DueAt, Effect
-from outfitter_server.services.timers import DUE_ROWS_MAX, Timers, next_due
+from outfitter_server.services.timers import DUE_ROWS_MAX, Timers, jobs_waiting, next_due
 
 # The clock on the wall may be set while the task sleeps by another one: it looks again after so long.
 _SLEEP_SECONDS_MAX: Final = 30.0
 _RETRY_SECONDS: Final = 1.0
+_SET_BACK_MS: Final = 60_000
+_PAGE: Final = 100
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +32,7 @@ class Alarms:
         self._earlier = asyncio.Event()
         self._next_at: int | None = None
         self._task: asyncio.Task[None] | None = None
+        self._asked_monotonic, self._asked_at = time.monotonic(), committer.now()
         committer.listen(self._hear)
 
     def start(self) -> None:
@@ -54,6 +60,8 @@ class Alarms:
         while True:
             self._earlier.clear()
             try:
+                if self._set_back():
+                    await self._look_at_all()
                 await self._fire()
                 self._next_at = self._committer.read(next_due)
             except Exception:  # noqa: BLE001 - whatever it is, later timers must fire
@@ -65,10 +73,50 @@ class Alarms:
 
     async def _fire(self) -> None:
         while self._committer.read(next_due) is not None:
-            if not await self._committer.change(self._timers.fire, weight=DUE_ROWS_MAX):
+            try:
+                more = await self._committer.change(self._timers.fire, weight=DUE_ROWS_MAX)
+            except Unavailable:
+                raise
+            except Exception:  # noqa: BLE001 - one job's trouble holds up no other's time
+                await self._fire_one_by_one()
+                continue
+            if not more:
                 return
+
+    async def _fire_one_by_one(self) -> None:
+        now = self._committer.now()
+        for job_id in self._committer.read(lambda tx: self._timers.due_jobs(tx, now)):
+            await self._look_at(job_id)
+        await self._committer.change(self._timers.time_out, weight=DUE_ROWS_MAX)
+
+    async def _look_at(self, job_id: str) -> None:
+        try:
+            await self._committer.change(partial(self._timers.look_at, job_id=job_id))
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the others go on
+            _log.warning("job %s cannot be looked at, and rests: %s", job_id, error)
+            self._timers.rest(job_id, self._committer.now())
+
+    def _set_back(self) -> bool:
+        """Whether the clock on the wall was set back by minutes since it was asked last."""
+        passed = (time.monotonic() - self._asked_monotonic) * 1000
+        now = self._committer.now()
+        lost = passed - (now - self._asked_at)
+        self._asked_monotonic, self._asked_at = time.monotonic(), now
+        return lost > _SET_BACK_MS
+
+    async def _look_at_all(self) -> None:
+        """What was planned by a clock that ran ahead would wait until it is that time again."""
+        _log.warning("the clock was set back: every job that waits for a time is looked at")
+        after = (0, 0)
+        while page := self._committer.read(partial(jobs_waiting, after=after, limit=_PAGE)):
+            for job_id, _ in page:
+                await self._look_at(job_id)
+            after = page[-1][1]
 
     def _seconds(self) -> float:
         if self._next_at is None:
             return _SLEEP_SECONDS_MAX
-        return min(max(0.0, (self._next_at - self._committer.now()) / 1000), _SLEEP_SECONDS_MAX)
+        least = _RETRY_SECONDS if self._timers.resting else 0.0
+        return min(max(least, (self._next_at - self._committer.now()) / 1000), _SLEEP_SECONDS_MAX)

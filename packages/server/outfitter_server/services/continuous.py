@@ -29,7 +29,7 @@ class ContinuousJobs:
 
     def joined(self, batch: Batch, thing: str, group: str) -> None:
         """The thing is a member of the group from now on."""
-        jobs = self._continuous_jobs(batch, group)
+        jobs = self._continuous_jobs(batch, group, joined=True)
         if not jobs:
             return
         space = Workspace(batch, self._engine)
@@ -73,13 +73,14 @@ class ContinuousJobs:
                 space.delete(execution_of(row))
             space.flush()
 
-    def _continuous_jobs(self, batch: Batch, group: str) -> dict[str, bool]:
-        """The jobs that reach the group, and whether they hold back what is queued now."""
+    def _continuous_jobs(self, batch: Batch, group: str, *, joined: bool = False) -> dict[str, bool]:
+        """The jobs that reach the group (that can be joined), and whether they hold back what is queued now."""
         groups = [row["name"] for row in batch.tx.all("group_with_ancestors", group=group)]
         jobs = {
             (row["seq"], row["job"]): row["held"] == 1
             for name in groups
             for row in batch.tx.all("job_targets_named", kind=GROUP, name=name)
+            if not (joined and row["ended"])
         }
         # The oldest comes first in the thing's list, as if it had been there.
         return {job: held for (_, job), held in sorted(jobs.items())}

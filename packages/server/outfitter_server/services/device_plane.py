@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+import msgspec
 from outfitter_contract.execution import Status
 from outfitter_contract.topics import NEXT
 
@@ -129,6 +130,8 @@ class DevicePlane:
     def _update(self, space: Workspace, request: Update) -> Updated:
         device.requested_status(request.status)
         before = space.numbered(request.thing, request.job, request.number)
+        if before is not None and request.status == Status.IN_PROGRESS and not self._may_begin(space, before):
+            before = msgspec.structs.replace(before, held=True)
         after = device.update(before, request, space.now, self._timeout(space, before))
         assert before is not None  # noqa: S101 - the rule refuses None
         space.replace(before, after)
@@ -137,9 +140,9 @@ class DevicePlane:
 
     def _start_next(self, space: Workspace, request: StartNext) -> Described:
         pending = self._pending(space, request.thing)
-        if not pending:
+        front = next((entry for entry in pending if self._may_begin(space, entry)), None)
+        if front is None:
             return Described(execution=None, head=None)
-        front = pending[0]
         after = device.start(front, request, space.now, self._timeout(space, front))
         if after is not front:
             space.replace(front, after)
@@ -169,6 +172,13 @@ class DevicePlane:
         if not pending and space.batch.tx.one("thing_exists", name=thing) is None:
             raise NotFound(f"Thing {thing} was not found")
         return pending
+
+    def _may_begin(self, space: Workspace, execution: Execution) -> bool:
+        """Not when its job holds back: a pause holds from its answer on, and its executions follow in chunks."""
+        if execution.status is not Status.QUEUED:
+            return True
+        job = space.jobs.get(execution.job)
+        return job is None or not job.held
 
     def _timeout(self, space: Workspace, execution: Execution | None) -> int | None:
         if execution is None or execution.status is not Status.QUEUED:

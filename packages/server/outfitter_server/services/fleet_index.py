@@ -87,6 +87,13 @@ class FleetIndex:
         """A thing goes; its memberships go with it."""
         batch.tx.run("disconnection_delete", thing=thing)
 
+    def group_ending(self, batch: Batch, group: str) -> None:
+        """A group goes with its members: who was in too many groups for others may have room in them now."""
+        crowded = batch.tx.one("group_member_in_many", group=group, groups=GROUPS_OF_A_THING_MAX)
+        if crowded is not None:
+            for other in dynamic_groups(batch.tx):
+                self.rebuild(batch, other.name, other.text)
+
     def group_deleted(self, batch: Batch) -> None:
         """A static group goes: queries about groups are asked again, of everything that they may concern."""
         for group in concerned(batch.tx, (GROUPS,)):
@@ -124,28 +131,33 @@ class FleetIndex:
 
     def join_all(self, batch: Batch, group: DynamicGroup, things: Sequence[Document]) -> None:
         """Let things that match a group join it; those that are in nearly as many groups as they may be are looked at whole."""
-        tx = batch.tx
-        names = msgspec.json.encode([document.name for document in things]).decode()
-        counts = {row["thing"]: row for row in tx.all("membership_counts", things=names, group=group.name)}
-        joining = []
-        for document in things:
-            count = counts[document.name]
-            if count["member"]:
-                continue
-            if count["groups"] >= GROUPS_OF_A_THING_MAX - 1:
-                self._look(batch, document.name, (group,))
-            else:
-                joining.append(document.name)
+        members, others = self._counted(batch, group, [document.name for document in things])
+        joining = [name for name in others if name not in members]
         joined = msgspec.json.encode(joining).decode()
-        tx.run("members_insert", group=group.name, things=joined, now=batch.now)
-        if tx.one("group_is_target", group=group.name) is not None:
+        batch.tx.run("members_insert", group=group.name, things=joined, now=batch.now)
+        if batch.tx.one("group_is_target", group=group.name) is not None:
             for name in joining:
                 self.membership.joined(batch, name, group.name)
 
-    def leave_all(self, batch: Batch, group: DynamicGroup, things: Iterable[str]) -> None:
-        """Let members that match no longer leave."""
-        for thing in things:
-            self._leave(batch, thing, group.name)
+    def leave_all(self, batch: Batch, group: DynamicGroup, things: Sequence[str]) -> None:
+        """Let members that match no longer leave; what they had no room for may have it now."""
+        _, others = self._counted(batch, group, things)
+        for name in others:
+            self._leave(batch, name, group.name)
+
+    def _counted(
+        self, batch: Batch, group: DynamicGroup, things: Sequence[str]
+    ) -> tuple[set[str], list[str]]:
+        """Those that are members, and those that have room enough for one more group; the rest is looked at whole here."""
+        names = msgspec.json.encode(things).decode()
+        rows = batch.tx.all("membership_counts", things=names, group=group.name)
+        for row in rows:
+            if row["groups"] >= GROUPS_OF_A_THING_MAX - 1:
+                self._look(batch, row["thing"], (group,))
+        return (
+            {row["thing"] for row in rows if row["member"]},
+            [row["thing"] for row in rows if row["groups"] < GROUPS_OF_A_THING_MAX - 1],
+        )
 
     def _look(self, batch: Batch, thing: str, groups: Sequence[DynamicGroup], *, freed: bool = False) -> None:
         if not groups and not freed:

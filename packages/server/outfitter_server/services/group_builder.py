@@ -24,7 +24,7 @@ from outfitter_server.services.things import read_thing
 from outfitter_server.things.query import CONNECTIVITY, EVERY_FIELD, fields, matches
 from outfitter_server.things.query_plan import source_of
 
-THINGS_A_STEP: Final = 2_000
+THINGS_A_STEP: Final = 1_000
 HEARD_THINGS_A_STEP: Final = (
     300  # of a group that jobs target: joining and leaving then is told to them, thing by thing
 )

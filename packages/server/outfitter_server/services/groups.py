@@ -127,6 +127,7 @@ class Groups:
                     f"thing group {name} has {children['children']} child groups: delete them first"
                 )
             self._membership.group_deleted(batch, name)
+            self._index.group_ending(batch, name)
             tx.run("members_delete", group=name)
             tx.run("policy_targets_delete", target=f"thinggroup/{name}")
             tx.run("group_tree_delete", name=name)

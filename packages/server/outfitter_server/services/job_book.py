@@ -9,7 +9,7 @@ import msgspec
 from outfitter_contract.execution import Status
 
 from outfitter_server.jobs.lifecycle import settled
-from outfitter_server.jobs.values import Job
+from outfitter_server.jobs.values import Job, JobStatus, TargetSelection
 from outfitter_server.services.committer import Batch
 from outfitter_server.services.effects import DueAt, WorkQueued
 from outfitter_server.services.engine import Engine
@@ -96,6 +96,10 @@ class JobBook:
     def _tell(self, before: Job | None, job: Job) -> None:
         if job.due_at is not None and (before is None or job.due_at != before.due_at):
             self._batch.emit(DueAt(job.due_at))
+        if job.status is JobStatus.COMPLETED and job.selection is TargetSelection.CONTINUOUS:
+            self._batch.tx.run(
+                "job_targets_stop", job=job.id
+            )  # who joins or leaves need not look at it any more
         if before is None or _remembered(before) != _remembered(job):
             self._engine.heads.forget(job.id)
         self._engine.events.job_changed(self._batch, before, job, partial(self._targets, job.id))

@@ -20,10 +20,7 @@ from outfitter_server.services.records import HELD_CODE, STATUS_CODES, execution
 from outfitter_server.services.workspace import Workspace
 
 FIRST_ROWS_MAX: Final = 1_000  # what CreateJob queues before it answers
-CHUNK_ROWS_MAX: Final = 5_000  # one INSERT … SELECT; about 30 ms of the writer's time
-HEARD_ROWS_MAX: Final = (
-    1_000  # the same when so many listen: each is told on the loop's thread, document and all
-)
+CHUNK_ROWS_MAX: Final = 1_000  # one INSERT … SELECT; about 6 ms for which the requests of others wait
 CHANGED_ROWS_MAX: Final = 1_000  # executions held back, canceled or deleted in one step
 STEPS_KEPT: Final = 1_000  # records of rollout steps, a job
 LATEST_TIME: Final = 2**62
@@ -40,8 +37,7 @@ class Steps:
 
     def step(self, batch: Batch, job_id: str, *, rows_max: int | None = None) -> None:
         """Do one chunk of what the job has to do; its row says whether more is left."""
-        if rows_max is None:
-            rows_max = CHUNK_ROWS_MAX if len(self._engine.watched) < HEARD_ROWS_MAX else HEARD_ROWS_MAX
+        rows_max = rows_max or CHUNK_ROWS_MAX
         space = Workspace(batch, self._engine)
         self.step_in(space, job_id, rows_max=rows_max)
         space.flush()
@@ -64,6 +60,11 @@ class Steps:
                 pass
 
     def _roll_out(self, space: Workspace, job: Job, rows_max: int) -> None:
+        # Whoever looks when something is due may be late: nothing is queued outside of a window, nor past the end.
+        job = pacing.look(job, space.now)
+        space.jobs.put(job)
+        if job.work is not Work.ROLLOUT:
+            return
         if self._hold_or_release(space, job):
             space.jobs.keep_working(job.id)
             return
@@ -92,10 +93,11 @@ class Steps:
         return len(executions) == CHANGED_ROWS_MAX
 
     def _stop(self, space: Workspace, job: Job) -> None:
-        # What was held back would wait for a window that never comes.
-        space.batch.tx.run("job_targets_stop", job=job.id)
-        if not self._end(space, job, [HELD_CODE], EndedBy.SCHEDULE_ENDED):
-            self._rest(space, job)
+        # What was held back, or should have been by then, would wait for a window that never comes.
+        space.batch.tx.run("job_targets_done", job=job.id)
+        codes = _QUEUED_CODES if job.held else (HELD_CODE,)
+        if not self._end(space, job, codes, EndedBy.SCHEDULE_ENDED):
+            self._rest(space, msgspec.structs.replace(job, held=False))
 
     def _cancel(self, space: Workspace, job: Job) -> None:
         space.batch.tx.run("job_targets_stop", job=job.id)
@@ -173,7 +175,9 @@ class _Queueing:
         groups = self._tx.all(
             "group_with_descendants", group=target.name, beginning=target.cursor_group, limit=self._room + 1
         )
-        for group in (row["name"] for row in groups):
+        names = [row["name"] for row in groups]
+        whole = len(names) <= self._room
+        for place, group in enumerate(names):
             after = target.cursor_thing if group == target.cursor_group else ""
             begun_with = self._room
             while (limit := self._limit()) > 0:
@@ -185,9 +189,17 @@ class _Queueing:
                 after = end["last"]
             self._room = min(self._room, begun_with - 1)
             target = msgspec.structs.replace(target, cursor_group=group, cursor_thing=after)
-            if self._limit() <= 0:
+            # A batch that is full with the last member leaves nothing for another one, a minute or a window later.
+            if self._limit() <= 0 and not (whole and self._empty(names[place:], after)):
                 return target
         return msgspec.structs.replace(target, done=True)
+
+    def _empty(self, groups: Sequence[str], after: str) -> bool:
+        """Whether nobody comes after this thing of the first group, nor in the others."""
+        return not any(
+            self._tx.all("group_members_after", group=group, after="" if place else after, limit=1)
+            for place, group in enumerate(groups)
+        )
 
     def _thing(self, name: str) -> None:
         self._room -= 1

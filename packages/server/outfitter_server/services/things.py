@@ -56,6 +56,9 @@ class Index(Protocol):
     def make_room(self, batch: Batch, thing: str) -> None:
         """It is to join a static group even if it must leave a dynamic one."""
 
+    def group_ending(self, batch: Batch, group: str) -> None:
+        """A group is about to go; its members are still there to be read."""
+
     def group_deleted(self, batch: Batch) -> None:
         """A static group is gone."""
 

@@ -8,17 +8,18 @@ from outfitter_contract.execution import PENDING, Status
 
 from outfitter_server.base.refusals import NotFound
 from outfitter_server.jobs.device import not_found
-from outfitter_server.jobs.values import PENDING_SHOWN, Execution, Job, QueuedBy
+from outfitter_server.jobs.values import Execution, Job, QueuedBy
 from outfitter_server.jobs.why import Moment, RolloutStep, not_yet, timeline, waits_for
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.ports import Transaction
-from outfitter_server.services.records import STATUS_CODES, codes_of, execution_of, job_of
+from outfitter_server.services.records import HELD_CODE, STATUS_CODES, execution_of, job_of
 from outfitter_server.services.rollout import LATEST_TIME
 from outfitter_server.services.traces import Traces
 from outfitter_server.services.workspace import pending_lists
 
 EXECUTIONS_SHOWN: Final = 10
 ROLLOUTS_SHOWN: Final = 10
+_OTHER_CODES: Final = (HELD_CODE, *(code for status, code in STATUS_CODES.items() if status not in PENDING))
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,16 +106,23 @@ def _executions(tx: Transaction, thing: str, job: str | None, number: int | None
         if not found or number not in (None, found[0].number):
             raise not_found(thing, job, number)
         return found
-    found = [
+    # Pending ones from the front of the list on; of all others the newest.
+    found = pending_lists(tx, [thing], EXECUTIONS_SHOWN)[thing]
+    found += [
         execution_of(row)
-        for code in (*sorted(STATUS_CODES.values()), *codes_of(Status.QUEUED)[1:])
+        for code in _OTHER_CODES
         for row in tx.all(
-            "executions_of_thing_in_status", thing=thing, status=code, before=LATEST_TIME, limit=PENDING_SHOWN
+            "executions_of_thing_in_status",
+            thing=thing,
+            status=code,
+            before=LATEST_TIME,
+            limit=EXECUTIONS_SHOWN,
         )
     ]
     found.sort(
         key=lambda each: (
             each.status not in PENDING,
+            each.held,
             each.status is not Status.IN_PROGRESS,
             each.id if each.status in PENDING else -each.id,
         )

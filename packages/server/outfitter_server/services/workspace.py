@@ -54,6 +54,7 @@ class Workspace:
         self._pending: dict[str, list[Execution]] = {}
         self._truncated: set[str] = set()
         self._dirty: dict[int, Execution] = {}
+        self._moved: set[int] = set()
         self._touched: dict[str, list[bool]] = {}
         self._rolled_out: dict[str, str] = {}
 
@@ -109,6 +110,7 @@ class Workspace:
             self.jobs.count(after.job, {before.status: -1, after.status: 1})
         # The list as it was, so before the change is kept: reading it may write what is kept.
         rest = self._without(before) if listed(before) or listed(after) else []
+        self._moved.add(after.id)
         self._keep(after)
         if listed(after):
             self._relist(after.thing, sorted([*rest, after], key=pending_order), ended=before.held)
@@ -234,12 +236,14 @@ class Workspace:
 
     def _relist(self, thing: str, after: list[Execution], *, ended: bool) -> None:
         before = self._pending[thing]
-        # Of a list that goes on in the store, no more is known than the length that was loaded.
-        self._pending[thing] = after[:_LOADED] if thing in self._truncated else after
+        if thing in self._truncated:
+            # Of a list that goes on in the store, no more is known than what was loaded and has not left it since.
+            after = after[: len(before)]
+        self._pending[thing] = after
         touched = self._touched.setdefault(thing, [False, False])
         touched[0] |= ended
         touched[1] |= front(before) != front(after)
-        if thing in self._truncated and len(after) < _LOADED:
+        if thing in self._truncated and len(after) < PENDING_SHOWN:
             self._truncated.discard(thing)
             del self._pending[thing]
 
@@ -247,11 +251,16 @@ class Workspace:
         if not self._dirty:
             return
         changed = self._dirty.values()
-        self._tx.run_many("execution_write", [execution_values(execution) for execution in changed])
+        # A status that stays is not written: the index of pending lists would be, too, though nothing in it changes.
+        for statement, moved in (("execution_write", True), ("execution_progress", False)):
+            rows = [execution_values(entry) for entry in changed if (entry.id in self._moved) is moved]
+            if rows:
+                self._tx.run_many(statement, rows)
         due = min((entry.expires_at for entry in changed if entry.expires_at is not None), default=None)
         if due is not None:
             self.batch.emit(DueAt(due))
         self._dirty.clear()
+        self._moved.clear()
 
     def _notify(self) -> None:
         if self._touched:

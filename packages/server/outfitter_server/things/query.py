@@ -7,10 +7,12 @@ Source: AWS IoT developer guide, "Query syntax" and "Example thing queries".
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+import msgspec
 
 EVERY_FIELD: Final = "*"
 THING_NAME: Final = "thingName"
@@ -29,8 +31,7 @@ VERSION: Final = ".version"
 _NUMBER: Final = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connectivity:
+class Connectivity(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a thing is connected, since when it is so (milliseconds since the epoch), and why it left."""
 
     connected: bool
@@ -38,17 +39,16 @@ class Connectivity:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A thing as the index sees it; ``groups`` are the static groups that it is directly in, ``packages`` versions by name."""
 
     name: str
     id: str
     type: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = {}
     groups: tuple[str, ...] = ()
     connectivity: Connectivity | None = None
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,17 @@ def matches(query: Query, document: Document) -> bool:
     """Whether the thing is one of those that the query asks for."""
     if isinstance(query, Term):
         test = query.test
-        return any(fulfils(test, value) for value in values(document, query.field))
-    if isinstance(query, And):
-        return all(matches(part, document) for part in query.parts)
-    if isinstance(query, Or):
-        return any(matches(part, document) for part in query.parts)
-    return not matches(query.part, document)
+        for value in values(document, query.field):  # noqa: SIM110 - a loop: generators cost twice as much here
+            if fulfils(test, value):
+                return True
+        return False
+    if isinstance(query, Not):
+        return not matches(query.part, document)
+    wanted = isinstance(query, Or)
+    for part in query.parts:
+        if matches(part, document) is wanted:
+            return wanted
+    return not wanted
 
 
 def fields(query: Query) -> frozenset[str]:
@@ -149,7 +154,7 @@ def fields(query: Query) -> frozenset[str]:
     return frozenset().union(*(fields(part) for part in query.parts))
 
 
-def values(document: Document, name: str | None) -> Iterator[str]:
+def values(document: Document, name: str | None) -> Iterable[str]:
     """What a thing has in a field; in all of them for None."""
     if name is None:
         return _all_values(document)
@@ -158,7 +163,7 @@ def values(document: Document, name: str | None) -> Iterator[str]:
     elif name == THING_NAME:
         found = document.name
     elif name == GROUPS:
-        return iter(document.groups)
+        return document.groups
     elif name == THING_TYPE:
         found = document.type
     elif name.startswith(CONNECTIVITY):
@@ -167,7 +172,7 @@ def values(document: Document, name: str | None) -> Iterator[str]:
         found = document.id
     else:
         found = document.packages.get(package_of(name) or "")
-    return iter(() if found is None else (found,))
+    return () if found is None else (found,)
 
 
 def package_of(name: str) -> str | None:

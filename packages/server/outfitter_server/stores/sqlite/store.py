@@ -23,7 +23,8 @@ FILE_NAME: Final = "state.sqlite3"
 _CHECKPOINT_BYTES: Final = 16 * 1024 * 1024
 _LOG_BYTES_MAX: Final = 64 * 1024 * 1024
 _BUSY_MS: Final = 10_000
-_CACHE_KIB: Final = 32 * 1024
+_WRITER_CACHE_KIB: Final = 16 * 1024  # more saves nothing: what is not here is in the system's own cache
+_READER_CACHE_KIB: Final = 8 * 1024
 _STATEMENTS_CACHED: Final = 512
 
 
@@ -89,11 +90,11 @@ class SqliteStore:
             # Before SQLite opens it: the log and its index take the file's mode when they are made.
             self._path.touch(mode=0o600)
             self._path.chmod(0o600)
-            self._writer = self._connect()
+            self._writer = self._connect(_WRITER_CACHE_KIB)
             migrate(self._writer)
-            self._reader = self._connect()
+            self._reader = self._connect(_READER_CACHE_KIB)
             self._reader.execute("PRAGMA query_only=1")
-            self._keeper = self._connect()
+            self._keeper = self._connect(_READER_CACHE_KIB)
             # Closing any descriptor of the file drops SQLite's locks on it: this one stays open until the connections are closed.
             self._file = self._path.open("rb")
         except (OSError, sqlite3.Error) as error:
@@ -162,7 +163,7 @@ class SqliteStore:
         except FileNotFoundError:
             return 0
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS_CACHED
         )
@@ -173,7 +174,7 @@ class SqliteStore:
             "wal_autocheckpoint=0",
             "foreign_keys=OFF",
             f"busy_timeout={_BUSY_MS}",
-            f"cache_size=-{_CACHE_KIB}",
+            f"cache_size=-{cache_kib}",
             "temp_store=MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()

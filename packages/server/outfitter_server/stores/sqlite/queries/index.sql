@@ -69,6 +69,11 @@ SELECT k.value AS thing,
     EXISTS (SELECT 1 FROM group_members AS m WHERE m.group_name = :group AND m.thing = k.value) AS member
 FROM json_each(:things) AS k;
 
+-- name: group_member_in_many
+-- Whether a member is in as many groups as this or more; walks the members until one is.
+SELECT m.thing FROM group_members AS m
+WHERE m.group_name = :group AND (SELECT count(*) FROM group_members AS o WHERE o.thing = m.thing) >= :groups LIMIT 1;
+
 -- name: members_insert
 INSERT INTO group_members (group_name, thing, joined_at)
 SELECT :group, k.value, :now FROM json_each(:things) AS k;

@@ -33,15 +33,18 @@ SELECT stored, coalesce(raw, stored) AS raw FROM job_documents WHERE job = :job;
 SELECT position, kind, name, cursor_group, cursor_thing, done FROM job_targets WHERE job = :job ORDER BY position;
 
 -- name: job_targets_named
--- The continuous jobs that target a group, have begun, and are not past their end time.
-SELECT jobs.seq, jobs.id AS job, jobs.held FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
+-- The continuous jobs that target a group and have begun; nobody joins those past their end time, but things leave them.
+SELECT jobs.seq, jobs.id AS job, jobs.held, jobs.ended FROM job_targets CROSS JOIN jobs ON jobs.id = job_targets.job
 WHERE job_targets.kind = :kind AND job_targets.name = :name AND job_targets.open = 1 AND jobs.selection = 'CONTINUOUS'
-  AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.started_at IS NOT NULL AND jobs.ended = 0
+  AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.started_at IS NOT NULL
 ORDER BY jobs.seq;
 
 -- name: job_target_progress
 UPDATE job_targets SET cursor_group = :cursor_group, cursor_thing = :cursor_thing, done = :done
 WHERE job = :job AND position = :position;
+
+-- name: job_targets_done
+UPDATE job_targets SET done = 1 WHERE job = :job AND done = 0;
 
 -- name: job_targets_stop
 UPDATE job_targets SET done = 1, open = 0 WHERE job = :job;
@@ -80,17 +83,23 @@ DELETE FROM job_steps WHERE job = :job;
 SELECT step, at, number FROM job_steps WHERE job = :job AND first_id <= :id AND last_id >= :id ORDER BY step LIMIT 1;
 
 -- name: jobs_rolling_towards_thing
+-- Jobs that may still queue an execution on a thing: a snapshot does not for who joined after it was taken.
 SELECT DISTINCT jobs.* FROM (
-    SELECT 'thing' AS kind, :thing AS name
-    UNION SELECT 'thinggroup', t.ancestor
+    SELECT 'thing' AS kind, :thing AS name, 0 AS joined_at
+    UNION SELECT 'thinggroup', t.ancestor, m.joined_at
     FROM group_members AS m CROSS JOIN group_tree AS t ON t.descendant = m.group_name WHERE m.thing = :thing
 ) AS reach
 CROSS JOIN job_targets AS r ON r.kind = reach.kind AND r.name = reach.name AND r.done = 0
-CROSS JOIN jobs ON jobs.id = r.job
+CROSS JOIN jobs ON jobs.id = r.job AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.ended = 0
+  AND (jobs.selection = 'CONTINUOUS' OR jobs.started_at IS NULL OR reach.joined_at <= jobs.started_at)
 LIMIT :limit;
 
 -- name: jobs_due
 SELECT id FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT :limit;
+
+-- name: jobs_waiting
+SELECT id, seq, due_at FROM jobs
+WHERE due_at IS NOT NULL AND (due_at, seq) > (:after_at, :after_seq) ORDER BY due_at, seq LIMIT :limit;
 
 -- name: jobs_next_due
 SELECT min(due_at) AS at FROM jobs WHERE due_at IS NOT NULL;
