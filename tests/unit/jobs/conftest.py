@@ -88,7 +88,7 @@ class Engine:
     async def join(self, thing: str, group: str) -> None:
         def apply(batch):
             self.store._writer.execute(
-                "INSERT INTO group_members VALUES (?, ?, ?)", (group, thing, batch.now)
+                "INSERT INTO group_members SELECT ?, ?, number FROM snapshots_taken", (group, thing)
             )
             self.continuous.joined(batch, thing, group)
 

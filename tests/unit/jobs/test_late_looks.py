@@ -80,3 +80,18 @@ async def test_a_clock_that_was_set_back_stops_no_rollout(engine, monkeypatch):
     engine.clock[0] -= 400 * DAY_MS
     await until(lambda: engine.jobs.get("j").counts.queued == 2)
     await made.close()
+
+
+async def test_a_clock_that_was_set_back_leaves_nobody_out_of_a_snapshot(engine, count):
+    engine.things("a", "b", "late")
+    engine.group("g")
+    await engine.join("a", "g")
+    engine.clock[0] += HOUR_MS
+    await engine.join("b", "g")
+    engine.clock[0] -= 2 * HOUR_MS
+    await engine.job("j", "thinggroup:g", configs=Configs(rollout=Rollout(maximum_per_minute=1)))
+    await engine.join("late", "g")
+    await engine.pass_time(2)
+    await engine.pass_time(2)
+    assert await engine.pending("a") == await engine.pending("b") == [("j", "QUEUED")]
+    assert await engine.pending("late") == [], "it joined after the snapshot was taken"

@@ -32,7 +32,7 @@ def stock(data: Path, group: str, first: int, count: int) -> None:
             ]
             with store.write() as tx:
                 tx.run_many("thing_insert", _things(names, now))
-                tx.run_many("member_insert", ({"group": group, "thing": name, "now": now} for name in names))
+                tx.run_many("member_insert", ({"group": group, "thing": name} for name in names))
             store.maintain()
     finally:
         store.close()

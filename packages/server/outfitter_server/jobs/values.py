@@ -243,8 +243,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         work: background work that can be done now; None at rest, and while it waits until ``due_at``.
         due_at: when to look at the job again: its next batch, window, start or end.
         rolling: targets remain to be rolled out.
-        started_at: when the rollout began: from then on whoever joins a target of a continuous job gets an execution, and
-            a snapshot is of the members of that moment.
+        started_at: when the rollout began: from then on whoever joins a target of a continuous job gets an execution.
+        snapshot: which of all snapshots this job's is, in the order in which they were taken; None until then.
         paused: by its operator. ``held``: paused or between windows, so that nothing may begin. ``ended``: past its end time.
         rolled_out: executions that the rollout queued; ``batch_left`` what the batch under way may still queue (None:
             no batch, or no rate); ``next_batch_at`` when the next may begin.
@@ -271,6 +271,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tags: str = "{}"
     rolling: bool = False
     started_at: int | None = None
+    snapshot: int | None = None
     paused: bool = False
     held: bool = False
     ended: bool = False

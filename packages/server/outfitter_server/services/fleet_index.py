@@ -126,7 +126,7 @@ class FleetIndex:
         for name in leaves:
             self._leave(batch, thing, name)
         for name in joins:
-            tx.run("member_insert", group=name, thing=thing, now=batch.now)
+            tx.run("member_insert", group=name, thing=thing)
             self.membership.joined(batch, thing, name)
 
     def join_all(self, batch: Batch, group: DynamicGroup, things: Sequence[Document]) -> None:
@@ -134,7 +134,7 @@ class FleetIndex:
         members, others = self._counted(batch, group, [document.name for document in things])
         joining = [name for name in others if name not in members]
         joined = msgspec.json.encode(joining).decode()
-        batch.tx.run("members_insert", group=group.name, things=joined, now=batch.now)
+        batch.tx.run("members_insert", group=group.name, things=joined)
         if batch.tx.one("group_is_target", group=group.name) is not None:
             for name in joining:
                 self.membership.joined(batch, name, group.name)

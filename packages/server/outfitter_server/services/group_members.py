@@ -121,7 +121,7 @@ class GroupMembers:
         check_joining(
             thing, group, [(row["group_name"], row["root"]) for row in tx.all("groups_of_thing", thing=thing)]
         )
-        tx.run("member_insert", group=name, thing=thing, now=batch.now)
+        tx.run("member_insert", group=name, thing=thing)
         self._membership.joined(batch, thing, name)
         self._index.changed(batch, thing, (GROUPS,))
         tell_connections(batch, thing)

@@ -68,6 +68,11 @@ class Steps:
         if self._hold_or_release(space, job):
             space.jobs.keep_working(job.id)
             return
+        if job.selection is TargetSelection.SNAPSHOT and job.snapshot is None and job.started_at is not None:
+            taken = space.batch.tx.one("snapshot_take")
+            assert taken is not None  # noqa: S101 - there is one row, and RETURNING gives it
+            job = msgspec.structs.replace(job, snapshot=taken["number"])
+            space.jobs.put(job)
         begun = None if job.held or not job.rolling else pacing.begin_batch(job, space.now)
         if begun is None:
             self._rest(space, job)
@@ -138,8 +143,7 @@ class _Queueing:
         self._job = job
         self._room = 0
         self._queued = 0
-        snapshot = job.selection is TargetSelection.SNAPSHOT
-        self._joined_until = job.started_at if snapshot and job.started_at is not None else LATEST_TIME
+        self._snapshot = LATEST_TIME if job.snapshot is None else job.snapshot
 
     def advance(self, rows_max: int) -> tuple[int, bool]:
         """How many executions were queued, and whether no target is left."""
@@ -218,7 +222,7 @@ class _Queueing:
             group=group,
             after=after,
             last=last,
-            joined_until=self._joined_until,
+            snapshot=self._snapshot,
             now=self._space.now,
         )
         if not number:

@@ -164,7 +164,7 @@ CREATE INDEX functions_by_blob ON functions (code_blob);
 
 CREATE TABLE group_members (
     group_name TEXT NOT NULL,
-    thing TEXT NOT NULL, joined_at INTEGER NOT NULL DEFAULT 0,
+    thing TEXT NOT NULL, joined_after INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (group_name, thing)
 ) STRICT, WITHOUT ROWID;
 
@@ -269,7 +269,7 @@ CREATE TABLE jobs (
     timed_out INTEGER NOT NULL DEFAULT 0,
     removed INTEGER NOT NULL DEFAULT 0,
     canceled INTEGER NOT NULL DEFAULT 0
-, configs TEXT NOT NULL DEFAULT '{}', tags TEXT NOT NULL DEFAULT '{}', rolling INTEGER NOT NULL DEFAULT 0, started_at INTEGER, paused INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0, rolled_out INTEGER NOT NULL DEFAULT 0, batch_left INTEGER, next_batch_at INTEGER, due_at INTEGER);
+, configs TEXT NOT NULL DEFAULT '{}', tags TEXT NOT NULL DEFAULT '{}', rolling INTEGER NOT NULL DEFAULT 0, started_at INTEGER, paused INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, ended INTEGER NOT NULL DEFAULT 0, rolled_out INTEGER NOT NULL DEFAULT 0, batch_left INTEGER, next_batch_at INTEGER, due_at INTEGER, snapshot INTEGER);
 
 CREATE INDEX jobs_by_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 
@@ -449,6 +449,8 @@ CREATE TABLE retained_messages (
     stored_at INTEGER NOT NULL,
     expires_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE snapshots_taken (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL) STRICT;
 
 CREATE TABLE sqlite_sequence(name,seq);
 

@@ -34,7 +34,12 @@ ALTER TABLE executions ADD COLUMN ended_by INTEGER;
 CREATE INDEX executions_by_expiry ON executions (expires_at) WHERE expires_at IS NOT NULL;
 
 -- A snapshot is of the members that a group had when the job was made.
-ALTER TABLE group_members ADD COLUMN joined_at INTEGER NOT NULL DEFAULT 0;
+-- Which was first is counted, not timed: clocks are set back. joined_after: how many snapshots had been taken by then;
+-- snapshot: which one the job's was (NULL until it is taken). A member is part of it when joined_after < snapshot.
+CREATE TABLE snapshots_taken (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL) STRICT;
+INSERT INTO snapshots_taken (id, number) VALUES (1, 0);
+ALTER TABLE group_members ADD COLUMN joined_after INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN snapshot INTEGER;
 
 CREATE UNIQUE INDEX thing_groups_by_id ON thing_groups (id);
 

@@ -46,7 +46,7 @@ SELECT coalesce(max(id), 0) AS id FROM executions;
 INSERT INTO executions (thing, job, number, status, queued_at, updated_at, version, attempt)
 SELECT m.thing, :job, 1, 1, :now, :now, 1, 0
 FROM group_members AS m
-WHERE m.group_name = :group AND m.thing > :after AND m.thing <= :last AND m.joined_at <= :joined_until
+WHERE m.group_name = :group AND m.thing > :after AND m.thing <= :last AND m.joined_after < :snapshot
   AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.thing = m.thing AND e.job = :job)
 ORDER BY m.thing;
 

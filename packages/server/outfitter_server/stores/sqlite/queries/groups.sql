@@ -49,7 +49,7 @@ WHERE ancestor = :parent AND descendant <> :parent
 ORDER BY descendant LIMIT :limit;
 
 -- name: member_insert
-INSERT INTO group_members (group_name, thing, joined_at) VALUES (:group, :thing, :now);
+INSERT INTO group_members (group_name, thing, joined_after) SELECT :group, :thing, number FROM snapshots_taken WHERE id = 1;
 
 -- name: member_delete
 DELETE FROM group_members WHERE group_name = :group AND thing = :thing;

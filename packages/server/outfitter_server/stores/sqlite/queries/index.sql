@@ -75,8 +75,8 @@ SELECT m.thing FROM group_members AS m
 WHERE m.group_name = :group AND (SELECT count(*) FROM group_members AS o WHERE o.thing = m.thing) >= :groups LIMIT 1;
 
 -- name: members_insert
-INSERT INTO group_members (group_name, thing, joined_at)
-SELECT :group, k.value, :now FROM json_each(:things) AS k;
+INSERT INTO group_members (group_name, thing, joined_after)
+SELECT :group, k.value, s.number FROM snapshots_taken AS s CROSS JOIN json_each(:things) AS k WHERE s.id = 1;
 
 -- name: disconnection_upsert
 -- Of things only; other clients come and go unrecorded.

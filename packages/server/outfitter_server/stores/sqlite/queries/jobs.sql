@@ -43,6 +43,9 @@ ORDER BY jobs.seq;
 UPDATE job_targets SET cursor_group = :cursor_group, cursor_thing = :cursor_thing, done = :done
 WHERE job = :job AND position = :position;
 
+-- name: snapshot_take
+UPDATE snapshots_taken SET number = number + 1 WHERE id = 1 RETURNING number;
+
 -- name: job_targets_done
 UPDATE job_targets SET done = 1 WHERE job = :job AND done = 0;
 
@@ -54,7 +57,7 @@ UPDATE jobs SET description = :description, role_arn = :role_arn, url_expires_se
        configs = :configs, status = :status, updated_at = :updated_at, completed_at = :completed_at, comment = :comment,
        reason_code = :reason_code, force_canceled = :force_canceled, work = :work, queued = :queued,
        in_progress = :in_progress, succeeded = :succeeded, failed = :failed, rejected = :rejected,
-       timed_out = :timed_out, removed = :removed, canceled = :canceled, rolling = :rolling, started_at = :started_at,
+       timed_out = :timed_out, removed = :removed, canceled = :canceled, rolling = :rolling, started_at = :started_at, snapshot = :snapshot,
        paused = :paused, held = :held, ended = :ended, rolled_out = :rolled_out, batch_left = :batch_left,
        next_batch_at = :next_batch_at, due_at = :due_at
 WHERE id = :id;
@@ -85,13 +88,13 @@ SELECT step, at, number FROM job_steps WHERE job = :job AND first_id <= :id AND 
 -- name: jobs_rolling_towards_thing
 -- Jobs that may still queue an execution on a thing: a snapshot does not for who joined after it was taken.
 SELECT DISTINCT jobs.* FROM (
-    SELECT 'thing' AS kind, :thing AS name, 0 AS joined_at
-    UNION SELECT 'thinggroup', t.ancestor, m.joined_at
+    SELECT 'thing' AS kind, :thing AS name, 0 AS joined_after
+    UNION SELECT 'thinggroup', t.ancestor, m.joined_after
     FROM group_members AS m CROSS JOIN group_tree AS t ON t.descendant = m.group_name WHERE m.thing = :thing
 ) AS reach
 CROSS JOIN job_targets AS r ON r.kind = reach.kind AND r.name = reach.name AND r.done = 0
 CROSS JOIN jobs ON jobs.id = r.job AND jobs.status IN ('IN_PROGRESS', 'SCHEDULED') AND jobs.ended = 0
-  AND (jobs.selection = 'CONTINUOUS' OR jobs.started_at IS NULL OR reach.joined_at <= jobs.started_at)
+  AND (jobs.selection = 'CONTINUOUS' OR jobs.snapshot IS NULL OR reach.joined_after < jobs.snapshot)
 LIMIT :limit;
 
 -- name: jobs_due
