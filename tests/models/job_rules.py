@@ -340,7 +340,10 @@ class Auditor:
                 self.deadlines[key] = (deadline, deadline)
             if cause == "device" and device[0] == row.thing and device[1] in (None, row.job) and device[2]:
                 front = before.lists()[row.thing]
-                if device[1] == row.job or (front and front[0].id == key):
+                # What is in front may be of a job that holds back: then the next that may begin is started.
+                started = old is not None and old.status == "QUEUED"
+                running = bool(front) and front[0].id == key and front[0].status == "IN_PROGRESS"
+                if device[1] == row.job or started or running:
                     deadline = self.deadlines[key][0]
                     step = None if device[2] == -1 else after.now + device[2] * MINUTE
                     self.deadlines[key] = (
