@@ -68,8 +68,10 @@ class Alarms:
                 _log.exception("timers wait")
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            # Not wait_for, which in Python 3.11 loses a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._earlier.wait(), self._seconds())
+                async with asyncio.timeout(self._seconds()):
+                    await self._earlier.wait()
 
     async def _fire(self) -> None:
         while self._committer.read(next_due) is not None:

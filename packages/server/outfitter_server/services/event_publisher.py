@@ -6,14 +6,13 @@ Listeners that read are waited for, so that the end of a large job overflows nob
 """
 
 import asyncio
-import contextlib
 import itertools
-import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from outfitter_server.services.background import Background
 from outfitter_server.services.committer import Committer
-from outfitter_server.services.effects import Effect, EventsWaiting
+from outfitter_server.services.effects import EventsWaiting
 from outfitter_server.services.messages import Publish, Published
 from outfitter_server.services.ports import Row, Transaction
 
@@ -23,13 +22,10 @@ PATIENCE_SECONDS: Final = (
     5.0  # for listeners that are behind; one that stays so is not waited for until it has caught up
 )
 RETURN_SECONDS: Final = 5.0  # for listeners to connect again, when a start finds events of the run before
-_RETRY_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.01
 _QOS: Final = 1
 
 Behind = Callable[[Collection[str]], bool]
-
-_log = logging.getLogger(__name__)
 
 
 class EventPublisher:
@@ -55,40 +51,27 @@ class EventPublisher:
         self._return_seconds = return_seconds
         self._patience_seconds = patience_seconds
         self._patient = True
-        self._work = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        committer.listen(self._hear)
+        self._returned = False
+        self._background = Background(
+            committer, EventsWaiting, self._publish_waiting, trouble="lifecycle events wait"
+        )
 
     def start(self) -> None:
         """Begin, with whatever the outbox holds from before."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._background.start()
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._background.close()
 
-    def _hear(self, effects: Sequence[Effect]) -> None:
-        if any(isinstance(effect, EventsWaiting) for effect in effects):
-            self._work.set()
-
-    async def _run(self) -> None:
-        if self._committer.read(_first):
-            await asyncio.sleep(self._return_seconds)
-            self._work.set()
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            try:
-                while rows := self._committer.read(_first):
-                    await self._wait_for_listeners({row["topic"] for row in rows})
-                    await self._publish_rows(rows)
-            except Exception:  # noqa: BLE001 - whatever it is, the events must go on
-                _log.exception("lifecycle events wait")
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._work.set()
+    async def _publish_waiting(self) -> None:
+        if not self._returned:
+            self._returned = True
+            if self._committer.read(_first):
+                await asyncio.sleep(self._return_seconds)
+        while rows := self._committer.read(_first):
+            await self._wait_for_listeners({row["topic"] for row in rows})
+            await self._publish_rows(rows)
 
     async def _wait_for_listeners(self, topics: Collection[str]) -> None:
         loop = asyncio.get_running_loop()

@@ -5,17 +5,14 @@ change are looked at by services/fleet_index.py as ever, so it does not matter o
 one transaction in the worker thread, and bounded; requests are served between two of them.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from outfitter_server.services.background import Background
 from outfitter_server.services.committer import Batch, Committer
-from outfitter_server.services.effects import Effect, IndexChanged
+from outfitter_server.services.effects import IndexChanged
 from outfitter_server.services.fleet_index import DynamicGroup, FleetIndex, dynamic_groups, read_group
 from outfitter_server.services.index_documents import Documents, read_indexing
 from outfitter_server.services.index_pages import BEGINNING, Position, is_last, page_of
@@ -28,9 +25,6 @@ THINGS_A_STEP: Final = 1_000
 HEARD_THINGS_A_STEP: Final = (
     300  # of a group that jobs target: joining and leaving then is told to them, thing by thing
 )
-_RETRY_SECONDS: Final = 1.0
-
-_log = logging.getLogger(__name__)
 
 
 class GroupBuilder:
@@ -44,40 +38,18 @@ class GroupBuilder:
         self._index = index
         self._documents = documents
         self._live = live
-        self._work = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        committer.listen(self._hear)
+        self._connections_forgotten = False
+        self._background = Background(
+            committer, IndexChanged, self._round, trouble="dynamic groups wait to be built"
+        )
 
     def start(self) -> None:
         """Begin: groups that ask for connectivity are looked through first, because nobody is connected any more."""
-        self._work.set()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._background.start()
 
     async def close(self) -> None:
         """Stop; what is left stays in the store."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    def _hear(self, effects: Sequence[Effect]) -> None:
-        if any(isinstance(effect, IndexChanged) for effect in effects):
-            self._work.set()
-
-    async def _run(self) -> None:
-        started = False
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            try:
-                if not started:
-                    await self._committer.change(self._forget_connections)
-                    started = True
-                await self._round()
-            except Exception:  # noqa: BLE001 - whatever it is, the work must go on
-                _log.exception("dynamic groups wait to be built")
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._work.set()
+        await self._background.close()
 
     def _forget_connections(self, batch: Batch) -> None:
         for group in dynamic_groups(batch.tx):
@@ -86,6 +58,9 @@ class GroupBuilder:
 
     async def _round(self) -> None:
         """A step of each group in turn, until none has anything left."""
+        if not self._connections_forgotten:
+            await self._committer.change(self._forget_connections)
+            self._connections_forgotten = True
         while True:
             rows = self._committer.read(lambda tx: tx.all("dynamic_groups_with_work"))
             if not rows:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Final
 
 import msgspec
 
@@ -12,6 +11,7 @@ from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound, Refusal, Unavailable
 from outfitter_server.jobs import pacing
 from outfitter_server.jobs.configs import configs_text
+from outfitter_server.jobs.documents import DOCUMENT_BYTES_MAX
 from outfitter_server.jobs.targets import GROUP
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection
 from outfitter_server.objects.urls import parse_object_url
@@ -24,8 +24,6 @@ from outfitter_server.services.rollout import FIRST_ROWS_MAX, LATEST_TIME, Steps
 from outfitter_server.services.workspace import Workspace
 
 ReadText = Callable[[str, str, int], Awaitable[str]]
-
-_DOCUMENT_BYTES_MAX: Final = 32_768
 
 
 class Jobs:
@@ -59,7 +57,7 @@ class Jobs:
                 f"documentSource: {url!r} is no S3 object URL (https://s3.REGION.amazonaws.com/BUCKET/KEY)"
             )
         try:
-            return await self._read_text(address.bucket, address.key, _DOCUMENT_BYTES_MAX)
+            return await self._read_text(address.bucket, address.key, DOCUMENT_BYTES_MAX)
         except Unavailable:
             raise
         except Refusal as refusal:  # the store's own names for what is wrong are not the job service's

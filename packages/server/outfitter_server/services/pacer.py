@@ -5,14 +5,13 @@ grows with the work that is left, never with the fleet.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from outfitter_server.services.background import Background
 from outfitter_server.services.committer import Committer
-from outfitter_server.services.effects import Effect, WorkQueued
+from outfitter_server.services.effects import WorkQueued
 from outfitter_server.services.ports import Transaction
 from outfitter_server.services.rollout import Steps
 
@@ -29,37 +28,16 @@ class Pacer:
         """Listens to the committer for work."""
         self._committer = committer
         self._steps = steps
-        self._work = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._resting: set[str] = set()
-        committer.listen(self._hear)
+        self._background = Background(committer, WorkQueued, self._round, trouble="background work waits")
 
     def start(self) -> None:
         """Begin, with whatever work the store holds from before."""
-        self._work.set()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._background.start()
 
     async def close(self) -> None:
         """Stop; what is left stays in the store."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    def _hear(self, effects: Sequence[Effect]) -> None:
-        if any(isinstance(effect, WorkQueued) for effect in effects):
-            self._work.set()
-
-    async def _run(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            try:
-                await self._round()
-            except Exception:  # noqa: BLE001 - whatever it is, the work must go on
-                _log.exception("background work waits")
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._work.set()
+        await self._background.close()
 
     async def _round(self) -> None:
         after = 0
@@ -82,7 +60,7 @@ class Pacer:
 
     def _wake(self, job: str) -> None:
         self._resting.discard(job)
-        self._work.set()
+        self._background.wake()
 
 
 def _with_work(tx: Transaction, *, after: int) -> list[tuple[str, int]]:
