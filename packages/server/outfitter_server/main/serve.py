@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -95,6 +96,7 @@ async def _serve(settings: ServeSettings) -> None:
     keeper = asyncio.create_task(_maintain(assembly))
     try:
         bound = await assembly.start()
+        settle_memory()
         listeners = " ".join(f"{name}={where}" for name, where in bound.items())
         sys.stdout.write(f"ready {listeners}\n")
         sys.stdout.flush()
@@ -108,6 +110,15 @@ async def _serve(settings: ServeSettings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await keeper
         await assembly.close()
+
+
+def settle_memory() -> None:
+    """Take what the start has made out of the garbage collector's sight, for good: half a million objects that stay anyway.
+
+    Walking through them took 60 ms every other second under load, in the time of whoever was being served.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def heap_trimmer() -> Callable[[], object]:

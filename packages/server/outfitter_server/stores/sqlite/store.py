@@ -102,7 +102,10 @@ class SqliteStore:
         self._write_tx = SqliteTransaction(self._writer, self._statements)
         self._read_tx = SqliteTransaction(self._reader, self._statements)
         self._closed = False
+        (self._page_bytes,) = self._writer.execute("PRAGMA page_size").fetchone()
         self._restart_due = False
+        self._writes = 0
+        self._writes_seen = 0
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -110,6 +113,7 @@ class SqliteStore:
         if self._restart_due:
             self._restart_due = False
             _checkpoint_at_once(self._writer, "RESTART")
+        self._writes += 1
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             yield self._write_tx
@@ -139,15 +143,15 @@ class SqliteStore:
         with self._keeping:
             if self._closed or self._log_bytes() <= _CHECKPOINT_BYTES:
                 return
-            _, pages, copied = self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            # Beside the loop: SQLite itself syncs only at the end of a log, which would be in the writer's time.
-            os.fdatasync(self._file.fileno())
-            if self._log_bytes() <= _LOG_BYTES_MAX:
-                return
-            if copied == pages:
-                _checkpoint_at_once(self._keeper, "TRUNCATE")
-            else:
+            writes, pages = self._writes, self._copy()
+            if writes == self._writes_seen:
+                if self._log_bytes() > _LOG_BYTES_MAX:
+                    _checkpoint_at_once(self._keeper, "TRUNCATE")
+            elif pages * self._page_bytes > _LOG_BYTES_MAX:
+                # Once more: what came while that was copied and synced is all that the writer has to wait for.
+                self._copy()
                 self._restart_due = True
+            self._writes_seen = writes
 
     def close(self) -> None:
         """Close every connection, after the housekeeping under way; the last one folds the log into the file."""
@@ -156,6 +160,13 @@ class SqliteStore:
             for connection in (self._keeper, self._reader, self._writer):
                 connection.close()
             self._file.close()
+
+    def _copy(self) -> int:
+        """Copy what is committed into the file and sync it; the pages in the log."""
+        _, pages, _ = self._keeper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        # Beside the loop: SQLite itself syncs only at the end of a log, which would be in the writer's time.
+        os.fdatasync(self._file.fileno())
+        return cast("int", pages)
 
     def _log_bytes(self) -> int:
         try:
