@@ -12,6 +12,8 @@ from outfitter_server.base.refusals import Refusal
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
+DEVICE_GATEWAY: Final = "iotdevicegateway"  # the service that URLs of MQTT over WebSocket are signed for
+UNSAID_EXPIRES_SECONDS: Final = 900
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -111,13 +113,15 @@ def _read_query(raw_query: str) -> Claim:
             if name in members:
                 raise _malformed_query(f"the query parameter {name} is given twice")
             members[name] = unquote(value)
-    needed = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
+    needed = ["Algorithm", "Credential", "Date", "SignedHeaders", "Signature"]
+    if f"/{DEVICE_GATEWAY}/" not in members.get("X-Amz-Credential", ""):
+        needed.insert(3, "Expires")  # of a WebSocket's URL some of AWS's SDKs do not say how long it lives
     missing = [name for name in needed if not members.get(f"X-Amz-{name}")]
     if missing:
         raise _malformed_query(f"the query parameter X-Amz-{missing[0]} is missing")
     if members["X-Amz-Algorithm"] != ALGORITHM:
         raise _malformed_query(f'X-Amz-Algorithm only supports "{ALGORITHM}"')
-    expires = members["X-Amz-Expires"]
+    expires = members.get("X-Amz-Expires") or str(UNSAID_EXPIRES_SECONDS)
     if not _EXPIRES.match(expires) or not 1 <= int(expires) <= _EXPIRES_SECONDS_MAX:
         raise _malformed_query(f"X-Amz-Expires must be a number of seconds from 1 to {_EXPIRES_SECONDS_MAX}")
     return _claim(

@@ -17,7 +17,7 @@ from outfitter_server.gateway.limits import (
     SESSION_EXPIRY_SECONDS_MAX,
     TOPIC_ALIASES_MAX,
 )
-from outfitter_server.gateway.permits import CONNECT, PUBLISH, RETAIN_PUBLISH, PolicyPermit, TrialPermit
+from outfitter_server.gateway.permits import CONNECT, PUBLISH, RETAIN_PUBLISH, PolicyPermit, SignedPermit, TrialPermit
 from outfitter_server.gateway.tls import SERVER_NAME
 from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import MQTT_5, MQTT_311, ConnAck, Connect, Disconnect, Properties, Will
@@ -68,6 +68,9 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
     connection.fill = Filler(
         gateway.delivery, getattr(tls, SERVER_NAME, None), local[0] if isinstance(local, tuple) else None
     )
+    if connection.caller is not None:
+        connection.permit = SignedPermit()
+        return True
     if connection.plain:
         connection.permit = TrialPermit(client_id)
         return True

@@ -44,6 +44,7 @@ from outfitter_server.mqtt.packets import (
 from outfitter_server.mqtt.reasons import Reason
 from outfitter_server.mqtt.sessions import Kind, Message, Session
 from outfitter_server.mqtt.topics import valid_topic
+from outfitter_server.services.callers import Caller
 from outfitter_server.services.fleet_provisioning import Asker
 from outfitter_server.services.messages import Published
 
@@ -58,7 +59,8 @@ class Connection(Outgoing):
 
     Attributes:
         plain: without TLS, hence without certificates.
-        certificate_id: "" on a plain listener.
+        caller: whose signature opened it, None where a certificate or nothing did.
+        certificate_id: "" on a plain listener, and of a caller.
         departure: why it ends, in AWS's words (disconnectReason).
         heard_at: the second in which bytes came last.
         will: published unless the client says goodbye.
@@ -69,6 +71,7 @@ class Connection(Outgoing):
         "_named",
         "_routes",
         "_slots",
+        "caller",
         "certificate_id",
         "departure",
         "heard_at",
@@ -77,11 +80,12 @@ class Connection(Outgoing):
         "will",
     )
 
-    def __init__(self, gateway: "Gateway", *, plain: bool) -> None:
+    def __init__(self, gateway: "Gateway", *, plain: bool, caller: Caller | None = None) -> None:
         """Wait for the transport, and for CONNECT."""
         super().__init__(gateway)
         self._gateway = gateway
         self.plain = plain
+        self.caller = caller
         self.certificate_id = ""
         self.departure = CONNECTION_LOST
         self.heard_at = gateway.second

@@ -13,6 +13,7 @@ TOPIC_ALIASES_MAX: Final = 8  # each way
 KEEP_ALIVE_SECONDS_MIN: Final = 30
 KEEP_ALIVE_SECONDS_MAX: Final = 1_200
 RESEND_SECONDS: Final = 30
+WEBSOCKET_SECONDS_MAX: Final = 86_400  # a connection over WebSocket
 SESSION_EXPIRY_SECONDS_311: Final = 3_600  # of a persistent session of MQTT 3.1.1
 
 # Ours

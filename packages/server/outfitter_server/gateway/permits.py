@@ -88,3 +88,15 @@ class TrialPermit:
     def is_thing(self, thing: str) -> bool:
         """Whether the client id says so."""
         return thing == self._client_id
+
+
+class SignedPermit:
+    """An access key has the rights of the installation's root: all that ``iot:*`` allows. It is nobody's thing."""
+
+    def allows(self, action: str, name: str) -> bool:  # noqa: ARG002 - a permit's signature
+        """Yes; what is the service's own nobody gets, and the routes see to that."""
+        return True
+
+    def is_thing(self, thing: str) -> bool:  # noqa: ARG002 - a permit's signature
+        """A thing has a certificate."""
+        return False

@@ -169,9 +169,14 @@ class Gateway:
 
     # Connections
 
+    @property
+    def full(self) -> bool:
+        """Whether no connection more is taken."""
+        return self._stopping or len(self._open) >= self._connections_max
+
     def opened(self, connection: Connection) -> bool:
         """A transport is there; False when there is no room for it."""
-        if self._stopping or len(self._open) >= self._connections_max:
+        if self.full:
             return False
         self._open.add(connection)
         self._wheel[self.second % CHECK_SECONDS].add(connection)

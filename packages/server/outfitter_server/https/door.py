@@ -1,6 +1,6 @@
 """One port, all services: who signed decides which of them answers.
 
-In order: function URLs (``/_url/…``) and the server's own pages (``/_outfitter/…``); the service in the SigV4 credential scope, from the headers or the
+In order: function URLs (``/_url/…``) and the server's own pages (``/_outfitter/…``); MQTT over WebSocket (``/mqtt``); the service in the SigV4 credential scope, from the headers or the
 query; a client certificate, which makes an unsigned request one of the jobs data plane; else S3, which serves unsigned
 requests where a bucket's policy lets it. ``iot`` and ``iot-jobs-data`` share paths, and only the scope tells them apart.
 """
@@ -14,6 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
+from outfitter_server.access.claims import DEVICE_GATEWAY
 from outfitter_server.access.query_v2 import QueryClaim, read_query_claim, verify_query
 from outfitter_server.access.signature import (
     Claim,
@@ -31,6 +32,7 @@ from outfitter_server.https import answers, cors, limits
 from outfitter_server.https.device_calls import JOBS_DATA, DeviceCalls, client_certificate
 from outfitter_server.https.function_urls import CODE_PREFIX, FunctionUrlDoor
 from outfitter_server.https.listener import DoorRequest, HttpServer
+from outfitter_server.https.mqtt_upgrade import MqttPort, MqttUpgrade
 from outfitter_server.https.own_calls import JOBS_PREFIX, WHY_PREFIX, OwnCalls
 from outfitter_server.https.own_calls import SCOPE as OWN_SCOPE
 from outfitter_server.https.reading import (
@@ -75,6 +77,7 @@ class HttpsDoor:
         s3_grant: the cross-origin headers of an answer about objects that this door gives by itself.
         function_urls: serves function URLs; None for a server without functions.
         own: what this server answers beyond AWS.
+        mqtt: takes MQTT over WebSocket; None for a server without.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class HttpsDoor:
         s3_grant: S3Grant = lambda _: {},
         function_urls: FunctionUrlDoor | None = None,
         own: OwnCalls | None = None,
+        mqtt: MqttPort | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._callers = callers
@@ -101,6 +105,7 @@ class HttpsDoor:
         self._signatures = Signatures(callers, clock)
         self._urls = function_urls
         self._own = own
+        self._mqtt = None if mqtt is None else MqttUpgrade(self._signatures, mqtt, clock)
         self._server: HttpServer | None = None
         self._listeners: list[asyncio.Server] = []
         self._busy = 0
@@ -190,11 +195,9 @@ class HttpsDoor:
         if self._urls is not None and head.raw_path.startswith(CODE_PREFIX):
             return await self._urls.handle_code(request, head)
         if head.raw_path.startswith(OWN_PREFIX):
-            if head.raw_path == HEALTH_PATH and head.method in {"GET", "HEAD"}:
-                return answers.health()
-            if self._own is not None and head.raw_path.startswith((JOBS_PREFIX, WHY_PREFIX)):
-                return await self._serve_own(request, head, self._own)
-            raise NotFound(f"there is no page {head.raw_path}")
+            return await self._route_own(request, head)
+        if self._mqtt is not None and self._mqtt.concerns(request, head):
+            return self._switch(request, head, self._mqtt)
         if head.method == "OPTIONS":
             if (allowed := cors.preflight(head, self._dispatcher)) is not None:
                 return allowed
@@ -207,6 +210,19 @@ class HttpsDoor:
         context = self._signatures.verify(head, claim, declared_payload_hash(claim, request.headers))
         await allow_body(request)
         return await self._s3(request, claim, self._signatures.caller(claim), context)
+
+    async def _route_own(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
+        if head.raw_path == HEALTH_PATH and head.method in {"GET", "HEAD"}:
+            return answers.health()
+        if self._own is not None and head.raw_path.startswith((JOBS_PREFIX, WHY_PREFIX)):
+            return await self._serve_own(request, head, self._own)
+        raise NotFound(f"there is no page {head.raw_path}")
+
+    def _switch(self, request: DoorRequest, head: RequestHead, mqtt: MqttUpgrade) -> web.StreamResponse:
+        try:
+            return mqtt.handle(request, head)
+        except Refusal as refusal:
+            return self._refuse(DEVICE_GATEWAY, refusal, request)
 
     async def _route_unsigned(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
         older = read_query_claim(head.raw_query)

@@ -14,7 +14,9 @@ KEEPALIVE_SECONDS: Final = 75  # also the time that a client has to send all of 
 TLS_HANDSHAKE_SECONDS: Final = 10
 TLS_SHUTDOWN_SECONDS: Final = 2  # a client that does not answer the end of its session is not waited for
 DRAIN_SECONDS: Final = 20
-CONNECTIONS_MAX: Final = 4_000
+CONNECTIONS_MAX: Final = 4_000  # those that became WebSockets count among the gateway's
+WEBSOCKET_FRAME_BYTES_MAX: Final = 256 * 1024  # from a client: the largest packet, and what was sent with it
+WEBSOCKET_FRAME_BYTES_SENT: Final = 128 * 1024
 BACKLOG: Final = 1_024
 
 

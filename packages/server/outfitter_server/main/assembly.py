@@ -6,6 +6,7 @@ import socket
 import ssl
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from outfitter_server.aws.dispatch import Dispatcher, Handler
@@ -29,6 +30,7 @@ from outfitter_server.base.throttle import Throttle
 from outfitter_server.blobs.files import FileBlobs
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.gateway.tls import DeviceTls
+from outfitter_server.gateway.websocket import accept
 from outfitter_server.https.door import HttpsDoor
 from outfitter_server.keys.authority import FileAuthority
 from outfitter_server.keys.credentials import root_credentials
@@ -234,6 +236,7 @@ class Assembly:
             clock=self._clock,
             installation=self._installation,
             own=self._jobs.own,
+            mqtt=partial(accept, self._gateway),
         )
 
     def _clients(self) -> Collection[str]:

@@ -34,6 +34,7 @@ class Reason(IntEnum):
     RETAIN_NOT_SUPPORTED = 0x9A
     QOS_NOT_SUPPORTED = 0x9B
     SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E
+    MAXIMUM_CONNECT_TIME = 0xA0
 
 
 class PacketRefused(Refusal):
