@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 from cryptography import x509
@@ -35,7 +36,7 @@ from outfitter_server.jobs.values import (
     Updated,
 )
 from outfitter_server.mqtt.encode import encode
-from outfitter_server.mqtt.packets import Connect, Packet
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Connect, Packet
 from outfitter_server.mqtt.stream import Decoder
 from outfitter_server.services.devices import DeviceIdentity
 from outfitter_server.services.effects import Effect, PendingChanged
@@ -218,9 +219,10 @@ class World:
 
 
 class Client:
-    """A raw client that shows every packet as it comes."""
+    """A raw client that shows every packet as it comes; its reason string is taken out, and is ``why``."""
 
     connack: Any
+    why: str | None = None
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, version: int) -> None:
         self.reader, self.writer, self.version = reader, writer, version
@@ -243,7 +245,15 @@ class Client:
                 return None
             self.packets += self.decoder.feed(data)
             assert self.decoder.failure is None, self.decoder.failure
-        return self.packets.pop(0)
+        packet = self.packets.pop(0)
+        properties = getattr(packet, "properties", NO_PROPERTIES)
+        self.why = properties.reason_string
+        if self.why is None:
+            return packet
+        assert 10 < len(self.why) <= 512
+        return msgspec.structs.replace(
+            packet, properties=msgspec.structs.replace(properties, reason_string=None)
+        )
 
     async def silent(self) -> bool:
         """Whether nothing comes: what would come before the answer to a ping."""

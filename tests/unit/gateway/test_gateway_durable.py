@@ -17,6 +17,8 @@ from outfitter_server.mqtt.packets import (
     Connect,
     Disconnect,
     FilterRequest,
+    PingReq,
+    PingResp,
     Properties,
     PubAck,
     Publish,
@@ -75,8 +77,8 @@ class Peer:
         properties = Properties(session_expiry_seconds=keep, receive_maximum=window)
         self.send(Connect(version=5, client_id=client_id, clean_start=clean, properties=properties))
         gateway._flush()
-        (connack,) = self.take(ConnAck)
-        self.present = connack.session_present
+        self.answers = self.take(ConnAck)
+        self.present = bool(self.answers) and self.answers[0].session_present
 
     def send(self, packet):
         self.transport.protocol.data_received(encode(packet, 5))
@@ -264,7 +266,10 @@ def test_nothing_of_an_ended_session_comes_back(doubles):
             (await house.subscribed(Peer(house.gateway, name, keep=100), "a")).drop()
         await house.said(b"1")
         fresh = Peer(house.gateway, "cleaned", keep=100, clean=True)
-        assert not fresh.present
+        assert fresh.answers == [], "granted before the old session is off the disk"
+        await house.settle()
+        house.gateway._flush()
+        assert [answer.session_present for answer in fresh.take(ConnAck)] == [False]
         Peer(house.gateway, "left", keep=0)
         Peer(house.gateway, "ended", keep=100).send(Disconnect(0, Properties(session_expiry_seconds=0)))
         await house.settle()
@@ -274,6 +279,29 @@ def test_nothing_of_an_ended_session_comes_back(doubles):
         assert again.present
         await house.said(b"2")
         assert payloads(again) == []
+
+    rehearse(doubles, story)
+
+
+def test_who_starts_anew_is_let_in_when_the_old_session_is_off_the_disk_and_not_after_a_crash(doubles):
+    async def story(house):
+        await house.subscribed(Peer(house.gateway, "dev", keep=100), "old")
+        crashed = Peer(house.gateway, "dev", keep=100, clean=True)
+        house.restart()
+        assert crashed.take(ConnAck) == []
+        assert set(house.gateway.broker.sessions["dev"].subscriptions) == {"old"}
+        hasty = Peer(house.gateway, "dev", keep=100, clean=True)
+        hasty.send(Subscribe(1, (FilterRequest("new", 1),)))
+        second = Peer(house.gateway, "dev", keep=100, clean=True)
+        second.send(PingReq())
+        assert second.take(object) == []
+        await house.settle()
+        house.gateway._flush()
+        assert hasty.take(object) == []
+        assert [type(packet) for packet in second.take(object)] == [ConnAck, PingResp]
+        await house.settle()
+        house.restart()
+        assert not house.gateway.broker.sessions["dev"].subscriptions
 
     rehearse(doubles, story)
 

@@ -17,11 +17,18 @@ from outfitter_server.gateway.limits import (
     SESSION_EXPIRY_SECONDS_MAX,
     TOPIC_ALIASES_MAX,
 )
-from outfitter_server.gateway.permits import CONNECT, PUBLISH, RETAIN_PUBLISH, PolicyPermit, SignedPermit, TrialPermit
+from outfitter_server.gateway.permits import (
+    CONNECT,
+    PUBLISH,
+    RETAIN_PUBLISH,
+    PolicyPermit,
+    SignedPermit,
+    TrialPermit,
+)
 from outfitter_server.gateway.tls import SERVER_NAME
 from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import MQTT_5, MQTT_311, ConnAck, Connect, Disconnect, Properties, Will
-from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.mqtt.reasons import PacketRefused, Reason
 from outfitter_server.mqtt.topics import valid_topic
 
 if TYPE_CHECKING:
@@ -35,28 +42,38 @@ _RETURN_CODES: Final = {
     Reason.CLIENT_IDENTIFIER_NOT_VALID: _IDENTIFIER_REFUSED,
 }
 
+_BAD_CLIENT_ID: Final = f"a client id has 1 to {CLIENT_ID_BYTES_MAX} bytes"
+_WILL_PROBLEMS: Final = {
+    Reason.QOS_NOT_SUPPORTED: "wills are published with QoS 0 or 1",
+    Reason.TOPIC_NAME_INVALID: "a will needs a free topic: without wildcards, not beginning with $",
+    Reason.PACKET_TOO_LARGE: f"the payload of a will may have {PAYLOAD_BYTES_MAX:,} bytes",
+    Reason.NOT_AUTHORIZED: "no policy allows to publish the will, or to retain it",
+}
+
 _log = logging.getLogger(__name__)
 
 
 def admit(gateway: "Gateway", connection: "Connection", packet: Connect) -> None:
     """Answer a CONNECT: CONNACK and a session, or a refusal and the end."""
+    connection.introduced(packet)
     client_id, assigned = packet.client_id, False
     if not client_id and (packet.version == MQTT_5 or packet.clean_start):
         client_id, assigned = secrets.token_hex(16), True
     if not client_id or len(client_id.encode()) > CLIENT_ID_BYTES_MAX:
-        _refuse(connection, Reason.CLIENT_IDENTIFIER_NOT_VALID, "its client id is empty or too long")
+        _refuse(connection, Reason.CLIENT_IDENTIFIER_NOT_VALID, _BAD_CLIENT_ID)
         return
     if packet.properties.authentication_method is not None:
-        _refuse(connection, Reason.BAD_AUTHENTICATION_METHOD, "it asks for enhanced authentication")
+        why = "there is no enhanced authentication here; devices are known by their certificates"
+        _refuse(connection, Reason.BAD_AUTHENTICATION_METHOD, why)
         return
     if not _identify(gateway, connection, client_id):
         return
     if not connection.permit.allows(CONNECT, client_id):
-        _refuse(connection, Reason.NOT_AUTHORIZED, f"its policies do not allow client id {client_id!r}")
+        _refuse(connection, Reason.NOT_AUTHORIZED, f"no policy allows to connect as {client_id!r}")
         return
     problem = None if packet.will is None else _will_problem(connection, packet.will)
     if problem is not None:
-        _refuse(connection, problem, "its will is not one that it may publish here")
+        _refuse(connection, problem, _WILL_PROBLEMS[problem])
         return
     _open(gateway, connection, packet, client_id, assigned=assigned)
 
@@ -82,9 +99,9 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
             connection.close()
             return False
         why = (
-            "its certificate is not registered"
+            "the certificate is not registered here"
             if identity is None
-            else f"its certificate is {identity.status}"
+            else f"the certificate is {identity.status}; only ACTIVE ones may connect"
         )
         _refuse(connection, Reason.NOT_AUTHORIZED, why, return_code=_NOT_AUTHORIZED)
         return False
@@ -109,40 +126,68 @@ def _will_problem(connection: "Connection", will: Will) -> Reason | None:
 def _open(
     gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str, *, assigned: bool
 ) -> None:
-    asked = packet.properties.session_expiry_seconds or 0
-    if packet.version == MQTT_311:
-        asked = 0 if packet.clean_start else SESSION_EXPIRY_SECONDS_311
-    expiry = min(asked, SESSION_EXPIRY_SECONDS_MAX)
-    keep_alive = min(
-        max(packet.keep_alive_seconds or KEEP_ALIVE_SECONDS_MAX, KEEP_ALIVE_SECONDS_MIN),
-        KEEP_ALIVE_SECONDS_MAX,
-    )
-    connection.keep_alive_seconds = keep_alive * 3 // 2
+    """Let the client in: at once, or when the session that it wants to be rid of is off the disk."""
+    told = _told(packet, client_id if assigned else None)
+    if not connection.frame(ConnAck(properties=told)):
+        _refuse(connection, Reason.PACKET_TOO_LARGE, "a CONNACK is larger than the maximum packet size")
+        return
+    under_way = gateway.make_way(connection, client_id, clean=packet.clean_start)
+    if under_way is None:
+        _enter(gateway, connection, packet, client_id, told)
+        return
+
+    def enter() -> None:
+        _enter(gateway, connection, packet, client_id, told)
+
+    connection.hold()
+    under_way.add_done_callback(lambda _: gateway.let_in(connection, client_id, enter))
+
+
+def _enter(
+    gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str, told: Properties
+) -> None:
+    connection.keep_alive_seconds = _keep_alive_seconds(packet) * 3 // 2
     session, present = gateway.open_session(connection, client_id, clean=packet.clean_start)
-    session.attach(packet.properties.receive_maximum or IN_FLIGHT_MAX, expiry)
+    session.attach(packet.properties.receive_maximum or IN_FLIGHT_MAX, _expiry_seconds(packet))
     gateway.keeping.attached(session)
     connection.accepted(session, packet)
-    properties = Properties()
-    if packet.version == MQTT_5:
-        properties = Properties(
-            session_expiry_seconds=expiry if expiry != asked else None,
-            assigned_client_id=client_id if assigned else None,
-            server_keep_alive_seconds=keep_alive if keep_alive != packet.keep_alive_seconds else None,
-            receive_maximum=IN_FLIGHT_MAX,
-            maximum_qos=1,
-            maximum_packet_bytes=PACKET_BYTES_MAX,
-            topic_alias_maximum=TOPIC_ALIASES_MAX,
-        )
-    connection.send(ConnAck(session_present=present, properties=properties))
+    connection.send(ConnAck(session_present=present, properties=told))
     if present:
         connection.resumed()
+
+
+def _expiry_seconds(packet: Connect) -> int:
+    if packet.version == MQTT_311:
+        return 0 if packet.clean_start else SESSION_EXPIRY_SECONDS_311
+    return min(packet.properties.session_expiry_seconds or 0, SESSION_EXPIRY_SECONDS_MAX)
+
+
+def _keep_alive_seconds(packet: Connect) -> int:
+    wanted = packet.keep_alive_seconds or KEEP_ALIVE_SECONDS_MAX
+    return min(max(wanted, KEEP_ALIVE_SECONDS_MIN), KEEP_ALIVE_SECONDS_MAX)
+
+
+def _told(packet: Connect, assigned: str | None) -> Properties:
+    """What a CONNACK says of the terms, where they are not those that the client asked for."""
+    if packet.version != MQTT_5:
+        return Properties()
+    expiry, keep_alive = _expiry_seconds(packet), _keep_alive_seconds(packet)
+    return Properties(
+        session_expiry_seconds=expiry if expiry != (packet.properties.session_expiry_seconds or 0) else None,
+        assigned_client_id=assigned,
+        server_keep_alive_seconds=keep_alive if keep_alive != packet.keep_alive_seconds else None,
+        receive_maximum=IN_FLIGHT_MAX,
+        maximum_qos=1,
+        maximum_packet_bytes=PACKET_BYTES_MAX,
+        topic_alias_maximum=TOPIC_ALIASES_MAX,
+    )
 
 
 def _refuse(connection: "Connection", reason: Reason, why: str, return_code: int | None = None) -> None:
     """Refuse a CONNECT. MQTT 3.1.1 gets a CONNACK only where AWS sends one."""
     _log.info("connection from %s refused: %s", connection.transport.get_extra_info("peername"), why)
     if connection.version == MQTT_5:
-        connection.send(ConnAck(code=reason))
+        connection.tell(ConnAck(code=reason), why)
     else:
         code = return_code or _RETURN_CODES.get(reason)
         if code:
@@ -150,13 +195,15 @@ def _refuse(connection: "Connection", reason: Reason, why: str, return_code: int
     connection.close()
 
 
-def refuse_stream(connection: "Connection", reason: Reason) -> None:
+def refuse_stream(connection: "Connection", failure: PacketRefused) -> None:
     """The bytes broke the protocol: say why where the protocol has a way to, and close."""
+    reason, why = failure.reason, failure.message
     if connection.session is not None:
-        connection.close(reason)
+        # A second CONNECT may name any protocol; a DISCONNECT has no code for that.
+        connection.close(Reason.PROTOCOL_ERROR if reason is Reason.UNSUPPORTED_PROTOCOL else reason, why)
         return
     if connection.version == MQTT_5:
-        connection.send(ConnAck(code=reason))
+        connection.tell(ConnAck(code=reason), why)
     elif reason is Reason.UNSUPPORTED_PROTOCOL:
         connection.write(encode(ConnAck(code=_VERSION_REFUSED), MQTT_311))
     connection.close()
@@ -168,8 +215,9 @@ def farewell(connection: "Connection", packet: Disconnect) -> None:
     expiry = packet.properties.session_expiry_seconds
     if session is not None and expiry is not None:
         if expiry and not session.expiry_seconds:
-            connection.close(Reason.PROTOCOL_ERROR)
+            why = "a session that began without an expiry cannot be given one in its DISCONNECT"
+            connection.close(Reason.PROTOCOL_ERROR, why)
             return
         session.expiry_seconds = min(expiry, SESSION_EXPIRY_SECONDS_MAX)
     connection.departure = CLIENT_LEFT
-    connection.close(with_will=packet.code == Reason.DISCONNECT_WITH_WILL)
+    connection.close(with_will=packet.code != Reason.SUCCESS)

@@ -21,5 +21,5 @@ def resolve(connection: "Connection", named: dict[int, str], packet: Publish, al
     elif alias in named:
         return msgspec.structs.replace(packet, topic=named[alias])
     else:
-        connection.close(Reason.PROTOCOL_ERROR)
+        connection.close(Reason.PROTOCOL_ERROR, f"topic alias {alias} stands for no topic yet")
     return packet

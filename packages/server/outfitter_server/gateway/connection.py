@@ -6,12 +6,11 @@ been settled. What is written in one turn of the loop goes to the transport in o
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from outfitter_server.base.refusals import Refusal
-from outfitter_server.gateway import admission, aliases, jobs_wire, subscribing
+from outfitter_server.gateway import admission, aliases, subscribing
+from outfitter_server.gateway.answering import Answering
 from outfitter_server.gateway.departures import CLIENT_ERROR, CONNECTION_LOST, DEPARTURES
 from outfitter_server.gateway.limits import (
     CLOSE_SECONDS,
@@ -21,13 +20,11 @@ from outfitter_server.gateway.limits import (
     ROUTES_MAX,
     TOPIC_ALIASES_MAX,
 )
-from outfitter_server.gateway.link import ANSWERING, COMMITTING
-from outfitter_server.gateway.outgoing import OVERHEAD_BYTES, Outgoing
+from outfitter_server.gateway.link import ANSWERING, COMMITTING, ENTERING
 from outfitter_server.gateway.permits import PUBLISH, RETAIN_PUBLISH
-from outfitter_server.gateway.provisioning_wire import Reply
 from outfitter_server.gateway.routes import Destination, Route
-from outfitter_server.gateway.slots import Slot
-from outfitter_server.mqtt.encode import PINGRESP, encode, encode_puback, encode_publish
+from outfitter_server.gateway.words import NO_ROOM_TO_RETAIN, WORDS
+from outfitter_server.mqtt.encode import PINGRESP
 from outfitter_server.mqtt.packets import (
     MQTT_5,
     NO_PROPERTIES,
@@ -42,10 +39,9 @@ from outfitter_server.mqtt.packets import (
     Will,
 )
 from outfitter_server.mqtt.reasons import Reason
-from outfitter_server.mqtt.sessions import Kind, Message, Session
+from outfitter_server.mqtt.sessions import Session
 from outfitter_server.mqtt.topics import valid_topic
 from outfitter_server.services.callers import Caller
-from outfitter_server.services.fleet_provisioning import Asker
 from outfitter_server.services.messages import Published
 
 if TYPE_CHECKING:
@@ -54,25 +50,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Connection(Outgoing):
+class Connection(Answering):
     """The protocol of one connection.
 
     Attributes:
         plain: without TLS, hence without certificates.
         caller: whose signature opened it, None where a certificate or nothing did.
-        certificate_id: "" on a plain listener, and of a caller.
         departure: why it ends, in AWS's words (disconnectReason).
         heard_at: the second in which bytes came last.
         will: published unless the client says goodbye.
     """
 
     __slots__ = (
-        "_gateway",
+        "_early",
         "_named",
         "_routes",
-        "_slots",
         "caller",
-        "certificate_id",
         "departure",
         "heard_at",
         "keep_alive_seconds",
@@ -83,16 +76,14 @@ class Connection(Outgoing):
     def __init__(self, gateway: "Gateway", *, plain: bool, caller: Caller | None = None) -> None:
         """Wait for the transport, and for CONNECT."""
         super().__init__(gateway)
-        self._gateway = gateway
         self.plain = plain
         self.caller = caller
-        self.certificate_id = ""
         self.departure = CONNECTION_LOST
         self.heard_at = gateway.second
         self.keep_alive_seconds = CONNECT_SECONDS
         self.will: Will | None = None
-        self._slots: deque[Slot] = deque()
         self._routes: dict[str, Route] = {}
+        self._early: list[Packet] | None = None  # what came after a CONNECT that is still to be granted
         self._named: dict[int, str] = {}  # topics by the client's aliases
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -120,7 +111,7 @@ class Connection(Outgoing):
         failure = self._decoder.failure
         if failure is not None:
             _log.info("connection of %s closed: %s", self.name, failure.message)
-            admission.refuse_stream(self, failure.reason)
+            admission.refuse_stream(self, failure)
         elif self._slots:
             if len(self._slots) >= IN_FLIGHT_MAX:
                 self.pause(ANSWERING)
@@ -144,10 +135,24 @@ class Connection(Outgoing):
                 return False
         return True
 
-    @property
-    def waiting(self) -> int:
-        """How many answers are still under way."""
-        return len(self._slots)
+    def introduced(self, packet: Connect) -> None:
+        """A CONNECT came: what the client takes of answers to it, refusals included."""
+        self._packet_bytes_max = packet.properties.maximum_packet_bytes or self._packet_bytes_max
+        self._wants_words = packet.properties.request_problem_information != 0
+
+    def hold(self) -> None:
+        """The CONNECT is granted in a moment; what follows it waits."""
+        self._early = []
+        self.pause(ENTERING)
+
+    def let_in(self, enter: Callable[[], None]) -> None:
+        """The moment has come."""
+        early, self._early = self._early or [], None
+        if not self.closing:
+            self.resume(ENTERING)
+            enter()
+            if self._handle(early):
+                self.data_received(b"")
 
     def accepted(self, session: Session, packet: Connect) -> None:
         """The CONNECT is granted."""
@@ -156,7 +161,6 @@ class Connection(Outgoing):
         self.will = packet.will
         if packet.version == MQTT_5:
             self._block = b"\0"
-            self._packet_bytes_max = packet.properties.maximum_packet_bytes or self._packet_bytes_max
             self._aliases_max = min(packet.properties.topic_alias_maximum or 0, TOPIC_ALIASES_MAX)
 
     def resumed(self) -> None:
@@ -185,8 +189,8 @@ class Connection(Outgoing):
             (session, self.session), (will, self.will) = (self.session, None), (self.will, None)
             self._gateway.left(self, session, will if with_will else None)
 
-    def close(self, reason: Reason | None = None, *, with_will: bool = True) -> None:
-        """Close; an MQTT 5 client is told why."""
+    def close(self, reason: Reason | None = None, why: str = "", *, with_will: bool = True) -> None:
+        """Close; an MQTT 5 client is told why, in words of their own where ``reason`` alone says too little."""
         if self.closing:
             return
         if reason is not None:
@@ -194,7 +198,7 @@ class Connection(Outgoing):
         if reason is not None and self.session is not None:
             _log.info("connection of %s closed: %s", self.name, reason.name)
             if self.version == MQTT_5:
-                self.send(Disconnect(reason))
+                self.tell(Disconnect(reason), why or WORDS.get(reason, ""))
         self.shut()
         self.end(with_will=with_will)
 
@@ -205,7 +209,9 @@ class Connection(Outgoing):
     # Packets
 
     def _first(self, packet: Packet) -> None:
-        if isinstance(packet, Connect):
+        if self._early is not None:
+            self._early.append(packet)
+        elif isinstance(packet, Connect):
             admission.admit(self._gateway, self, packet)
         else:
             self.close()
@@ -249,11 +255,9 @@ class Connection(Outgoing):
             return
         done = self._gateway.publish(message)
         if packet.packet_id:
-            if not done.kept:
-                reason = Reason.QUOTA_EXCEEDED
-            else:
-                reason = Reason.SUCCESS if done.reached else Reason.NO_MATCHING_SUBSCRIBERS
-            self._settled(packet.packet_id, reason, done.under_way)
+            reason = Reason.SUCCESS if done.reached else Reason.NO_MATCHING_SUBSCRIBERS
+            why = "" if done.kept else NO_ROOM_TO_RETAIN
+            self._settled(packet.packet_id, Reason.QUOTA_EXCEEDED if why else reason, done.under_way, why=why)
 
     def _publishable(self, packet: Publish) -> bool:
         """Close unless the message is one that this server takes, whatever its topic."""
@@ -263,8 +267,10 @@ class Connection(Outgoing):
             self.close(Reason.RECEIVE_MAXIMUM_EXCEEDED)
         elif packet.properties is not NO_PROPERTIES:
             properties = packet.properties
-            if properties.subscription_ids or not valid_topic(properties.response_topic or "/"):
-                self.close(Reason.PROTOCOL_ERROR)
+            if properties.subscription_ids:
+                self.close(Reason.PROTOCOL_ERROR, "clients publish without subscription identifiers")
+            elif not valid_topic(properties.response_topic or "/"):
+                self.close(Reason.PROTOCOL_ERROR, "the response topic is no topic that can be published to")
         return not self.closing
 
     def _too_many(self) -> bool:
@@ -279,111 +285,3 @@ class Connection(Outgoing):
         if route.destination not in {Destination.RESERVED, Destination.INVALID}:
             route.allowed = self.permit.allows(PUBLISH, topic)
         return route
-
-    def _refuse(self, packet: Publish, route: Route) -> None:
-        named = route.destination in {Destination.RESERVED, Destination.INVALID}
-        reason = Reason.TOPIC_NAME_INVALID if named else Reason.NOT_AUTHORIZED
-        if self.version == MQTT_5 and packet.packet_id:
-            self._settled(packet.packet_id, reason)
-        else:
-            _log.info("connection of %s closed: it may not publish to %r", self.name, packet.topic)
-            self.close(reason)
-
-    def _settled(
-        self, packet_id: int, reason: Reason, under_way: "asyncio.Future[None] | None" = None
-    ) -> None:
-        """Acknowledge, after everything that waits, and after what must be on disk before."""
-        if reason is Reason.SUCCESS or self.version != MQTT_5:
-            frame = encode_puback(packet_id)
-        else:
-            frame = encode(PubAck(packet_id, reason), MQTT_5)
-        self.respond(frame, under_way, packet_id)
-
-    def respond(self, frame: bytes, under_way: "asyncio.Future[None] | None", packet_id: int = 0) -> None:
-        """Write an acknowledgement in its order; ``packet_id`` is a PUBLISH's, which counts against its window."""
-        if under_way is None and not self._slots:
-            self.write(frame)
-            return
-        slot = Slot(self, packet_id)
-        self._slots.append(slot)
-        if under_way is None:
-            slot.outcome = frame
-        else:
-            under_way.add_done_callback(lambda _: slot.reply(frame))
-
-    # The services
-
-    def _apply(self, packet: Publish, route: Route) -> None:
-        """A device without an identity asks for one."""
-        desk, request = self._gateway.provisioning, route.provisioning
-        if desk is None or request is None or self.session is None:
-            self._refuse(packet, route)
-            return
-        slot = Slot(self, packet.packet_id, route)
-        self._slots.append(slot)
-        asker = Asker(certificate_id=self.certificate_id, client_id=self.session.client_id)
-        desk.submit(request, packet.payload, asker, slot.reply)
-
-    def _ask(self, packet: Publish, route: Route) -> None:
-        assert route.request is not None  # noqa: S101 - the caller looked
-        decoded = jobs_wire.decode(route.request, packet.payload)
-        slot = Slot(self, packet.packet_id, route)
-        slot.token = decoded.client_token
-        self._slots.append(slot)
-        if route.destination is Destination.UNKNOWN_JOBS:
-            slot.reply(jobs_wire.InvalidTopic(f"{route.topic} is no request of the jobs service"))
-        elif isinstance(decoded.request, Refusal):
-            slot.reply(decoded.request)
-        else:
-            self._gateway.plane.submit(decoded.request, slot.reply)
-
-    def settle(self, slot: Slot) -> None:
-        """A slot has its outcome; write what is in order now."""
-        slots = self._slots
-        if not slots or slots[0] is not slot:
-            return
-        while slots and slots[0].outcome is not None:
-            first = slots.popleft()
-            if first.route is None:
-                self.write(first.outcome)
-            else:
-                self._answer(first, first.route)
-        if self._pauses & ANSWERING and len(slots) < IN_FLIGHT_MAX // 2:
-            self.resume(ANSWERING)
-
-    def _answer(self, slot: Slot, route: Route) -> None:
-        if isinstance(slot.outcome, Reply):
-            self._reply(slot, route, slot.outcome.suffix, slot.outcome.payload)
-            if slot.outcome.closes:
-                self.close(Reason.NOT_AUTHORIZED)
-            return
-        if route.request is None:
-            return
-        try:
-            suffix, payload = jobs_wire.answer(
-                route.request, slot.outcome, slot.token, self._gateway.clock(), self.fill
-            )
-        except Exception as error:  # noqa: BLE001 - told to the device as the service's own fault, and logged
-            _log.exception("a request to %r could not be answered", route.topic)
-            suffix, payload = jobs_wire.answer(
-                route.request, error, slot.token, self._gateway.clock(), self.fill
-            )
-        self._reply(slot, route, suffix, payload)
-
-    def _reply(self, slot: Slot, route: Route, suffix: str, payload: bytes) -> None:
-        """Acknowledge, and answer when there is something to say."""
-        session, packet_id = self.session, slot.packet_id
-        if session is None:
-            return
-        if packet_id:
-            self.write(encode_puback(packet_id))
-        head = route.answer_topic(suffix)
-        if not suffix or len(head) + len(payload) + OVERHEAD_BYTES > self._packet_bytes_max:
-            return
-        if packet_id:
-            packet_id = session.offer(Message(head, payload, Kind.ANSWER), self._gateway.second)
-            if not packet_id:
-                return
-        self.write(encode_publish(head, payload, packet_id, self._block))
-
-    # Messages of other clients

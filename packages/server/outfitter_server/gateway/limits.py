@@ -34,5 +34,6 @@ ROUTES_MAX: Final = 64  # remembered topics of one connection, a kilobyte each
 REJUDGED_PER_TURN: Final = 200  # connections judged anew before others get their turn
 RETAINED_WAITING_MAX: Final = 10_000  # retained messages that wait to be sent to one connection
 RETAINED_PER_TURN: Final = 100  # of one connection, before others get their turn
+REASON_STRING_BYTES_MAX: Final = 512
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 BACKLOG: Final = 1_024

@@ -11,6 +11,7 @@ WRITING: Final = 1  # its client does not read
 ANSWERING: Final = 2  # too many of its requests wait for their answers
 COMMITTING: Final = 4  # the committer's queue is full
 STOPPING: Final = 8  # the server is
+ENTERING: Final = 16  # its CONNECT is granted when an old session is off the disk
 
 _log = logging.getLogger(__name__)
 

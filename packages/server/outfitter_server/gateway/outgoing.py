@@ -20,8 +20,16 @@ from outfitter_server.gateway.limits import (
 from outfitter_server.gateway.link import WRITING, Link, Writes
 from outfitter_server.gateway.notices import Listener
 from outfitter_server.gateway.permits import RECEIVE, Permit
+from outfitter_server.gateway.words import Told, explained
 from outfitter_server.mqtt.encode import encode, encode_publish
-from outfitter_server.mqtt.packets import MQTT_5, NO_PROPERTIES, Packet, Properties
+from outfitter_server.mqtt.packets import (
+    MQTT_5,
+    NO_PROPERTIES,
+    ConnAck,
+    Disconnect,
+    Packet,
+    Properties,
+)
 from outfitter_server.mqtt.properties import text, write_properties
 from outfitter_server.mqtt.retained import Retained
 from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subscription
@@ -80,6 +88,7 @@ class Outgoing(Link):
         "_packet_bytes_max",
         "_retained",
         "_station",
+        "_wants_words",
         "fill",
         "permit",
         "session",
@@ -99,6 +108,7 @@ class Outgoing(Link):
         self._aliases: dict[bytes, int] = {}  # of topics as they go out
         self._aliases_max = 0
         self._notices_due = False
+        self._wants_words = True  # reason strings with acknowledgements
         self._retained: deque[tuple[str, Subscription]] | None = None  # what waits to be sent, in its order
 
     @property
@@ -114,6 +124,20 @@ class Outgoing(Link):
     def send(self, packet: Packet) -> None:
         """Encode and write a packet."""
         self.write(encode(packet, self._decoder.version))
+
+    def frame(self, packet: Told, why: str = "") -> bytes:
+        """The bytes of an answer, in MQTT 5 with the reason in words; b"" when it is larger than the client takes."""
+        if self.version != MQTT_5:
+            return encode(packet, self._decoder.version)
+        if not (self._wants_words or isinstance(packet, ConnAck | Disconnect)):
+            why = ""
+        return explained(packet, why, self._packet_bytes_max)
+
+    def tell(self, packet: Told, why: str) -> None:
+        """Send an answer with the reason in words, unless it is larger than the client takes."""
+        frame = self.frame(packet, why)
+        if frame:
+            self.write(frame)
 
     def resume_writing(self) -> None:
         """The client reads again."""

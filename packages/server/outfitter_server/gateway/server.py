@@ -93,6 +93,7 @@ class Gateway:
         self.second = 0
         self.keeping = Keeping(book, self)
         self._connections: dict[str, Connection] = {}
+        self._entering: dict[str, Connection] = {}
         self._by_certificate: dict[str, set[Connection]] = {}
         self._open: set[Connection] = set()
         self._connections_max = connections_max
@@ -189,6 +190,31 @@ class Gateway:
             spoke.discard(connection)
         if self._all_gone is not None and not self._open:
             self._all_gone.set()
+
+    def make_way(
+        self, connection: Connection, client_id: str, *, clean: bool
+    ) -> "asyncio.Future[None] | None":
+        """End what a client that starts anew wants to be rid of. Done when it is off the disk; None when it never was there."""
+        earlier = self._entering.pop(client_id, None)
+        if earlier is not None:
+            earlier.close()
+        old = self.broker.sessions.get(client_id) if clean else None
+        kept = earlier is not None or (old is not None and old.journal is not None)
+        other = self._connections.get(client_id)
+        if old is not None and other is not None:
+            other.close(Reason.SESSION_TAKEN_OVER)
+        if old is not None and self.broker.sessions.get(client_id) is old:
+            self._discard(old)
+        if not kept:
+            return None
+        self._entering[client_id] = connection
+        return self.keeping.written()
+
+    def let_in(self, connection: Connection, client_id: str, enter: Callable[[], None]) -> None:
+        """The way is free, unless another connection came for the client id."""
+        if self._entering.get(client_id) is connection:
+            del self._entering[client_id]
+        connection.let_in(enter)
 
     def open_session(self, connection: Connection, client_id: str, *, clean: bool) -> tuple[Session, bool]:
         """The session of a client that comes in, and whether it was there; another connection of its id must go."""

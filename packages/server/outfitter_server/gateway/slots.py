@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from outfitter_server.gateway.routes import Route
 
 if TYPE_CHECKING:
-    from outfitter_server.gateway.connection import Connection
+    from outfitter_server.gateway.answering import Answering
 
 
 class Slot:
@@ -13,7 +13,7 @@ class Slot:
 
     __slots__ = ("connection", "outcome", "packet_id", "route", "token")
 
-    def __init__(self, connection: "Connection", packet_id: int, route: Route | None = None) -> None:
+    def __init__(self, connection: "Answering", packet_id: int, route: Route | None = None) -> None:
         """Not settled yet."""
         self.connection = connection
         self.packet_id = packet_id

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from outfitter_server.gateway.limits import FILTERS_PER_SUBSCRIBE_MAX, SUBSCRIPTIONS_MAX
 from outfitter_server.gateway.permits import SUBSCRIBE
 from outfitter_server.gateway.routes import Interest, interest
-from outfitter_server.mqtt.encode import encode
+from outfitter_server.gateway.words import about_filters
 from outfitter_server.mqtt.packets import (
     MQTT_5,
     FilterRequest,
@@ -42,9 +42,11 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
     if session is None:
         return
     if any(request.no_local and parse_share(request.filter) for request in packet.filters):
-        connection.close(Reason.PROTOCOL_ERROR)  # MQTT-3.8.3-4
+        connection.close(
+            Reason.PROTOCOL_ERROR, "No Local does not go with a shared subscription"
+        )  # MQTT-3.8.3-4
         return
-    codes = []
+    codes: list[int] = []
     room = SUBSCRIPTIONS_MAX - len(session.subscriptions)
     for request in packet.filters:
         refused = _refusal(connection, packet, request)
@@ -57,10 +59,14 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
             connection.close()
             return
     retained = _grant(gateway, connection, session, packet, codes)
+    why = ""
     if connection.version != MQTT_5:
         codes = [code if code <= 1 else _FAILURE_311 for code in codes]
+    elif max(codes) > 1:
+        each = zip(packet.filters, codes, strict=True)
+        why = about_filters((request.filter, Reason(code)) for request, code in each if code > 1)
     under_way = gateway.keeping.written(session)
-    _acknowledge(connection, SubAck(packet.packet_id, tuple(codes)), under_way)
+    _acknowledge(connection, SubAck(packet.packet_id, tuple(codes)), under_way, why)
     if not retained:
         return
     if under_way is None:
@@ -70,13 +76,21 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
 
 
 def _acknowledge(
-    connection: "Connection", packet: SubAck | UnsubAck, under_way: "asyncio.Future[None] | None"
+    connection: "Connection",
+    packet: SubAck | UnsubAck,
+    under_way: "asyncio.Future[None] | None",
+    why: str = "",
 ) -> None:
-    """At once, or when a session that is kept has it on disk."""
-    if under_way is None:
-        connection.send(packet)
+    """In its order: at once, or when a session that is kept has it on disk."""
+    frame = connection.frame(packet, why)
+    if not frame:
+        connection.close(
+            Reason.PACKET_TOO_LARGE, "the answer is larger than the maximum packet size of the CONNECT"
+        )
+    elif under_way is None:
+        connection.write(frame)
     else:
-        connection.respond(encode(packet, connection.version), under_way)
+        connection.respond(frame, under_way)
 
 
 def _send_retained(

@@ -1,0 +1,169 @@
+"""The answering half of a connection: acknowledgements in the order of the requests, and what the services answer."""
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections import deque
+from typing import TYPE_CHECKING
+
+from outfitter_server.base.refusals import Refusal
+from outfitter_server.gateway import jobs_wire
+from outfitter_server.gateway.limits import IN_FLIGHT_MAX
+from outfitter_server.gateway.link import ANSWERING
+from outfitter_server.gateway.outgoing import OVERHEAD_BYTES, Outgoing
+from outfitter_server.gateway.provisioning_wire import Reply
+from outfitter_server.gateway.routes import Destination, Route
+from outfitter_server.gateway.slots import Slot
+from outfitter_server.gateway.words import BAD_TOPIC
+from outfitter_server.mqtt.encode import encode_puback, encode_publish
+from outfitter_server.mqtt.packets import MQTT_5, PubAck, Publish
+from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.mqtt.sessions import Kind, Message
+from outfitter_server.services.fleet_provisioning import Asker
+
+if TYPE_CHECKING:
+    from outfitter_server.gateway.server import Gateway
+
+_log = logging.getLogger(__name__)
+
+
+class Answering(Outgoing):
+    """First in, first out.
+
+    Attributes:
+        certificate_id: "" on a plain listener, and of a caller.
+    """
+
+    __slots__ = ("_gateway", "_slots", "certificate_id")
+
+    def __init__(self, gateway: "Gateway") -> None:
+        """Nothing was asked yet."""
+        super().__init__(gateway)
+        self.certificate_id = ""
+        self._gateway = gateway
+        self._slots: deque[Slot] = deque()
+
+    @abstractmethod
+    def close(self, reason: Reason | None = None, why: str = "", *, with_will: bool = True) -> None:
+        """Close; an MQTT 5 client is told why."""
+
+    @property
+    def waiting(self) -> int:
+        """How many answers are still under way."""
+        return len(self._slots)
+
+    def _refuse(self, packet: Publish, route: Route) -> None:
+        named = route.destination in {Destination.RESERVED, Destination.INVALID}
+        reason = Reason.TOPIC_NAME_INVALID if named else Reason.NOT_AUTHORIZED
+        why = (
+            BAD_TOPIC
+            if named
+            else f"no policy allows to publish{' and retain' * packet.retain} to {packet.topic}"
+        )
+        if self.version == MQTT_5 and packet.packet_id:
+            self._settled(packet.packet_id, reason, why=why)
+        else:
+            _log.info("connection of %s closed: it may not publish to %r", self.name, packet.topic)
+            self.close(reason, why)
+
+    def _settled(
+        self,
+        packet_id: int,
+        reason: Reason,
+        under_way: "asyncio.Future[None] | None" = None,
+        *,
+        why: str = "",
+    ) -> None:
+        """Acknowledge, after everything that waits, and after what must be on disk before."""
+        if reason is Reason.SUCCESS or self.version != MQTT_5:
+            frame = encode_puback(packet_id)
+        else:
+            frame = self.frame(PubAck(packet_id, reason), why)
+        self.respond(frame, under_way, packet_id)
+
+    def respond(self, frame: bytes, under_way: "asyncio.Future[None] | None", packet_id: int = 0) -> None:
+        """Write an acknowledgement in its order; ``packet_id`` is a PUBLISH's, which counts against its window."""
+        if under_way is None and not self._slots:
+            self.write(frame)
+            return
+        slot = Slot(self, packet_id)
+        self._slots.append(slot)
+        if under_way is None:
+            slot.outcome = frame
+        else:
+            under_way.add_done_callback(lambda _: slot.reply(frame))
+
+    # The services
+
+    def _apply(self, packet: Publish, route: Route) -> None:
+        """A device without an identity asks for one."""
+        desk, request = self._gateway.provisioning, route.provisioning
+        if desk is None or request is None or self.session is None:
+            self._refuse(packet, route)
+            return
+        slot = Slot(self, packet.packet_id, route)
+        self._slots.append(slot)
+        asker = Asker(certificate_id=self.certificate_id, client_id=self.session.client_id)
+        desk.submit(request, packet.payload, asker, slot.reply)
+
+    def _ask(self, packet: Publish, route: Route) -> None:
+        assert route.request is not None  # noqa: S101 - the caller looked
+        decoded = jobs_wire.decode(route.request, packet.payload)
+        slot = Slot(self, packet.packet_id, route)
+        slot.token = decoded.client_token
+        self._slots.append(slot)
+        if route.destination is Destination.UNKNOWN_JOBS:
+            slot.reply(jobs_wire.InvalidTopic(f"{route.topic} is no request of the jobs service"))
+        elif isinstance(decoded.request, Refusal):
+            slot.reply(decoded.request)
+        else:
+            self._gateway.plane.submit(decoded.request, slot.reply)
+
+    def settle(self, slot: Slot) -> None:
+        """A slot has its outcome; write what is in order now."""
+        slots = self._slots
+        if not slots or slots[0] is not slot:
+            return
+        while slots and slots[0].outcome is not None:
+            first = slots.popleft()
+            if first.route is None:
+                self.write(first.outcome)
+            else:
+                self._answer(first, first.route)
+        if self._pauses & ANSWERING and len(slots) < IN_FLIGHT_MAX // 2:
+            self.resume(ANSWERING)
+
+    def _answer(self, slot: Slot, route: Route) -> None:
+        if isinstance(slot.outcome, Reply):
+            self._reply(slot, route, slot.outcome.suffix, slot.outcome.payload)
+            if slot.outcome.closes:
+                self.close(Reason.NOT_AUTHORIZED)
+            return
+        if route.request is None:
+            return
+        try:
+            suffix, payload = jobs_wire.answer(
+                route.request, slot.outcome, slot.token, self._gateway.clock(), self.fill
+            )
+        except Exception as error:  # noqa: BLE001 - told to the device as the service's own fault, and logged
+            _log.exception("a request to %r could not be answered", route.topic)
+            suffix, payload = jobs_wire.answer(
+                route.request, error, slot.token, self._gateway.clock(), self.fill
+            )
+        self._reply(slot, route, suffix, payload)
+
+    def _reply(self, slot: Slot, route: Route, suffix: str, payload: bytes) -> None:
+        """Acknowledge, and answer when there is something to say."""
+        session, packet_id = self.session, slot.packet_id
+        if session is None:
+            return
+        if packet_id:
+            self.write(encode_puback(packet_id))
+        head = route.answer_topic(suffix)
+        if not suffix or len(head) + len(payload) + OVERHEAD_BYTES > self._packet_bytes_max:
+            return
+        if packet_id:
+            packet_id = session.offer(Message(head, payload, Kind.ANSWER), self._gateway.second)
+            if not packet_id:
+                return
+        self.write(encode_publish(head, payload, packet_id, self._block))
