@@ -78,14 +78,21 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget:
-    """The bytes that the queues of all sessions hold together, and may hold."""
+    """The bytes that the queues of all sessions hold together, and may hold.
 
-    __slots__ = ("bytes_max", "held")
+    Attributes:
+        dropped: messages that gave way to others since the start.
+        expired: those whose time was over before they could be sent.
+    """
+
+    __slots__ = ("bytes_max", "dropped", "expired", "held")
 
     def __init__(self, bytes_max: int) -> None:
         """Nothing is held yet."""
         self.bytes_max = bytes_max
         self.held = 0
+        self.dropped = 0
+        self.expired = 0
 
 
 class Journal(Protocol):
@@ -245,6 +252,7 @@ class Session:
             self._count(-oldest.size())
             self._strike(oldest)
             self.dropped += 1
+            budget.dropped += 1
 
     def clear_queue(self) -> None:
         """Nothing waits any more."""
@@ -281,6 +289,7 @@ class Session:
                 yield self._launch(message, now), message
             else:
                 self._strike(message)
+                self._budget.expired += 1
 
     def notices_due(self) -> list[str]:
         """The computed topics with a revision that the session has not been sent."""

@@ -13,6 +13,7 @@ executions of a job) says its weight, so that a batch stays bounded however many
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from outfitter_server.base.refusals import Refusal, Unavailable
 from outfitter_server.services.effects import Effect
+from outfitter_server.services.meters import Meters
 from outfitter_server.services.ports import Store, Transaction
 
 BATCH_MAX: Final = 1_000
@@ -103,7 +105,14 @@ _Done = tuple[list[tuple[_Entry, Outcome]], list[Any]]  # answers, and the effec
 class Committer:
     """Batches mutations into transactions on one Store. Construct and use it on the event loop's thread."""
 
-    def __init__(self, store: Store, clock: Callable[[], int], *, batch_max: int = BATCH_MAX) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], int],
+        *,
+        batch_max: int = BATCH_MAX,
+        meters: Meters | None = None,
+    ) -> None:
         """``clock`` gives milliseconds since the epoch."""
         self._store = store
         self._clock = clock
@@ -118,6 +127,13 @@ class Committer:
         self._changes = ChangeLane()
         self._heavy_task: asyncio.Task[None] | None = None
         self.batches = 0
+        self._meters = meters or Meters()
+        self.listen(self._meters.hear)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for their transaction."""
+        return len(self._queue) + len(self._heavy)
 
     @property
     def full(self) -> bool:
@@ -246,6 +262,7 @@ class Committer:
 
     def _attempt(self, entries: list[_Entry], *, aside: bool) -> _Done:
         done: list[tuple[_Entry, Outcome]] = []
+        began = time.perf_counter()
         try:
             with self._store.write() as tx:
                 batch = Batch(tx, self._clock(), aside)
@@ -259,6 +276,8 @@ class Committer:
             for callback in self._undo_listeners:
                 callback()
             raise
+        self._meters.changes += len(done)
+        self._meters.commits.observe(time.perf_counter() - began)
         return done, batch.effects
 
     def _deliver(self, done: list[tuple[_Entry, Outcome]], effects: Sequence[Effect]) -> None:

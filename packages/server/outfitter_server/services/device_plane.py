@@ -1,6 +1,7 @@
 """The device plane: what devices ask over MQTT and HTTPS, applied to a batch at once."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
@@ -38,6 +39,7 @@ class DevicePlane:
         """``engine`` is shared with everything else that changes executions."""
         self._committer = committer
         self._engine = engine
+        self.requests: defaultdict[tuple[type, type], int] = defaultdict(int)  # by what was asked and what came of it
         committer.when_undone(engine.heads.clear)
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
@@ -96,6 +98,8 @@ class DevicePlane:
             except Refusal as refusal:
                 outcomes.append(refusal)
         space.flush()
+        for request, outcome in zip(requests, outcomes, strict=True):
+            self.requests[type(request), type(outcome)] += 1
         return outcomes
 
     def _prefetch(self, space: Workspace, requests: Sequence[DeviceRequest]) -> None:

@@ -1,5 +1,6 @@
 """What became true by a commit and somebody outside the transaction must hear, told after the commit and only then."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outfitter_server.jobs.values import Notification
@@ -67,6 +68,13 @@ class IndexChanged:
     """What is indexed changed, or a dynamic group was made, changed or deleted; members may have to be found."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExecutionsEnded:
+    """So many executions reached each of these terminal statuses."""
+
+    counts: Mapping[str, int]
+
+
 Effect = (
     PrincipalChanged
     | TrustChanged
@@ -78,4 +86,5 @@ Effect = (
     | RuleChanged
     | EventsWaiting
     | IndexChanged
+    | ExecutionsEnded
 )

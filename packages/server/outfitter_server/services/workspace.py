@@ -24,7 +24,7 @@ from outfitter_server.jobs.values import (
     TargetSelection,
 )
 from outfitter_server.services.committer import Batch
-from outfitter_server.services.effects import DueAt, PendingChanged
+from outfitter_server.services.effects import DueAt, ExecutionsEnded, PendingChanged
 from outfitter_server.services.engine import Engine
 from outfitter_server.services.heads import Heads
 from outfitter_server.services.job_book import JobBook
@@ -57,6 +57,7 @@ class Workspace:
         self._moved: set[int] = set()
         self._touched: dict[str, list[bool]] = {}
         self._rolled_out: dict[str, str] = {}
+        self._ends: dict[str, int] = {}
 
     def load(self, keys: Iterable[Key], things: Iterable[str]) -> None:
         """Read the latest executions of these (thing, job) and the pending lists of these things."""
@@ -188,9 +189,14 @@ class Workspace:
         self._write_rows()
         self.jobs.flush()
         self._notify()
+        if self._ends:
+            self.batch.emit(ExecutionsEnded(self._ends))
+            self._ends = {}
 
     def _ended(self, execution: Execution) -> None:
         self._engine.events.execution_ended(self.batch, execution)
+        status = execution.status.value
+        self._ends[status] = self._ends.get(status, 0) + 1
         match execution.status:
             case Status.FAILED | Status.TIMED_OUT:
                 self._retry(execution)
