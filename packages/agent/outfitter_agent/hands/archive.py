@@ -102,16 +102,25 @@ def unpack(image: Path, folder: Path, bytes_max: int, check: Callable[[], None] 
             seen.add(name)
             path = folder / name
             if member.isdir():
-                path.mkdir(mode=0o755, parents=True, exist_ok=True)
-                folders.append(path)
+                folders += _made(path)
                 continue
-            if not path.parent.exists():
-                path.parent.mkdir(mode=0o755, parents=True)
-                folders.append(path.parent)
+            folders += _made(path.parent)
             _write(archive, member, path)
         reader.drain()
     for path in reversed(folders):
         sync_folder(path)
+
+
+def _made(path: Path) -> list[Path]:
+    """Make the folder with those above it; the new ones, whose names are to be synced, the highest first."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    missing.reverse()
+    for each in missing:
+        each.mkdir(mode=0o755)
+    return missing
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from outfitter_contract.configuration import (
     parse_configuration,
 )
 
-from outfitter_agent.hands.durable import sync_folder, write_durably
+from outfitter_agent.hands.durable import make_folder, sync_folder, write_durably
 from outfitter_agent.hands.schema import check
 from outfitter_agent.plans.effects import Configuration
 from outfitter_agent.plans.troubles import Trouble
@@ -32,7 +32,7 @@ class ConfigurationFile:
 
     def __init__(self, path: Path, folder: Path, *, schema: Path | None, bytes_max: int) -> None:
         """``folder`` is the agent's own; it is made if it is new."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         self._path = path
         self._next, self._previous = folder / "next.json", folder / "previous.json"
         self._schema = schema
@@ -93,7 +93,7 @@ class ConfigurationFile:
     def _replace(self, content: bytes) -> None:
         """Through a symbolic link to the file itself; who may read it stays as it was."""
         path = Path(os.path.realpath(self._path))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, 0o755)
         mode, owner = NEW_FILE_MODE, None
         if path.exists():
             told = path.stat()

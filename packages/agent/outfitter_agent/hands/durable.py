@@ -36,6 +36,17 @@ def link_durably(path: Path, target: str) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(path: Path, mode: int = 0o700) -> None:
+    """Make the folder and those above it that are missing, durably: the name of each is synced in the one above."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=mode, exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,6 +15,11 @@ KERNEL_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 GOING_DOWN_SECONDS_MAX: Final = 300
 
 
+def kernel_boot_id() -> str:
+    """What the kernel calls this boot: as long as it stays, what was written is there, synced or not."""
+    return KERNEL_BOOT_ID.read_text().strip()
+
+
 class Reboot(Protocol):
     """One way to restart, with the identity of the present boot."""
 
@@ -47,7 +52,7 @@ class RebootMachine:
 
     def __init__(self, command: Sequence[str], stopping: Callable[[float], bool]) -> None:
         """``stopping(seconds)`` waits for the end of the agent and says whether it has come."""
-        self.boot_id = KERNEL_BOOT_ID.read_text().strip()
+        self.boot_id = kernel_boot_id()
         self._command = list(command)
         self._stopping = stopping
 

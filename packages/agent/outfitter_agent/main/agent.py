@@ -10,6 +10,7 @@ from typing import Final
 from outfitter_contract.details import Step
 
 from outfitter_agent.hands.configuration import ConfigurationFile
+from outfitter_agent.hands.durable import make_folder
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.health import HealthTimes
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
@@ -44,7 +45,7 @@ class Agent:
     def __init__(self, settings: Settings, *, arguments: list[str]) -> None:
         """Wire the hands; ``arguments`` start this agent again. Raises FolderInUseError."""
         self._settings = settings
-        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(settings.state)
         self._lock = lock_folder(settings.state)
         strays = end_strays(settings.state)
         if strays:

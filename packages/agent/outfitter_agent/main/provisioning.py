@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from outfitter_agent.hands.claim import NewIdentity, ProvisioningError, provision
-from outfitter_agent.hands.durable import write_durably
+from outfitter_agent.hands.durable import make_folder, write_durably
 from outfitter_agent.hands.mqtt import Link
 
 SETTINGS_FILE: Final = "agent.toml"
@@ -58,7 +58,7 @@ def become(claim: Claim, out: Path) -> str | None:
         session_expiry_seconds=0,
         reconnect_max_seconds=0,
     )
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(out)
     identity = provision(link, claim.template, claim.parameters, ANSWER_SECONDS)
     write_durably(out / KEY_FILE, identity.private_key_pem.encode())
     write_durably(out / CERTIFICATE_FILE, identity.certificate_pem.encode(), PUBLIC_MODE)

@@ -53,6 +53,8 @@ def recover(journal: Journal, facts: Facts) -> Plan[None]:
         yield from roll_back(update, facts)
     else:
         yield from perform(StartSoftware(probation=False))
+        if update is None:
+            yield from perform(Discard())  # the power may have gone between a job's end and the tidying up
 
 
 def forget() -> Plan[None]:

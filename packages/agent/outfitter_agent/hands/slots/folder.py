@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from outfitter_agent.hands import archive
-from outfitter_agent.hands.durable import link_durably, sync_folder, write_durably
+from outfitter_agent.hands.durable import link_durably, make_folder, sync_folder, write_durably
 from outfitter_agent.hands.journal import installed_from
 from outfitter_agent.plans.transaction import Installed
 from outfitter_agent.plans.troubles import Abandoned, Trouble
@@ -61,7 +61,7 @@ class FolderSlots:
         slot = installed.slot
         if slot == self.current():
             raise Trouble(f"slot {slot} is the one that runs; it is not written")
-        self._root.mkdir(parents=True, exist_ok=True)
+        make_folder(self._root, 0o755)
         self._clear(slot)
         folder = self.path(slot)
         folder.mkdir(mode=0o755)
