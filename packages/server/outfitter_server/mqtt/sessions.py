@@ -81,16 +81,18 @@ class Budget:
     """The bytes that the queues of all sessions hold together, and may hold.
 
     Attributes:
+        messages: how many they are.
         dropped: messages that gave way to others since the start.
         expired: those whose time was over before they could be sent.
     """
 
-    __slots__ = ("bytes_max", "dropped", "expired", "held")
+    __slots__ = ("bytes_max", "dropped", "expired", "held", "messages")
 
     def __init__(self, bytes_max: int) -> None:
         """Nothing is held yet."""
         self.bytes_max = bytes_max
         self.held = 0
+        self.messages = 0
         self.dropped = 0
         self.expired = 0
 
@@ -227,7 +229,7 @@ class Session:
                 self._last_id = packet_id
             else:
                 self._queue.append(message)
-                self._count(message.size())
+                self._count(1, message.size())
 
     def _enter(self, message: Message, journal: Journal) -> Message:
         self._sequence += 1
@@ -241,7 +243,7 @@ class Session:
 
     def _append(self, message: Message) -> None:
         self._queue.append(message)
-        self._count(message.size())
+        self._count(1, message.size())
         bounds, budget = self._bounds, self._budget
         while len(self._queue) > 1 and (
             len(self._queue) > bounds.queue_messages
@@ -249,19 +251,20 @@ class Session:
             or budget.held > budget.bytes_max
         ):
             oldest = self._queue.popleft()
-            self._count(-oldest.size())
+            self._count(-1, -oldest.size())
             self._strike(oldest)
             self.dropped += 1
             budget.dropped += 1
 
     def clear_queue(self) -> None:
         """Nothing waits any more."""
+        self._count(-len(self._queue), -self._queue_bytes)
         self._queue.clear()
-        self._count(-self._queue_bytes)
 
-    def _count(self, size: int) -> None:
+    def _count(self, messages: int, size: int) -> None:
         self._queue_bytes += size
         self._budget.held += size
+        self._budget.messages += messages
 
     def acknowledge(self, packet_id: int) -> bool:
         """A PUBACK came; whether it was for anything."""
@@ -284,7 +287,7 @@ class Session:
         """The queued messages that the window lets out, with their packet identifiers."""
         while self._queue and self.has_room:
             message = self._queue.popleft()
-            self._count(-message.size())
+            self._count(-1, -message.size())
             if message.expires_at is None or message.expires_at > now:
                 yield self._launch(message, now), message
             else:
@@ -312,8 +315,8 @@ class Session:
         for packet_id in gone:
             self._flight_bytes -= self._flights.pop(packet_id).message.size()
         kept = [message for message in self._queue if message.kind is Kind.ORDINARY]
+        self._count(len(kept) - len(self._queue), sum(message.size() for message in kept) - self._queue_bytes)
         self._queue = deque(kept)
-        self._count(sum(message.size() for message in kept) - self._queue_bytes)
         for notice in self.notices.values():
             notice.sent, notice.in_flight = notice.acknowledged, 0
             notice.due = bool(notice.qos)

@@ -29,6 +29,7 @@ from outfitter_server.sandbox.runtime_api import Event
 from outfitter_server.sandbox.storage import remove
 from outfitter_server.sandbox.users import Users
 from outfitter_server.sandbox.worker import Worker, WorkerPlace
+from outfitter_server.services.meters import Meters
 from outfitter_server.services.ports import RunnableFunction
 
 IDLE_SECONDS_MAX: Final = 300.0
@@ -77,12 +78,14 @@ class WorkerPool:
         confinement: Confinement,
         clock: Callable[[], int],
         workers_max: int,
+        meters: Meters | None = None,
     ) -> None:
         """``folder`` keeps logs; ``lend`` gives a key for an ARN and a number of seconds.
 
         Raises:
             OSError: no folder for workers can be made.
         """
+        self._meters = meters or Meters()
         self._logs = folder / "logs"
         self._workers_folder = make_folder(folder)
         self._code = CodeFolders(self._workers_folder / "code", read_code)
@@ -140,7 +143,9 @@ class WorkerPool:
             request_id=request_id, payload=payload, function_arn=function.arn, client_context=client_context
         )
         try:
-            return await worker.invoke(event, log)
+            outcome = await worker.invoke(event, log)
+            self._meters.invocations["succeeded" if outcome.error is None else "failed"] += 1
+            return outcome
         except asyncio.CancelledError:
             worker.spent = True
             raise

@@ -39,7 +39,8 @@ class DevicePlane:
         """``engine`` is shared with everything else that changes executions."""
         self._committer = committer
         self._engine = engine
-        self.requests: defaultdict[tuple[type, type], int] = defaultdict(int)  # by what was asked and what came of it
+        # By what was asked and what came of it.
+        self.requests: defaultdict[tuple[type, type], int] = defaultdict(int)
         committer.when_undone(engine.heads.clear)
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:

@@ -52,9 +52,18 @@ class EventPublisher:
         self._patience_seconds = patience_seconds
         self._patient = True
         self._returned = False
+        self.published = 0
         self._background = Background(
             committer, EventsWaiting, self._publish_waiting, trouble="lifecycle events wait"
         )
+
+    @property
+    def waiting(self) -> int:
+        """How many events are in the outbox, at most."""
+        span = self._committer.read(lambda tx: tx.one("event_outbox_span"))
+        if span is None or span["first"] is None:
+            return 0
+        return int(span["last"] - span["first"] + 1)
 
     def start(self) -> None:
         """Begin, with whatever the outbox holds from before."""
@@ -85,6 +94,7 @@ class EventPublisher:
 
     async def _publish_rows(self, rows: Sequence[Row]) -> None:
         published = [self._publish(Published(row["topic"], row["payload"], _QOS)) for row in rows]
+        self.published += len(rows)
         under_way = [each.under_way for each in published if each.under_way is not None]
         if under_way:
             await asyncio.wait(under_way)

@@ -44,6 +44,14 @@ class EventQueue:
         self._task: asyncio.Task[None] | None = None
         committer.listen(self._hear)
 
+    @property
+    def waiting(self) -> int:
+        """How many events are in the queue, at most."""
+        span = self._committer.read(lambda tx: tx.one("function_events_span"))
+        if span is None or span["first"] is None:
+            return 0
+        return int(span["last"] - span["first"] + 1)
+
     def start(self) -> None:
         """Begin, with whatever the store holds from before."""
         self._task = asyncio.get_running_loop().create_task(self._run())

@@ -56,6 +56,8 @@ class Meters:
         changes, commits: of the committer: what it was asked to change, and how many seconds each transaction took.
         http_requests: by (service, class of status).
         invocations: of functions, by outcome: ``succeeded``, ``failed`` (the function did), ``not_run``.
+        rule_messages: messages that matched a topic rule, once for each rule.
+        rule_failures: what rules failed at.
     """
 
     def __init__(self) -> None:
@@ -75,6 +77,8 @@ class Meters:
         self.commits = Histogram(COMMIT_SECONDS)
         self.http_requests: defaultdict[tuple[str, str], int] = defaultdict(int)
         self.invocations = _counts()
+        self.rule_messages = 0
+        self.rule_failures = 0
 
     def hear(self, effects: Sequence[Effect]) -> None:
         """Listens to the committer."""

@@ -58,6 +58,11 @@ class RetainedMessages:
         """How many there are."""
         return len(self._topics)
 
+    @property
+    def held(self) -> int:
+        """The bytes of all of them."""
+        return self._topics.held
+
     def keep(self, message: Published) -> bool:
         """Keep a message as its topic's newest, or none any more when it is empty; False when there is no room for it."""
         if not message.payload:

@@ -36,6 +36,7 @@ from outfitter_server.services.messages import (
     Published,
     together,
 )
+from outfitter_server.services.meters import Meters
 from outfitter_server.services.topic_rules import find_rule, read_rules
 
 HOPS_MAX: Final = 5
@@ -60,9 +61,10 @@ class Functions(Protocol):
 class Trouble:
     """What went wrong with one rule: told at once, then summed up once in TROUBLE_SECONDS."""
 
-    def __init__(self, rule: str) -> None:
+    def __init__(self, rule: str, meters: Meters) -> None:
         """Nothing yet."""
         self._rule = rule
+        self._meters = meters
         self._untold = 0
         self._last = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -71,6 +73,7 @@ class Trouble:
     def add(self, what: str) -> None:
         """Count one more."""
         self.count += 1
+        self._meters.rule_failures += 1
         self._untold += 1
         self._last = what
         if self._timer is None:
@@ -93,11 +96,11 @@ class Trouble:
 class _Loaded:
     """A rule in memory."""
 
-    def __init__(self, name: str, topic_filter: str, ready: ReadyRule) -> None:
+    def __init__(self, name: str, topic_filter: str, ready: ReadyRule, meters: Meters) -> None:
         self.name = name
         self.topic_filter = topic_filter
         self.ready = ready
-        self.trouble = Trouble(name)
+        self.trouble = Trouble(name, meters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,15 @@ class RuleEngine:
         publish: routes what rules republish; whoever wires the server sets it.
     """
 
-    def __init__(self, committer: Committer, installation: Installation, functions: Functions) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        installation: Installation,
+        functions: Functions,
+        meters: Meters | None = None,
+    ) -> None:
         """Load every rule, and hear of changes from now on."""
+        self._meters = meters or Meters()
         self._committer = committer
         self._installation = installation
         self._functions = functions
@@ -132,6 +142,11 @@ class RuleEngine:
         for rule in committer.read(read_rules):
             self._load(rule.name)
         committer.listen(self._hear)
+
+    @property
+    def count(self) -> int:
+        """How many rules are enabled."""
+        return len(self._loaded)
 
     async def close(self) -> None:
         """Let what is under way end."""
@@ -155,6 +170,7 @@ class RuleEngine:
             return None
         if message.chain is None:
             message = msgspec.structs.replace(message, chain=Chain())
+        self._meters.rule_messages += len(found)
         incoming = Incoming(topic, message.payload, message.client_id, self._committer.now())
         waits = [wait for loaded in found if (wait := self._run(loaded, message, incoming)) is not None]
         return together(waits)
@@ -261,7 +277,7 @@ class RuleEngine:
         rule = self._committer.read(lambda tx: find_rule(tx, name))
         if rule is not None and not rule.definition.disabled:
             try:
-                loaded = _Loaded(name, rule.topic_filter, make_ready(rule.definition))
+                loaded = _Loaded(name, rule.topic_filter, make_ready(rule.definition), self._meters)
             except Refusal as refusal:
                 _log.error("topic rule %s cannot be run by this release: %s", name, refusal.message)
             else:

@@ -153,6 +153,16 @@ class SqliteStore:
                 self._restart_due = True
             self._writes_seen = writes
 
+    @property
+    def file_bytes(self) -> int:
+        """The size of the database."""
+        return self._path.stat().st_size
+
+    @property
+    def log_bytes(self) -> int:
+        """The size of the write-ahead log."""
+        return self._log_bytes()
+
     def close(self) -> None:
         """Close every connection, after the housekeeping under way; the last one folds the log into the file."""
         with self._keeping:

@@ -14,5 +14,9 @@ INSERT INTO event_outbox (topic, payload) VALUES (:topic, :payload);
 -- name: event_outbox_first
 SELECT id, topic, payload FROM event_outbox WHERE id > :after ORDER BY id LIMIT :limit;
 
+-- name: event_outbox_span
+-- Both ends: how many wait, as ids have no gaps but those of refused requests.
+SELECT (SELECT min(id) FROM event_outbox) AS first, (SELECT max(id) FROM event_outbox) AS last;
+
 -- name: event_outbox_delete
 DELETE FROM event_outbox WHERE id <= :last;
