@@ -207,7 +207,10 @@ async def test_health_needs_no_signature(house):
     assert (status, json.loads(body)) == (200, {"status": "ok"})
     assert headers["x-amzn-RequestId"]
     assert headers["Server"] == "Outfitter"
-    assert (await in_thread(fetch, house.url + "/_outfitter/other"))[0] == 404
+    for unknown in ("/_outfitter/other", "/_outfitter/"):
+        status, headers, body = await in_thread(fetch, house.url + unknown)
+        assert (status, headers["Content-Type"]) == (404, "application/json")
+        assert "there is no page" in json.loads(body)["message"]
 
 
 async def test_a_client_that_expects_100_gets_it_before_its_body_only_when_welcome(house):

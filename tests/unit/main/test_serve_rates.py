@@ -90,6 +90,7 @@ def test_options_make_rates(table, options, expected):
         ("CreateJob=-1", "give a number a second above 0"),
         ("CreateJob=nan", "give a number a second above 0"),
         ("CreateJob=1e9", "give a number a second above 0"),
+        ("CreateJob=٣", "give a number a second above 0"),
         ("CreateJob=9999999", "at most 1000000"),
     ],
 )

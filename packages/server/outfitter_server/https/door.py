@@ -216,7 +216,7 @@ class HttpsDoor:
             return answers.health()
         if self._own is not None and head.raw_path.startswith((JOBS_PREFIX, WHY_PREFIX)):
             return await self._serve_own(request, head, self._own)
-        raise NotFound(f"there is no page {head.raw_path}")
+        return self._refuse(OWN_SCOPE, NotFound(f"there is no page {head.raw_path[:200]}"), request)
 
     def _switch(self, request: DoorRequest, head: RequestHead, mqtt: MqttUpgrade) -> web.StreamResponse:
         try:

@@ -137,6 +137,7 @@ async def _maintain(assembly: Assembly) -> None:
     next_hour = loop.time() + MAINTAIN_SECONDS
     next_trim = loop.time() + TRIM_SECONDS
     trim = heap_trimmer()
+    trouble = ""
     while True:
         await asyncio.sleep(MAINTAIN_SECONDS)
         try:
@@ -150,5 +151,11 @@ async def _maintain(assembly: Assembly) -> None:
                 swept = await assembly.objects.sweep()
                 if swept:
                     _log.info("removed %d blobs that no object names", swept)
-        except Exception:  # noqa: BLE001 - the next round may succeed, and the server must go on
-            _log.exception("maintenance of the store failed")
+            if trouble:
+                _log.info("maintenance of the store goes on again")
+                trouble = ""
+        except Exception as error:  # noqa: BLE001 - the next round may succeed, and the server must go on
+            # A full disk fails four times a second: told once.
+            if trouble != repr(error):
+                trouble = repr(error)
+                _log.exception("maintenance of the store failed, and is tried again")

@@ -97,7 +97,7 @@ def parse_rates(table: str, given: Sequence[str]) -> dict[str, float]:
 
 
 def _per_second(text: str, value: str) -> float:
-    if not re.fullmatch(r"\d{1,7}(\.\d{1,3})?", value) or not 0 < float(value) <= PER_SECOND_MAX:
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,3})?", value) or not 0 < float(value) <= PER_SECOND_MAX:
         raise WrongUsage(
             f"--rate {text}: give a number a second above 0, at most {PER_SECOND_MAX:.0f}, or off"
         )
