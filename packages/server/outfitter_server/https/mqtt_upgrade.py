@@ -106,7 +106,7 @@ class MqttUpgrade:
             Unavailable: there is no room for a connection more.
         """
         caller = self._caller(request, head)
-        answer = _handshake(head)
+        answer = _handshake(request, head)
         reader = self._port(caller)
         if reader is None:
             raise Unavailable("there are as many MQTT connections as this server takes; try again later")
@@ -161,12 +161,13 @@ def _without_token(head: RequestHead) -> RequestHead:
     )
 
 
-def _handshake(head: RequestHead) -> bytes:
+def _handshake(request: DoorRequest, head: RequestHead) -> bytes:
     """The answer to the handshake."""
     headers = Headers()
     for name, value in head.headers:
         headers[name] = value
-    offer = Request(path=head.raw_path, headers=headers, method=head.method)
+    spoken = f"HTTP/{request.version.major}.{request.version.minor}"
+    offer = Request(path=head.raw_path, headers=headers, method=head.method, protocol=spoken)
     answer = ServerProtocol(subprotocols=SUBPROTOCOLS, logger=_log).accept(offer)
     if answer.status_code != SWITCHING_PROTOCOLS:
         raise UpgradeRefused(answer.body.decode().strip(), answer.status_code)
