@@ -185,6 +185,7 @@ def _told(packet: Connect, assigned: str | None) -> Properties:
 
 def _refuse(connection: "Connection", reason: Reason, why: str, return_code: int | None = None) -> None:
     """Refuse a CONNECT. MQTT 3.1.1 gets a CONNACK only where AWS sends one."""
+    connection.meters.refused[reason.name] += 1
     _log.info("connection from %s refused: %s", connection.transport.get_extra_info("peername"), why)
     if connection.version == MQTT_5:
         connection.tell(ConnAck(code=reason), why)
@@ -202,6 +203,7 @@ def refuse_stream(connection: "Connection", failure: PacketRefused) -> None:
         # A second CONNECT may name any protocol; a DISCONNECT has no code for that.
         connection.close(Reason.PROTOCOL_ERROR if reason is Reason.UNSUPPORTED_PROTOCOL else reason, why)
         return
+    connection.meters.refused[reason.name] += 1
     if connection.version == MQTT_5:
         connection.tell(ConnAck(code=reason), why)
     elif reason is Reason.UNSUPPORTED_PROTOCOL:

@@ -166,4 +166,5 @@ class Answering(Outgoing):
             packet_id = session.offer(Message(head, payload, Kind.ANSWER), self._gateway.second)
             if not packet_id:
                 return
+        self._gateway.meters.messages_out[packet_id > 0] += 1
         self.write(encode_publish(head, payload, packet_id, self._block))

@@ -63,12 +63,18 @@ class Receiver(Protocol):
 
 
 class Broker:
-    """Who is subscribed to what, online or not."""
+    """Who is subscribed to what, online or not.
+
+    Attributes:
+        queues: what all sessions together keep for their clients.
+        subscriptions: how many there are.
+    """
 
     def __init__(self) -> None:
         """No sessions yet."""
         self.sessions: dict[str, Session] = {}
-        self._budget = Budget(QUEUES_BYTES_MAX)
+        self.queues = Budget(QUEUES_BYTES_MAX)
+        self.subscriptions = 0
         self.online: dict[str, Receiver] = {}
         self._offline: dict[str, int] = {}  # client id to the second of its expiry, first gone first
         self._subscriptions: SubscriptionTrie[Session, Subscription] = SubscriptionTrie()
@@ -77,7 +83,7 @@ class Broker:
 
     def open(self, client_id: str) -> Session:
         """A new session in place of any other of this client id."""
-        session = self.sessions[client_id] = Session(client_id, _BOUNDS, self._budget)
+        session = self.sessions[client_id] = Session(client_id, _BOUNDS, self.queues)
         return session
 
     def resume(self, client_id: str, now: int) -> Session | None:
@@ -89,6 +95,7 @@ class Broker:
         self, session: Session, topic_filter: str, wish: Interest, subscription: Subscription
     ) -> None:
         """Route what the filter matches to the session. Topics that the service answers on need no routing."""
+        self.subscriptions += topic_filter not in session.subscriptions
         session.subscriptions[topic_filter] = subscription
         if wish in {Interest.FREE, Interest.NOTICES}:
             self._subscriptions.add(topic_filter, session, subscription)
@@ -102,7 +109,9 @@ class Broker:
         self._withdraw(session, topic_filter)
         if session.journal is not None:
             session.journal.unsubscribed(session, topic_filter)
-        return session.subscriptions.pop(topic_filter, None) is not None
+        existed = session.subscriptions.pop(topic_filter, None) is not None
+        self.subscriptions -= existed
+        return existed
 
     def leave(self, session: Session, now: int) -> None:
         """The session goes offline; it waits for its client for ``session.expiry_seconds``."""
@@ -123,6 +132,7 @@ class Broker:
         """The session ends: nothing of it stays."""
         for topic_filter in session.subscriptions:
             self._withdraw(session, topic_filter)
+        self.subscriptions -= len(session.subscriptions)
         session.subscriptions.clear()
         session.clear_queue()
         if self.sessions.get(session.client_id) is session:

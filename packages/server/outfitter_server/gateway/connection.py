@@ -86,6 +86,11 @@ class Connection(Answering):
         self._early: list[Packet] | None = None  # what came after a CONNECT that is still to be granted
         self._named: dict[int, str] = {}  # topics by the client's aliases
 
+    @property
+    def listener(self) -> str:
+        """Which listener it came by."""
+        return "mqtt" if self.plain else "mqtts"
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for CONNECT, unless there are too many connections."""
         super().connection_made(transport)
@@ -103,6 +108,7 @@ class Connection(Answering):
         """Handle every complete packet, then see whether the client has to wait."""
         if self.closing:
             return
+        self._gateway.meters.bytes_in += len(data)
         if self.session is not None:
             # The bytes of a CONNECT that is never whole are no sign of life.
             self.heard_at = self._gateway.second
@@ -230,6 +236,7 @@ class Connection(Answering):
                 self.close(Reason.PROTOCOL_ERROR)
 
     def _publish(self, packet: Publish) -> None:
+        self._gateway.meters.messages_in[packet.qos > 0] += 1
         if packet.properties.topic_alias is not None:
             packet = aliases.resolve(self, self._named, packet, packet.properties.topic_alias)
         if not self._publishable(packet):

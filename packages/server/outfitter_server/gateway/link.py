@@ -5,6 +5,7 @@ import logging
 from typing import Final, Protocol, cast
 
 from outfitter_server.gateway.limits import HELD_BYTES_MAX, WRITE_BUFFER_BYTES
+from outfitter_server.services.meters import Meters
 
 # Why a connection is not read
 WRITING: Final = 1  # its client does not read
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 class Writes(Protocol):
     """Who gathers the connections that have something to write."""
+
+    meters: Meters
 
     def flush_soon(self, link: "Link") -> None:
         """Call ``link.flush`` at the end of this turn of the loop."""
@@ -51,6 +54,11 @@ class Link(asyncio.Protocol):
     def transport(self) -> asyncio.Transport:
         """The transport, for what it knows of the peer."""
         return self._transport
+
+    @property
+    def meters(self) -> Meters:
+        """Where this connection's traffic is counted."""
+        return self._writes.meters
 
     @property
     def name(self) -> str:
@@ -97,7 +105,9 @@ class Link(asyncio.Protocol):
         """Hand this turn's bytes to the transport."""
         out = self._out
         if out and not self._pauses & WRITING:
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            data = out[0] if len(out) == 1 else b"".join(out)
+            self._writes.meters.bytes_out += len(data)
+            self._transport.write(data)
             out.clear()
 
     def shut(self) -> None:

@@ -153,6 +153,7 @@ class Outgoing(Link):
             return False
         if not qos:
             if self._pauses & WRITING:
+                self._station.meters.dropped["slow_reader"] += 1
                 return False
             # MQTT 3.1.1 has no properties: its block is empty, and so everybody's frame is the same.
             if not self._block or (
@@ -160,7 +161,10 @@ class Outgoing(Link):
             ):
                 frame = message.frame(self._block, retain=retain)
                 if len(frame) <= self._packet_bytes_max:
+                    self._station.meters.messages_out[0] += 1
                     self.write(frame)
+                else:
+                    self._station.meters.dropped["too_large"] += 1
             else:
                 self._send(0, message.queued(properties, retain=retain))
             return True
@@ -190,6 +194,7 @@ class Outgoing(Link):
             notice.in_flight = packet_id
         else:
             notice.acknowledged = revision
+        self._station.meters.notifications += 1
         self._write_publish(packet_id, head, body, self._block)
 
     def acknowledged(self, packet_id: int) -> None:
@@ -313,8 +318,10 @@ class Outgoing(Link):
     ) -> bool:
         frame = encode_publish(topic, payload, packet_id, block, flags)
         if len(frame) <= self._packet_bytes_max:
+            self._station.meters.messages_out[packet_id > 0] += 1
             self.write(frame)
             return True
+        self._station.meters.dropped["too_large"] += 1
         if packet_id and self.session is not None:
             # Larger than the client takes: MQTT 5 has it that the message counts as sent.
             self.session.acknowledge(packet_id)

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from outfitter_server.base.installation import Installation
@@ -37,6 +38,7 @@ from outfitter_server.services.devices import Devices
 from outfitter_server.services.effects import Effect, PrincipalChanged
 from outfitter_server.services.live_clients import LiveClients
 from outfitter_server.services.messages import Publication, Published, Rules, together
+from outfitter_server.services.meters import Meters
 from outfitter_server.services.retained import RetainedMessages
 from outfitter_server.services.session_book import SessionBook
 from outfitter_server.services.traces import Traces
@@ -74,11 +76,13 @@ class Gateway:
         live: LiveClients | None = None,
         retained: RetainedMessages | None = None,
         book: SessionBook | None = None,
+        meters: Meters | None = None,
     ) -> None:
         """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open.
 
         ``traces`` remembers who was notified; one of its own unless given.
         """
+        self.meters = meters or Meters()
         self.devices = devices
         self.plane = plane
         self.committer = committer
@@ -164,6 +168,10 @@ class Gateway:
         """How many clients have a session open."""
         return len(self._connections)
 
+    def listeners(self) -> Mapping[str, int]:
+        """How many connections are open, by listener."""
+        return Counter(connection.listener for connection in self._open)
+
     def clients(self) -> Collection[str]:
         """The ids of the clients that have a session open."""
         return self._connections.keys()
@@ -178,7 +186,9 @@ class Gateway:
     def opened(self, connection: Connection) -> bool:
         """A transport is there; False when there is no room for it."""
         if self.full:
+            self.meters.refused["FULL"] += 1
             return False
+        self.meters.connections[connection.listener] += 1
         self._open.add(connection)
         self._wheel[self.second % CHECK_SECONDS].add(connection)
         return True
@@ -240,6 +250,7 @@ class Gateway:
 
     def left(self, connection: Connection, session: Session, will: Will | None) -> None:
         """A connection leaves its session."""
+        self.meters.closed[connection.departure] += 1
         if self._connections.get(session.client_id) is connection:
             del self._connections[session.client_id]
             del self.broker.online[session.client_id]

@@ -22,6 +22,11 @@ class WebSocketConnection(Connection):
         super().__init__(gateway, plain=False, caller=caller)
         self._ends_at = gateway.second + WEBSOCKET_SECONDS_MAX
 
+    @property
+    def listener(self) -> str:
+        """Which listener it came by."""
+        return "websocket"
+
     def check(self, second: int) -> None:
         """As ever, and end it when its time is over."""
         if not self.closing and second >= self._ends_at:

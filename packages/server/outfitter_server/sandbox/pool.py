@@ -144,13 +144,13 @@ class WorkerPool:
         )
         try:
             outcome = await worker.invoke(event, log)
-            self._meters.invocations["succeeded" if outcome.error is None else "failed"] += 1
-            return outcome
         except asyncio.CancelledError:
             worker.spent = True
             raise
         finally:
             self._release(worker)
+        self._meters.invocations["succeeded" if outcome.error is None else "failed"] += 1
+        return outcome
 
     def retire(self, name: str) -> None:
         """Workers of this function finish what they do, and end."""
