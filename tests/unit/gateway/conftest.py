@@ -138,6 +138,7 @@ def execution(thing: str) -> Execution:
 @dataclass
 class Committer:
     full: bool = False
+    crowded: bool = False
     waiting: list[Callable[[], None]] = field(default_factory=list)
     listeners: list[Callable[[list[Effect]], None]] = field(default_factory=list)
 
@@ -205,6 +206,10 @@ class World:
 
     def change(self, thing: str) -> None:
         self.committer.emit(PendingChanged(self.plane.change(thing)))
+
+    def event(self, topic: str) -> Published:
+        """A lifecycle event, as the service publishes it."""
+        return Published(topic, b"{}", 1, "", NO_PROPERTIES)
 
     async def open(self, port: int, version: int = 4, **tls: Any) -> "Client":
         client = await Client.open(port, version, **tls)
