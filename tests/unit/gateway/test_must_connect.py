@@ -262,7 +262,7 @@ async def test_a_goodbye_with_another_reason_than_0_leaves_the_will(world, reaso
 @VERSIONS
 async def test_a_will_is_published_once_and_belongs_to_one_connection(world, version):
     ear = await subscribed(await world.client("ear"), "wills")
-    will = Will(topic="wills", payload=b"gone", qos=1)
+    will = Will(topic="wills", payload=b"gone")
     await left(world, await world.client("dev", **kept(version, will=will)), "dev")
     assert (await ear.packet()).payload == b"gone"
     await left(world, await world.client("dev", **kept(version)), "dev")
