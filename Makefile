@@ -5,7 +5,7 @@ RIVALS := .bench/ministack/bin
 CONSOLE := packages/updates/console
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak check bench bench-growth bench-million bench-rivals bench-page format schema tables conformance console chromium clean
+.PHONY: help install demo test soak check bench bench-growth bench-million bench-rivals bench-page format schema tables power-cuts conformance console chromium clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ schema: install ## write stores/sqlite/schema.sql anew from the migrations
 
 tables: install ## write the tables of docs/reference anew from the contract
 	@$(BIN)/python -m outfitter_fleet.tables reference
+
+power-cuts: install ## cut the agent's power before and after every step, and write docs/reference/power-cuts.md anew (10 seconds)
+	@$(BIN)/python -m outfitter_fleet.power
 
 conformance: install ## the conformance tests against ours, MiniStack and moto; writes their table (needs unshare and faketime)
 	@$(BIN)/python -m outfitter_fleet.conformance

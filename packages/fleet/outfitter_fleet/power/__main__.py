@@ -1,0 +1,29 @@
+"""``python -m outfitter_fleet.power``: cut the power everywhere, and write docs/reference/power-cuts.md anew."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from outfitter_fleet.power.cuts import describe
+from outfitter_fleet.power.lives import quiet
+from outfitter_fleet.power.table import blocks, ground, played
+from outfitter_fleet.tables.blocks import filled
+
+DOCUMENT: Final = Path(__file__).resolve().parents[4] / "docs/reference/power-cuts.md"
+
+
+def main() -> int:
+    """0 written and nothing wrong, 1 written and something wrong."""
+    quiet()
+    with tempfile.TemporaryDirectory(prefix="outfitter-power-", dir=ground()) as folder:
+        found = played(Path(folder) / "device")
+    DOCUMENT.write_text(filled(DOCUMENT.read_text("utf-8"), blocks(found)), "utf-8")
+    wrong = [outcome for each in found.values() for outcome in each if outcome.wrong]
+    for outcome in wrong:
+        print(describe(outcome), file=sys.stderr)
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

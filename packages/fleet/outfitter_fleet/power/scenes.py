@@ -1,0 +1,232 @@
+"""What the power is cut in: each scene with the disk and the jobs that it begins with, and how it must end, cut or not."""
+
+import gzip
+import hashlib
+import io
+import json
+import random
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from outfitter_contract.execution import Status
+from outfitter_contract.image import Manifest, build_manifest
+
+from outfitter_fleet.power.disk import Disk
+from outfitter_fleet.power.lives import REFUSED, World, live
+from outfitter_fleet.power.service import JOB, Service
+
+OLD: Final = b'{"lamp": "old"}'
+NEW: Final = b'{"lamp": "new"}'
+BAD: Final = b'{"lamp": ' + REFUSED + b"}"
+URL: Final = "https://store.example/"
+PAYLOAD_BYTES: Final = 40_000
+"""Does not compress, so that an image is fetched in a few blocks."""
+
+
+def files_of(version: str) -> dict[str, bytes]:
+    """What an image of that version holds, by path."""
+    manifest = Manifest(name="pump", version=version, device_types=("p1",), start=("./run",))
+    return {
+        "outfitter.json": build_manifest(manifest),
+        "run": f"#!/bin/sh\nexec pump {version}\n".encode(),
+        "lib/pump/data.bin": random.Random(version).randbytes(PAYLOAD_BYTES),
+    }
+
+
+def image_of(version: str) -> bytes:
+    """The image, the same bytes at each call."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w") as tar,
+    ):
+        for name, content in files_of(version).items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755 if name == "run" else 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One job, and how the device is in its end."""
+
+    title: str
+    document: dict[str, object]
+    ends: Status
+    software: str | None = "1.0.0"
+    """The version that ran before; None: there was none."""
+    runs: str | None = "1.0.0"
+    """The version that runs in the end."""
+    configuration: bytes | None = OLD
+    holds: bytes | None = OLD
+    """The configuration in the end."""
+    objects: dict[str, bytes] = field(default_factory=dict)
+    reboot: str = "restart"
+    live: Callable[[Disk, World, Callable[[str], None]], int] = live
+
+    def begin(self, disk: Disk) -> World:
+        """Lay the disk out and queue the job; the world of the first life."""
+        world = World(service=Service(), reboot=self.reboot)
+        for version in ("1.0.0", "2.0.0", "3.0.0"):
+            world.service.objects[f"{version}.tar.gz"] = image_of(version)
+        world.service.objects |= self.objects
+        if self.configuration is not None:
+            folder = disk.root / "etc"
+            folder.mkdir()
+            (folder / "configuration.json").write_bytes(self.configuration)
+            world.told = self.configuration
+        if self.software is not None:
+            world.service.queue("before", install(self.software))
+            self.live(disk, world, lambda _: None)
+            world = world.copy()
+            world.acts, world.service.ends = [], []
+        disk.settle()
+        world.service.queue(JOB, self.document)
+        return world
+
+    def wrong(self, disk: Disk, world: World) -> list[str]:
+        """What is not as it must be; empty when all is well."""
+        found = []
+        execution = world.service.executions[JOB]
+        if world.service.ends != [f"{JOB} {self.ends}"]:
+            found.append(f"ends {world.service.ends} instead of one {self.ends}")
+        found += self._wrong_details(execution.details or {})
+        found += self._wrong_software(disk.root, world)
+        found += self._wrong_configuration(disk.root, world)
+        found += _left_over(disk.root)
+        return found
+
+    def _wrong_details(self, told: dict[str, str]) -> list[str]:
+        if self.ends is Status.FAILED:
+            return [] if told.get("reason") else ["a failure without a reason"]
+        if "sha256" in self.document:
+            return _unless(told.get("sha256") == self.document["sha256"], f"proves {told.get('sha256')}")
+        return _unless(told.get("step") == "done", f"step {told.get('step')}")
+
+    def _wrong_software(self, root: Path, world: World) -> list[str]:
+        running = world.running
+        version = running.installed.version if running else None
+        if version != self.runs:
+            return [f"{version} runs instead of {self.runs}"]
+        if running is None:
+            return _unless(not (root / "software/current").exists(), "a slot is current, nothing runs")
+        folder = running.folder
+        current = (root / "software/current").resolve()
+        found = {
+            str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        }
+        return [
+            *_unless(not world.on_trial, "still on trial"),
+            *_unless(current == folder, f"current is {current.name}, {folder.name} runs"),
+            *_unless(found == files_of(version or ""), "the slot that runs is not whole"),
+        ]
+
+    def _wrong_configuration(self, root: Path, world: World) -> list[str]:
+        path = root / "etc/configuration.json"
+        content = path.read_bytes() if path.exists() else None
+        return [
+            *_unless(content == self.holds, f"the configuration is {content!r}"),
+            *_unless(world.told == content, f"the services were told {world.told!r}"),
+        ]
+
+
+def install(version: str, **more: object) -> dict[str, object]:
+    """An install document as the update application writes it."""
+    digest = hashlib.sha256(image_of(version)).hexdigest()
+    return {
+        "operation": "install",
+        "url": f"{URL}{version}.tar.gz?signed",
+        "version": version,
+        "sha256": digest,
+        **more,
+    }
+
+
+def configure(content: bytes, **more: object) -> dict[str, object]:
+    """A config-download document."""
+    digest = hashlib.sha256(content).hexdigest()
+    return {"operation": "config-download", "url": f"{URL}new.json?signed", "sha256": digest, **more}
+
+
+def _without_digest(document: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in document.items() if name != "sha256"}
+
+
+def _unless(fine: bool, what: str) -> list[str]:
+    return [] if fine else [what]
+
+
+def _left_over(root: Path) -> list[str]:
+    journal = json.loads((root / "state/journal.json").read_bytes())
+    parts = [path.name for path in (root / "state").rglob("*.part")]
+    return [
+        *_unless(
+            not any(journal[name] for name in ("update", "change", "final")), "the journal is not closed"
+        ),
+        *_unless(not parts, f"left over: {parts}"),
+    ]
+
+
+SCENES: Final = (
+    Scene(title="install: a newer version", document=install("2.0.0"), ends=Status.SUCCEEDED, runs="2.0.0"),
+    Scene(
+        title="install: the first software, without a digest in the document",
+        document=_without_digest(install("2.0.0")),
+        ends=Status.SUCCEEDED,
+        software=None,
+        runs="2.0.0",
+    ),
+    Scene(
+        title="install: a newer version, the machine reboots",
+        document=install("2.0.0"),
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+        reboot="systemd",
+    ),
+    Scene(
+        title="rollback: the newer version does not run, the machine reboots",
+        document=install("3.0.0"),
+        ends=Status.FAILED,
+        reboot="systemd",
+    ),
+    Scene(title="rollback: the newer version does not run", document=install("3.0.0"), ends=Status.FAILED),
+    Scene(
+        title="rollback: the first software does not run",
+        document=install("3.0.0"),
+        ends=Status.FAILED,
+        software=None,
+        runs=None,
+    ),
+    Scene(
+        title="configuration: a new one",
+        document=configure(NEW),
+        ends=Status.SUCCEEDED,
+        objects={"new.json": NEW},
+        holds=NEW,
+    ),
+    Scene(
+        title="configuration: the services refuse it",
+        document=configure(BAD),
+        ends=Status.FAILED,
+        objects={"new.json": BAD},
+    ),
+    Scene(
+        title="configuration: the services refuse the first one",
+        document=configure(BAD),
+        ends=Status.FAILED,
+        software=None,
+        runs=None,
+        configuration=None,
+        holds=None,
+        objects={"new.json": BAD},
+    ),
+    Scene(
+        title="configuration: sent to the store",
+        document={"operation": "config-upload", "url": f"{URL}sent.json?signed"},
+        ends=Status.SUCCEEDED,
+    ),
+)

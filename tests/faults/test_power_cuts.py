@@ -1,0 +1,96 @@
+"""The power goes before and after every step of the agent: one whole version runs, the result is right, nothing runs twice."""
+
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from outfitter_agent.hands import archive, durable
+from outfitter_agent.hands.slots import folder as slots
+from outfitter_agent.plans import recover
+from outfitter_agent.plans.transaction import AFTER_POWER_LOSS, PowerLoss, Stage
+from outfitter_fleet.power.__main__ import DOCUMENT
+from outfitter_fleet.power.cuts import describe, outcomes, twice
+from outfitter_fleet.power.disk import Disk, Loss, after
+from outfitter_fleet.power.lives import quiet
+from outfitter_fleet.power.scenes import SCENES
+from outfitter_fleet.power.table import ALL, blocks, ground, played
+from outfitter_fleet.tables.blocks import filled
+
+PAIRS = 6
+NEWER, FIRST, *_ = SCENES
+
+
+@pytest.fixture(scope="module")
+def disk():
+    """Where devices live and die; in memory where there is such a place."""
+    with tempfile.TemporaryDirectory(prefix="outfitter-power-", dir=ground()) as place:
+        yield Path(place) / "device"
+
+
+@pytest.fixture(scope="module")
+def found(disk):
+    quiet()
+    return played(disk)
+
+
+@pytest.mark.parametrize("scene", ALL, ids=lambda scene: scene.title)
+def test_every_cut_ends_right(scene, found):
+    assert len(found[scene.title]) > 50
+    assert [describe(each) for each in found[scene.title] if each.wrong] == []
+
+
+def test_the_table_is_fresh(found):
+    told = DOCUMENT.read_text("utf-8")
+    assert filled(told, blocks(found)) == told, "`make power-cuts` writes it anew"
+
+
+@pytest.mark.parametrize("scene", ALL, ids=lambda scene: scene.title)
+def test_a_second_cut_while_it_recovers(scene, disk):
+    quiet()
+    wrong = [describe(each) for each in twice(scene, disk, PAIRS) if each.wrong]
+    assert wrong == []
+
+
+BREAKAGES = {
+    "names are not synced": (durable, "sync_folder", lambda _path: None, FIRST),
+    "folders of a slot are not synced": (archive, "sync_folder", lambda _path: None, NEWER),
+    "the record of a slot is written plainly": (
+        slots,
+        "write_durably",
+        lambda path, content: path.write_bytes(content),
+        NEWER,
+    ),
+    "the journal is believed after everything": (
+        recover,
+        "AFTER_POWER_LOSS",
+        {**AFTER_POWER_LOSS, Stage.TRIAL: PowerLoss.START_OVER},
+        NEWER,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_what_is_broken_is_noticed(name, disk, monkeypatch):
+    owner, part, stand_in, scene = BREAKAGES[name]
+    monkeypatch.setattr(owner, part, stand_in)
+    assert any(outcome.wrong for outcome in outcomes(scene, disk))
+
+
+def test_only_what_was_synced_stays(tmp_path):
+    disk = Disk(tmp_path)
+    disk.settle()
+    with disk.watched(lambda _moment: None):
+        durable.write_durably(tmp_path / "kept", b"1")
+        (tmp_path / "named").write_bytes(b"2")
+        durable.sync_folder(tmp_path)
+        (tmp_path / "lost").write_bytes(b"3")
+        (tmp_path / "kept").rename(tmp_path / "renamed")
+    picture, chance = disk.picture(), random.Random(1)
+    disk.close()
+    left = {loss: {name: content for name, _, content, _ in after(picture, loss, chance)} for loss in Loss}
+    assert left[Loss.NOTHING] == {"renamed": b"1", "named": b"2", "lost": b"3"}
+    assert left[Loss.EVERYTHING] == {"kept": b"1", "named": b""}
+    assert left[Loss.CONTENTS] == {"renamed": b"1", "named": b"", "lost": b""}
+    assert left[Loss.ZEROS] == {"renamed": b"1", "named": b"\0", "lost": b"\0"}
+    assert left[Loss.NAMES] == {"kept": b"1", "named": b"2"}
