@@ -92,6 +92,7 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
         connection.permit = TrialPermit(client_id)
         return True
     shown = tls.getpeercert(binary_form=True) or b""
+    (transport.get_extra_info("peercert") or {}).clear()  # kilobytes that nobody asks for
     identity = gateway.devices.identify(shown)
     if identity is None or not identity.active:
         if gateway.provisioning is not None and gateway.provisioning.meet(shown):

@@ -63,6 +63,8 @@ class DeviceTls:
     def _build(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A ticket costs as much as the signatures that it saves once, and few devices keep one over a power cut.
+        context.num_tickets = 0
         context.verify_mode = self._clients
         context.verify_flags |= _PARTIAL_CHAIN
         context.load_cert_chain(self._certificate, self._key)
