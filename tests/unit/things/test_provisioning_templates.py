@@ -161,6 +161,10 @@ REFUSED = {
             "thing": {"Type": "AWS::IoT::Thing", "Properties": {"BillingGroup": "x"}},
         }
     ),
+    "a type that is no text": body({"certificate": {"Type": {"Ref": "x"}, "Properties": {}}}),
+    "an override that is no text": body(
+        {"certificate": CERTIFICATE, "thing": THING | {"OverrideSettings": {"ThingTypeName": ["FAIL"]}}}
+    ),
     "a thing without a name": body(
         {"certificate": CERTIFICATE, "thing": {"Type": "AWS::IoT::Thing", "Properties": {}}}
     ),

@@ -102,6 +102,8 @@ def _extract_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Pat
                 folder.chmod(0o755)
     if info.is_dir():
         return
+    if info.header_offset < 0:
+        raise zipfile.BadZipFile(f"{info.filename!r} begins before the zip does")
     mode = 0o755 if info.external_attr >> 16 & stat.S_IXUSR else 0o644
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file, archive.open(info) as source:

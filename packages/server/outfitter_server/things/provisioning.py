@@ -286,12 +286,12 @@ def _check_resource(label: str, resource: Any) -> None:
         raise InvalidRequest(f"resource {label} must be an object with Type and Properties")
     _known(resource, _RESOURCE_MEMBERS, f"resource {label}")
     kind = resource.get("Type")
-    if kind not in _PROPERTIES:
+    if not isinstance(kind, str) or kind not in _PROPERTIES:
         raise InvalidRequest(f"resource {label}: Type must be one of {', '.join(_PROPERTIES)}")
     _known(resource["Properties"], _PROPERTIES[kind], f"resource {label}")
     for member, value in _map(resource, "OverrideSettings").items():
         allowed = _OVERRIDES[kind].get(member)
-        if allowed is None or value not in allowed:
+        if allowed is None or not isinstance(value, str) or value not in allowed:
             raise InvalidRequest(f"resource {label}: OverrideSettings cannot have {member}: {value}")
     if kind == _THING and "ThingName" not in resource["Properties"]:
         raise InvalidRequest(f"resource {label} needs a ThingName")
