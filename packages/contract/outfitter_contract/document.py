@@ -5,8 +5,9 @@
 
     {"operation": "config-download", "url": "https://…", "sha256": "<64 hex digits>", "size": 321, "merge": true}
     {"operation": "config-upload", "url": "https://…"}
+    {"operation": "trust-update", "signed": "outfitter-keys-1.…"}
 
-``operation`` and ``url`` are required, ``forced`` and ``merge`` are false when absent, the rest is optional and checked
+``operation`` is required, and so is ``url`` by all but ``trust-update``, ``forced`` and ``merge`` are false when absent, the rest is optional and checked
 when given. Members that are not known here are ignored, so that a newer server can say more. ``forced``, ``merge`` and
 ``size`` are also taken as text (``"true"``, ``"1024"``): a parameter placeholder always leaves text behind.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from outfitter_contract.operations import NEEDS_URL, Operation
+from outfitter_contract.signed import SIGNED_LENGTH_MAX
 
 URL_LENGTH_MAX: Final = 8192
 NAME_LENGTH_MAX: Final = 128
@@ -52,6 +54,8 @@ class JobDocument:
     """Digest of the file at the URL, 64 lower-case hex digits."""
     size: int | None = None
     """Length of the file at the URL in bytes."""
+    signed: str | None = None
+    """What an offline key says of the image, or of the keys that count: a signed text, not verified."""
     merge: bool = False
     """Whether parameters that the configuration at the URL does not name stay as they are on the device."""
 
@@ -72,6 +76,7 @@ def parse_document(value: object) -> JobDocument:
         version=_text(value, "version", VERSION_TEXT_LENGTH_MAX),
         sha256=_sha256(value),
         size=_size(value),
+        signed=_text(value, "signed", SIGNED_LENGTH_MAX),
         merge=_truth(value, "merge"),
     )
 
@@ -80,17 +85,16 @@ def build_document(document: JobDocument) -> dict[str, object]:
     """The JSON object for a document; optional members that are None are left out."""
     members: dict[str, object] = {
         "operation": document.operation.value,
-        "url": document.url,
+        "url": document.url or None,
         "forced": document.forced,
-    }
-    optional = {
         "name": document.name,
         "version": document.version,
         "sha256": document.sha256,
         "size": document.size,
+        "signed": document.signed,
         "merge": document.merge or None,
     }
-    return members | {key: value for key, value in optional.items() if value is not None}
+    return {key: value for key, value in members.items() if value is not None}
 
 
 def _operation(word: object) -> Operation:

@@ -10,7 +10,8 @@ class Operation(StrEnum):
     INSTALL = "install"
     CONFIG_DOWNLOAD = "config-download"
     CONFIG_UPLOAD = "config-upload"
+    TRUST_UPDATE = "trust-update"
 
 
-NEEDS_URL: Final = frozenset(Operation)
-"""Operations whose document must carry ``url``: all of them, today."""
+NEEDS_URL: Final = frozenset(Operation) - {Operation.TRUST_UPDATE}
+"""Operations whose document must carry ``url``."""

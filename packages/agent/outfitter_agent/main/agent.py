@@ -9,6 +9,7 @@ from typing import Final
 
 from outfitter_contract.details import Step
 
+from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.configuration import ConfigurationFile
 from outfitter_agent.hands.durable import make_folder
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
@@ -70,6 +71,8 @@ class Agent:
             trial_boots_max=settings.trial_boots_max,
             attempts_max=settings.attempts_max,
             configuration_health=settings.configuration_health,
+            signed_only=settings.trusted_keys is not None,
+            forced_below_minimum=settings.forced_below_minimum,
         )
         ca_file = write_bundle(settings.state / "ca-bundle.pem", system=settings.system_ca, own=settings.ca)
         self._performer = Performer(
@@ -86,6 +89,7 @@ class Agent:
                 interval_seconds=settings.health_interval_seconds,
             ),
             configurator=self._configurator(ca_file),
+            anchor=Anchor(settings.trusted_keys, settings.state),
             image_bytes_max=settings.image_bytes_max,
         )
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from outfitter_agent.hands import archive, health
+from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.fetch import Fetcher
 from outfitter_agent.hands.health import HealthTimes
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
@@ -39,6 +40,7 @@ class Performer:
         signals: Signals,
         health_times: HealthTimes,
         configurator: Configurator,
+        anchor: Anchor,
         image_bytes_max: int,
     ) -> None:
         """Take the hands."""
@@ -51,6 +53,7 @@ class Performer:
         self._signals = signals
         self._health_times = health_times
         self._configurator = configurator
+        self._anchor = anchor
         self._image_bytes_max = image_bytes_max
         self._job: JobRef | None = None
 
@@ -118,6 +121,8 @@ class Performer:
             case effects.Discard():
                 self._fetcher.discard()
                 self._configurator.discard()
+            case effects.VerifyImage() | effects.ChangeKeys() | effects.KeepMinimum():
+                return self._anchor.perform(effect)
             case _:
                 return self._configurator.perform(effect, self._download)
         return None

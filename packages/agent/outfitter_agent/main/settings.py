@@ -39,6 +39,8 @@ class Settings:
     certificate: Path | None = None
     private_key: Path | None = None
     system_ca: Path = Path("/etc/ssl/certs/ca-certificates.crt")
+    trusted_keys: Path | None = None
+    forced_below_minimum: bool = False
     state: Path = Path("state")
     slots: Path = Path("software")
     mqtt_version: str = "5"
@@ -171,6 +173,8 @@ def _check_together(settings: Settings, path: Path) -> None:
         raise SettingsError(f"{path}: reboot = \"command\" needs 'reboot_command'")
     if settings.mqtt_version not in MQTT_VERSIONS:
         raise SettingsError(f"{path}: 'mqtt_version' must be one of {', '.join(MQTT_VERSIONS)}")
+    if settings.trusted_keys is not None and not os.access(settings.trusted_keys, os.R_OK):
+        raise SettingsError(f"{path}: {settings.trusted_keys}, the place of 'trusted_keys', cannot be read")
     if settings.tls:
         _check_files(settings, path)
 

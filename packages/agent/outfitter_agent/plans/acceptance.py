@@ -1,12 +1,16 @@
 """Whether an image may be installed on this device: the checks that need no hands."""
 
+from dataclasses import replace
 from enum import Enum, auto
 
 from outfitter_contract.document import DocumentError, JobDocument, UnknownOperation, parse_document
 from outfitter_contract.image import Manifest
-from outfitter_contract.operations import Operation
+from outfitter_contract.operations import NEEDS_URL, Operation
+from outfitter_contract.statements import ImageStatement
 from outfitter_contract.version import InvalidVersion, is_newer, is_same
 
+from outfitter_agent.plans.effects import Vouched
+from outfitter_agent.plans.facts import Facts
 from outfitter_agent.plans.transaction import Installed
 from outfitter_agent.plans.troubles import Refusal, Trouble
 
@@ -40,7 +44,7 @@ def read_document(value: object, operation: Operation) -> JobDocument:
         raise Trouble(str(error)) from None
     if document.operation is not operation:
         raise Refusal(f"the job is {document.operation} now; it was {operation} when it was accepted")
-    if not document.url.startswith(URL_SCHEMES):
+    if operation in NEEDS_URL and not document.url.startswith(URL_SCHEMES):
         raise Trouble(f"the URL in the job document is neither https nor http: {document.url[:80]}")
     return document
 
@@ -77,3 +81,37 @@ def check_manifest(manifest: Manifest, document: JobDocument, device_type: str) 
         raise Trouble(f"the image holds '{manifest.name}'; the job says '{document.name}'")
     if document.version is not None and document.version != manifest.version:
         raise Trouble(f"the image holds version {manifest.version}; the job says {document.version}")
+
+
+def agreed(document: JobDocument, vouched: Vouched, facts: Facts) -> JobDocument:
+    """The document as the trusted key has it: what it leaves open is filled in, so that it is checked as if it said so.
+
+    Raises Trouble when the two differ, the image is for other devices, or its version is below the minimum.
+    """
+    statement = vouched.statement
+    members = ("name", "version", "sha256", "size")
+    signed = {member: getattr(statement, member) for member in members}
+    for member, value in signed.items():
+        said = getattr(document, member)
+        if said is not None and said != value:
+            raise Trouble(f"the signature is for another image: its {member} is {value}; the job says {said}")
+    if facts.device_type not in statement.device_types:
+        listed = ", ".join(statement.device_types)
+        raise Trouble(f"the signature is for device types {listed}; this device is a {facts.device_type}")
+    below = vouched.minimum is not None and is_newer(vouched.minimum, statement.version)
+    if below and not (document.forced and facts.forced_below_minimum):
+        raise Trouble(
+            f"version {statement.version} is below {vouched.minimum}, the lowest of {statement.name} that may be"
+            " installed here; a signed statement says so"
+        )
+    return replace(document, **signed)
+
+
+def check_vouched(manifest: Manifest, statement: ImageStatement) -> None:
+    """Compare the image with what a trusted key says of it; raises Trouble.
+
+    Its digest has been compared, so only the signer can have made the two different.
+    """
+    told = (manifest.name, manifest.version, tuple(sorted(set(manifest.device_types))))
+    if told != (statement.name, statement.version, statement.device_types):
+        raise Trouble(f"the signature is for another image: {statement.name} {statement.version}")

@@ -1,5 +1,6 @@
 """The status details of each step: one flat map, whole in every report."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from outfitter_contract.details import VALUE_LENGTH_MAX, Step, clean_details, clean_value
@@ -66,6 +67,13 @@ def uploaded(sha256: str, size: int, *, boot_id: str) -> dict[str, str]:
 def configured(sha256: str, *, boot_id: str, health: str) -> dict[str, str]:
     """What a change of the configuration ends with that succeeded; the digest is that of the one in force."""
     return clean_details({"step": Step.DONE, "boot_id": boot_id, "sha256": sha256, "health": health})
+
+
+def trusting(counter: int, key_ids: Sequence[str], *, boot_id: str) -> dict[str, str]:
+    """What a statement about keys ends with that is in force: its counter, and the keys that count now."""
+    return clean_details(
+        {"step": Step.DONE, "boot_id": boot_id, "counter": counter, "keys": " ".join(key_ids)}
+    )
 
 
 def taken_back(change: Change, *, boot_id: str, health: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from outfitter_contract.image import Manifest
+from outfitter_contract.statements import ImageStatement
 
 from outfitter_agent.plans.transaction import Installed, Journal
 
@@ -68,6 +69,25 @@ class Verdict:
     """What was seen, for people."""
     log: str = ""
     """The end of the software's output, when it is not healthy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vouched:
+    """A trusted key says this of an image."""
+
+    statement: ImageStatement
+    key_id: str
+    minimum: str | None
+    """The lowest version of this software that may be installed here; None: none is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysChanged:
+    """A statement about keys is in force."""
+
+    counter: int
+    key_ids: tuple[str, ...]
+    """The keys that count now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,3 +227,25 @@ class RestoreConfiguration(Effect[None]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadServices(Effect[Verdict]):
     """Run the command that tells the services; healthy when it ends with 0, or when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyImage(Effect[Vouched]):
+    """What a trusted key says of the image that the job is about; raises Trouble when none says anything."""
+
+    signed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepMinimum(Effect[None]):
+    """From now on no version of this software below is installed here, durably. Harmless when that is so already."""
+
+    name: str
+    minimum: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeKeys(Effect[KeysChanged]):
+    """Put a statement about keys in force, durably; harmless when it is the last one. Raises Trouble, Refusal."""
+
+    signed: str | None

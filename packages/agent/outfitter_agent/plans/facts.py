@@ -13,6 +13,10 @@ class Facts:
     attempts_max: int
     configuration_health: bool = False
     """Whether the software must be healthy under a new configuration."""
+    signed_only: bool = False
+    """Whether images need the signature of a trusted key."""
+    forced_below_minimum: bool = False
+    """Whether ``forced`` in a job document counts for more than a signed minimum version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ from outfitter_agent.plans.effects import (
     Report,
     Save,
     Unpack,
+    VerifyImage,
+    Vouched,
     WatchHealth,
     perform,
 )
@@ -69,6 +71,10 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
     yield from perform(
         Report(details=details.progress(Step.ACCEPTED, boot_id=facts.boot_id, version=document.version))
     )
+    vouched = None
+    if facts.signed_only:
+        vouched = yield from perform(VerifyImage(signed=document.signed))
+        document = acceptance.agreed(document, vouched, facts)
     running = yield from perform(ReadRunning())
     if document.version is not None:
         decision = acceptance.decide(
@@ -86,6 +92,8 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
     )
     manifest = yield from perform(ReadManifest())
     acceptance.check_manifest(manifest, document, facts.device_type)
+    if vouched is not None:
+        acceptance.check_vouched(manifest, vouched.statement)
     decision = acceptance.decide(
         running,
         name=manifest.name,
@@ -95,7 +103,8 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
     )
     if decision is Decision.ALREADY_RUNNING:
         return (yield from _already(update, running))
-    return (yield from _unpack(update, running, manifest, downloaded.sha256, facts))
+    target = _target(running, manifest, downloaded.sha256, vouched)
+    return (yield from _unpack(update, running, target, facts))
 
 
 def _already(update: Update, running: Installed | None) -> Plan[Update]:
@@ -118,22 +127,25 @@ def _download(document: JobDocument, update: Update, facts: Facts) -> Plan[Downl
     return (yield from with_fresh_urls(document, "the image is not accessible", attempt))
 
 
-def _unpack(
-    update: Update, running: Installed | None, manifest: Manifest, sha256: str, facts: Facts
-) -> Plan[Update]:
-    slot = next(name for name in SLOTS if running is None or name != running.slot)
-    target = Installed(
-        slot=slot,
+def _target(running: Installed | None, manifest: Manifest, sha256: str, vouched: Vouched | None) -> Installed:
+    """What the slot that does not run shall hold."""
+    return Installed(
+        slot=next(name for name in SLOTS if running is None or name != running.slot),
         name=manifest.name,
         version=manifest.version,
         sha256=sha256,
         start=manifest.start,
         health=manifest.health,
+        minimum=vouched.statement.minimum if vouched else None,
     )
+
+
+def _unpack(update: Update, running: Installed | None, target: Installed, facts: Facts) -> Plan[Update]:
+    slot, version = target.slot, target.version
     yield from perform(Save(journal=Journal(update=replace(update, stage=Stage.UNPACKING))))
-    told = details.progress(Step.INSTALLING, boot_id=facts.boot_id, version=manifest.version, slot=slot)
+    told = details.progress(Step.INSTALLING, boot_id=facts.boot_id, version=version, slot=slot)
     yield from perform(Report(details=told))
     yield from perform(Unpack(installed=target))
-    told = details.progress(Step.RESTARTING, boot_id=facts.boot_id, version=manifest.version, slot=slot)
+    told = details.progress(Step.RESTARTING, boot_id=facts.boot_id, version=version, slot=slot)
     yield from perform(Report(details=told))
     return replace(update, stage=Stage.TRIAL, boot_before=facts.boot_id, target=target, previous=running)

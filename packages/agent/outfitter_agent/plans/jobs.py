@@ -2,7 +2,7 @@
 
 from outfitter_contract.operations import Operation
 
-from outfitter_agent.plans import acceptance, configure, install
+from outfitter_agent.plans import acceptance, configure, install, trust
 from outfitter_agent.plans.effects import Plan
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.recover import forget
@@ -22,6 +22,8 @@ def carry_out(execution: Execution, facts: Facts, journal: Journal) -> Plan[None
             return configure.upload(execution, facts, journal.change)
         case Operation.CONFIG_DOWNLOAD:
             return configure.download(execution, facts, journal.change)
+        case Operation.TRUST_UPDATE:
+            return trust.carry_out(execution, facts, journal.change)
         case Operation.INSTALL:
             return install.carry_out(execution, facts, journal.update)
 

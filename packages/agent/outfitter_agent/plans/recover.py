@@ -14,6 +14,7 @@ from outfitter_agent.plans import details
 from outfitter_agent.plans.configure import settle
 from outfitter_agent.plans.effects import (
     Discard,
+    KeepMinimum,
     Plan,
     ReadRunning,
     Report,
@@ -132,6 +133,8 @@ def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
     if verdict.healthy and running != target:
         seen = f"slot {running.slot} with digest {running.sha256[:16]}" if running else "no slot"
         return Verdict(healthy=False, reason=f"the wrong software runs: {seen} instead of slot {target.slot}")
+    if verdict.healthy and target.minimum is not None:
+        yield from perform(KeepMinimum(name=target.name, minimum=target.minimum))
     return verdict
 
 

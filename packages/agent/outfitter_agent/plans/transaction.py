@@ -99,6 +99,8 @@ class Installed:
     """Digest of the image file that it came from."""
     start: tuple[str, ...]
     health: tuple[str, ...] | None = None
+    minimum: str | None = None
+    """Once this software is proven, versions of it below are refused; signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
-from outfitter_contract import details, document, image, topics
+from outfitter_contract import details, document, image, signed, topics
 from outfitter_contract.execution import DEVICE_MAY_SET, PENDING, TRANSITIONS, Actor, Status
 from outfitter_contract.operations import NEEDS_URL, Operation
 from outfitter_contract.topics import JobsRequest, Verb
@@ -37,6 +37,7 @@ _OPERATION_MEANINGS: Final = {
     Operation.INSTALL: "download, check and install the image at `url`, restart, prove it or roll back",
     Operation.CONFIG_DOWNLOAD: "fetch the configuration at `url`, check it, apply it and tell the services, or go back to the one before",
     Operation.CONFIG_UPLOAD: "put the device's configuration to `url`, by HTTP PUT",
+    Operation.TRUST_UPDATE: "take over which keys may sign images, and the lowest versions, from the statement in `signed`",
 }
 _PLACEHOLDERS: Final = {
     PlaceholderKind.DOWNLOAD: ("GET", "the object at `URL`, taken as written"),
@@ -69,6 +70,7 @@ _DOCUMENT_MEMBERS: Final = {
     "version": f"the version, at most {document.VERSION_TEXT_LENGTH_MAX} characters; the image must carry it",
     "sha256": "the digest of the file at `url`, 64 hex digits",
     "size": "the length of the file at `url` in bytes; also taken as text",
+    "signed": f"what an offline key says of the image, or of the keys that count ([trust](trust.md)), at most {signed.SIGNED_LENGTH_MAX} characters",
     "merge": "`config-download`: whether parameters that the configuration does not name stay as they are on the device; also taken as text",
 }
 _MANIFEST_MEMBERS: Final = {

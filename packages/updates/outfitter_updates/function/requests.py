@@ -90,11 +90,11 @@ def parse_request(value: object) -> JobRequest:
 
 
 def _operation(word: object) -> Operation:
-    try:
-        return Operation(str(word))
-    except ValueError:
-        known = ", ".join(Operation)
-        raise WrongUsage(f"'operation' is none of {known}.") from None
+    known = {operation.value: operation for operation in _MEMBERS}
+    operation = known.get(str(word))
+    if operation is None:
+        raise WrongUsage(f"'operation' is none of {', '.join(known)}.")
+    return operation
 
 
 def _target(value: object) -> TargetName:
