@@ -1,5 +1,8 @@
+import asyncio
+
 import pytest
 from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFound, VersionConflict
+from outfitter_server.services import groups
 
 ARN = "arn:aws:iot:us-east-1:000000000000:"
 
@@ -91,6 +94,36 @@ async def test_groups_go_from_the_leaves_and_keep_their_things(registry):
     assert (await registry("ListThingGroupsForThing", thingName="row-1"))["thingGroups"] == []
     found = await registry("ListThingsInThingGroup", thingGroupName="plant", recursive=True)
     assert found["things"] == ["yard-1", "yard-2"]
+
+
+async def test_the_things_of_a_large_group_leave_it_in_steps_between_which_others_are_served(
+    registry, monkeypatch
+):
+    monkeypatch.setattr(groups, "MEMBERS_A_STEP", 2)
+    things = [f"t{number}" for number in range(7)]
+    await registry("CreateThingGroup", thingGroupName="g")
+    for thing in things:
+        await registry("CreateThing", thingName=thing)
+        await registry("AddThingToThingGroup", thingName=thing, thingGroupName="g")
+    registry.ear.told.clear()
+    with pytest.raises(VersionConflict):
+        await registry("DeleteThingGroup", thingGroupName="g", expectedVersion=9)
+    assert registry.ear.told == []
+    deletion = asyncio.create_task(registry("DeleteThingGroup", thingGroupName="g"))
+    served = []
+    while not deletion.done():
+        await registry.committer.change(
+            lambda batch: served.append(batch.tx.one("member_exists", group="g", thing="t6"))
+        )
+    await deletion
+    assert any(served)
+    assert registry.ear.told == [
+        *(("left", thing, "g") for thing in things[:6]),
+        ("group_deleted", "g", ["t6"]),
+    ]
+    assert (await registry("ListThingGroupsForThing", thingName="t0"))["thingGroups"] == []
+    with pytest.raises(NotFound):
+        await registry("DescribeThingGroup", thingGroupName="g")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +16,8 @@ from outfitter_server.services.things import PREFIX_END, Index, Membership
 from outfitter_server.things.groups import new_group, same_group, updated_group
 from outfitter_server.things.registry import check_version
 from outfitter_server.things.values import AttributeChange, Tags, ThingGroup
+
+MEMBERS_A_STEP: Final = 300  # that leave a group before it is deleted, at once
 
 
 class Groups:
@@ -104,45 +106,73 @@ class Groups:
     async def delete(self, name: str, expected: int | None = None, *, dynamic: bool = False) -> None:
         """Remove a group; its things stay, its policies are detached; an unknown one is nothing to do.
 
+        The things of a large static group leave it in steps before, so that others are served meanwhile; who stops in between
+        deletes it again.
+
         Raises:
             VersionConflict: it is not at the expected version.
             InvalidRequest: it has child groups, or is dynamic and should not be, or the other way round.
         """
 
-        def apply(batch: Batch) -> None:
-            tx = batch.tx
-            group = find_group(tx, name)
-            if group is None:
-                return
-            check_version("thing group", name, group.version, expected)
-            if (tx.one("dynamic_group_by_name", name=name) is not None) != dynamic:
-                raise InvalidRequest(
-                    f"{name} is a static thing group: delete it with DeleteThingGroup"
-                    if dynamic
-                    else f"{name} is a dynamic thing group: delete it with DeleteDynamicThingGroup"
-                )
-            children = tx.one("group_children_count", name=name)
-            if children and children["children"]:
-                raise InvalidRequest(
-                    f"thing group {name} has {children['children']} child groups: delete them first"
-                )
-            self._membership.group_deleted(batch, name)
-            self._index.group_ending(batch, name)
-            tx.run("members_delete", group=name)
-            tx.run("policy_targets_delete", target=f"thinggroup/{name}")
-            tx.run("group_tree_delete", name=name)
-            tx.run("group_delete", name=name)
-            if dynamic:
-                tx.run("dynamic_group_delete", name=name)
-                tx.run("dynamic_group_fields_delete", group=name)
-                batch.emit(IndexChanged())
-                return
-            self._index.group_deleted(batch)
-            # Policies of this group or of those above it may have decided for any of its things.
-            batch.emit(PrincipalChanged(None))
+        def leave(batch: Batch) -> bool:
+            if not self._deletable(batch.tx, name, expected, dynamic=dynamic) or dynamic:
+                return False
+            things = [
+                row["thing"]
+                for row in batch.tx.all("members_page", group=name, after="", limit=MEMBERS_A_STEP + 1)
+            ]
+            if len(things) <= MEMBERS_A_STEP:
+                return False
+            for thing in things:
+                batch.tx.run("member_delete", group=name, thing=thing)
+                self._membership.left(batch, thing, name)
+                self._index.left_group(batch, thing)
+            return True
 
-        # A group of a million members is one long statement: beside the loop, not on it.
+        def apply(batch: Batch) -> None:
+            if self._deletable(batch.tx, name, expected, dynamic=dynamic):
+                self._remove(batch, name, dynamic=dynamic)
+
+        while await self._committer.change(leave, heavy=True):
+            pass
+        # A dynamic group of a million members is one long statement: beside the loop, not on it.
         await self._committer.change(apply, heavy=True)
+
+    @staticmethod
+    def _deletable(tx: Transaction, name: str, expected: int | None, *, dynamic: bool) -> bool:
+        group = find_group(tx, name)
+        if group is None:
+            return False
+        check_version("thing group", name, group.version, expected)
+        if (tx.one("dynamic_group_by_name", name=name) is not None) != dynamic:
+            raise InvalidRequest(
+                f"{name} is a static thing group: delete it with DeleteThingGroup"
+                if dynamic
+                else f"{name} is a dynamic thing group: delete it with DeleteDynamicThingGroup"
+            )
+        children = tx.one("group_children_count", name=name)
+        if children and children["children"]:
+            raise InvalidRequest(
+                f"thing group {name} has {children['children']} child groups: delete them first"
+            )
+        return True
+
+    def _remove(self, batch: Batch, name: str, *, dynamic: bool) -> None:
+        tx = batch.tx
+        self._membership.group_deleted(batch, name)
+        self._index.group_ending(batch, name)
+        tx.run("members_delete", group=name)
+        tx.run("policy_targets_delete", target=f"thinggroup/{name}")
+        tx.run("group_tree_delete", name=name)
+        tx.run("group_delete", name=name)
+        if dynamic:
+            tx.run("dynamic_group_delete", name=name)
+            tx.run("dynamic_group_fields_delete", group=name)
+            batch.emit(IndexChanged())
+            return
+        self._index.group_deleted(batch)
+        # Policies of this group or of those above it may have decided for any of its things.
+        batch.emit(PrincipalChanged(None))
 
     def page(
         self,
