@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from outfitter_server.gateway import admission, aliases, subscribing
-from outfitter_server.gateway.answering import Answering
 from outfitter_server.gateway.departures import CLIENT_ERROR, CONNECTION_LOST, DEPARTURES
 from outfitter_server.gateway.limits import (
     CLOSE_SECONDS,
@@ -20,8 +19,9 @@ from outfitter_server.gateway.limits import (
     ROUTES_MAX,
     TOPIC_ALIASES_MAX,
 )
-from outfitter_server.gateway.link import ANSWERING, COMMITTING, ENTERING
+from outfitter_server.gateway.link import ANSWERING, COMMITTING, ENTERING, TURN
 from outfitter_server.gateway.permits import PUBLISH, RETAIN_PUBLISH
+from outfitter_server.gateway.reading import Reading
 from outfitter_server.gateway.routes import Destination, Route
 from outfitter_server.gateway.words import NO_ROOM_TO_RETAIN, WORDS
 from outfitter_server.mqtt.encode import PINGRESP
@@ -38,7 +38,7 @@ from outfitter_server.mqtt.packets import (
     Unsubscribe,
     Will,
 )
-from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.mqtt.reasons import PacketRefused, Reason
 from outfitter_server.mqtt.sessions import Session
 from outfitter_server.mqtt.topics import valid_topic
 from outfitter_server.services.callers import Caller
@@ -50,14 +50,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Connection(Answering):
+class Connection(Reading):
     """The protocol of one connection.
 
     Attributes:
         plain: without TLS, hence without certificates.
         caller: whose signature opened it, None where a certificate or nothing did.
         departure: why it ends, in AWS's words (disconnectReason).
-        heard_at: the second in which bytes came last.
         will: published unless the client says goodbye.
     """
 
@@ -67,7 +66,6 @@ class Connection(Answering):
         "_routes",
         "caller",
         "departure",
-        "heard_at",
         "keep_alive_seconds",
         "plain",
         "will",
@@ -79,7 +77,6 @@ class Connection(Answering):
         self.plain = plain
         self.caller = caller
         self.departure = CONNECTION_LOST
-        self.heard_at = gateway.second
         self.keep_alive_seconds = CONNECT_SECONDS
         self.will: Will | None = None
         self._routes: dict[str, Route] = {}
@@ -104,26 +101,9 @@ class Connection(Answering):
         self.end(with_will=True)
         self._gateway.closed(self)
 
-    def data_received(self, data: bytes) -> None:
-        """Handle every complete packet, then see whether the client has to wait."""
-        if self.closing:
-            return
-        self._gateway.meters.bytes_in += len(data)
-        if self.session is not None:
-            # The bytes of a CONNECT that is never whole are no sign of life.
-            self.heard_at = self._gateway.second
-        if not self._handle(self._decoder.feed(data)):
-            return
-        failure = self._decoder.failure
-        if failure is not None:
-            _log.info("connection of %s closed: %s", self.name, failure.message)
-            admission.refuse_stream(self, failure)
-        elif self._slots:
-            if len(self._slots) >= IN_FLIGHT_MAX:
-                self.pause(ANSWERING)
-            if self._gateway.committer.full:
-                self.pause(COMMITTING)
-                self._gateway.wait_for_room(self)
+    def _broken(self, failure: PacketRefused) -> None:
+        _log.info("connection of %s closed: %s", self.name, failure.message)
+        admission.refuse_stream(self, failure)
 
     def _handle(self, packets: Sequence[Packet]) -> bool:
         """Handle packets in order; False when one of them ended the connection."""
@@ -180,7 +160,7 @@ class Connection(Answering):
             if second - self.heard_at > CLOSE_SECONDS:
                 self._transport.abort()
             return
-        if self._pauses & (ANSWERING | COMMITTING):
+        if self._pauses & (ANSWERING | COMMITTING | TURN):
             self.heard_at = second
         if second - self.heard_at > self.keep_alive_seconds:
             self.close(Reason.KEEP_ALIVE_TIMEOUT)

@@ -35,5 +35,19 @@ REJUDGED_PER_TURN: Final = 200  # connections judged anew before others get thei
 RETAINED_WAITING_MAX: Final = 10_000  # retained messages that wait to be sent to one connection
 RETAINED_PER_TURN: Final = 100  # of one connection, before others get their turn
 REASON_STRING_BYTES_MAX: Final = 512
+# A connection's share of the server: beyond it, it waits for its turn with others of its kind
+SHARE_PACKETS: Final = 250  # a second
+PACKETS_AT_ONCE: Final = 8  # before it is the turn of others
+ROUND_SECONDS: Final = 0.001  # of each turn of the loop, for all connections that are beyond their share
+CROWDED_SECONDS: Final = 0.001  # until they look again whether the committer has room for them
+# The log
+LOG_LINES_MAX: Final = 10  # of a kind, in LOG_SECONDS; the others are counted
+LOG_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
-BACKLOG: Final = 1_024
+# Who comes in
+BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of its own, net.core.somaxconn
+ACCEPTS_PER_TURN: Final = 16  # connections that are taken from there before others get their turn
+HANDSHAKES_PER_TURN: Final = 2  # of TLS that begin, a millisecond of work each
+HANDSHAKES_MAX: Final = 1_000  # under way; the oldest gives way
+SILENT_MAX: Final = 2_000  # connections that said nothing yet; the oldest gives way
+STRANGERS_MAX: Final = 2_000  # connections without a session; the oldest gives way

@@ -13,6 +13,7 @@ ANSWERING: Final = 2  # too many of its requests wait for their answers
 COMMITTING: Final = 4  # the committer's queue is full
 STOPPING: Final = 8  # the server is
 ENTERING: Final = 16  # its CONNECT is granted when an old session is off the disk
+TURN: Final = 32  # it sent more than its share; what was read waits to be handled
 
 _log = logging.getLogger(__name__)
 

@@ -11,22 +11,24 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.gateway import subscribing
 from outfitter_server.gateway.broker import Broker
 from outfitter_server.gateway.connection import Connection
+from outfitter_server.gateway.doorway import Doorway
 from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.gateway.keeping import Keeping
 from outfitter_server.gateway.limits import (
-    BACKLOG,
     CHECK_SECONDS,
     CLOSE_SECONDS,
     CONNECTIONS_MAX,
     DELAYED_WILLS_MAX,
-    HANDSHAKE_SECONDS,
     REJUDGED_PER_TURN,
+    STRANGERS_MAX,
 )
 from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
+from outfitter_server.gateway.noise import Noise
 from outfitter_server.gateway.notices import Notices
 from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
 from outfitter_server.gateway.provisioning import ProvisioningDesk
+from outfitter_server.gateway.turns import Turns
 from outfitter_server.jobs import events
 from outfitter_server.jobs.values import DeviceAnswer, DeviceRequest
 from outfitter_server.mqtt.packets import Will
@@ -96,18 +98,21 @@ class Gateway:
         self.notices = Notices(plane, self.broker, Filler(delivery, None, None), traces or Traces())
         self.second = 0
         self.keeping = Keeping(book, self)
+        self.turns = Turns(committer)
         self._connections: dict[str, Connection] = {}
         self._entering: dict[str, Connection] = {}
         self._by_certificate: dict[str, set[Connection]] = {}
         self._open: set[Connection] = set()
         self._connections_max = connections_max
         self._live = live or LiveClients(clock)
-        self._servers: list[asyncio.Server] = []
+        self.doorways: list[Doorway] = []
+        self._strangers: dict[Connection, None] = {}  # without a session, the oldest first
         self._wheel: list[set[Connection]] = [set() for _ in range(CHECK_SECONDS)]
         self._unwritten: list[Link] = []
-        self._without_room: list[Connection] = []
+        self._without_room: list[Link] = []
         self._wills: dict[str, tuple[int, Will]] = {}
         self._stopping = False
+        self._noise = Noise()
         self._timer: asyncio.TimerHandle | None = None
         self._all_gone: asyncio.Event | None = None
         committer.listen(self._hear)
@@ -115,32 +120,26 @@ class Gateway:
     def begin(self) -> None:
         """Let time begin, and sessions come back; again is nothing to do. Call it before any client can come."""
         if self._timer is None:
+            self._noise.attach()
             self._tick()
             self.keeping.restore(self.broker, self.notices)
 
     async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
         """Listen; the bound port. Without a context, plain MQTT for trials."""
         self.begin()
-        loop = asyncio.get_running_loop()
         plain = ssl_context is None
-        server = await loop.create_server(
-            lambda: Connection(self, plain=plain),
-            host,
-            port,
-            ssl=ssl_context,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=None if plain else HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=None if plain else CLOSE_SECONDS,
+        doorway = Doorway(
+            lambda: Connection(self, plain=plain), ssl_context, lambda: self.full, self.meters.refused
         )
-        self._servers.append(server)
-        bound: int = server.sockets[0].getsockname()[1]
+        bound = await doorway.open(host, port)
+        self.doorways.append(doorway)
         return bound
 
     async def close(self) -> None:
         """Stop listening, let answers that are under way go out, and say goodbye."""
         self._stopping = True
-        for server in self._servers:
-            server.close()
+        for doorway in self.doorways:
+            doorway.close()
         self._all_gone = asyncio.Event()
         deadline = self.second + CLOSE_SECONDS
         for connection in list(self._open):
@@ -159,6 +158,7 @@ class Gateway:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._noise.detach()
 
     def _waiting(self) -> bool:
         return any(connection.waiting for connection in self._open)
@@ -191,11 +191,19 @@ class Gateway:
         self.meters.connections[connection.listener] += 1
         self._open.add(connection)
         self._wheel[self.second % CHECK_SECONDS].add(connection)
+        self._strangers[connection] = None
+        if len(self._strangers) > STRANGERS_MAX:
+            oldest = next(iter(self._strangers))
+            _log.info("connection of %s closed: too many others say not who they are either", oldest.name)
+            del self._strangers[oldest]
+            self.meters.refused["CROWDED"] += 1
+            oldest.abort()
         return True
 
     def closed(self, connection: Connection) -> None:
         """A transport is gone."""
         self._open.discard(connection)
+        self._strangers.pop(connection, None)
         for spoke in self._wheel:
             spoke.discard(connection)
         if self._all_gone is not None and not self._open:
@@ -241,6 +249,7 @@ class Gateway:
             present = True
             self._wills.pop(client_id, None)  # the client is back before its will was due
             subscribing.judge_again(self, connection, session)
+        self._strangers.pop(connection, None)
         self._connections[client_id] = connection
         self.broker.online[client_id] = connection
         self._live.came(client_id)
@@ -312,7 +321,7 @@ class Gateway:
         for link in unwritten:
             link.flush()
 
-    def wait_for_room(self, connection: Connection) -> None:
+    def wait_for_room(self, connection: Link) -> None:
         """Let the connection read again when the committer's queue has room."""
         if not self._without_room:
             self.committer.when_room(self._room)
@@ -333,6 +342,9 @@ class Gateway:
     def pass_to(self, second: int) -> None:
         """Let time pass: look after a share of the connections, wills that are due, sessions that expire."""
         self.second = second
+        self._noise.pass_to(second)
+        for doorway in self.doorways:
+            doorway.check()
         for connection in list(self._wheel[second % CHECK_SECONDS]):
             connection.check(second)
         for client_id in [name for name, (due_at, _) in self._wills.items() if due_at <= second]:

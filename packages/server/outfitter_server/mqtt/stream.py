@@ -1,4 +1,4 @@
-"""Packets out of a stream of bytes, in whatever pieces it comes."""
+"""Packets out of a stream of bytes, in whatever pieces it comes, and as many at a time as there is time for."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from outfitter_server.mqtt.reasons import PacketRefused, Reason
 
 _CONNECT: Final = 0x10
 _LENGTH_DIGITS_MAX: Final = 4
+_ALL: Final = -1
 
 
 class Decoder:
@@ -16,9 +17,10 @@ class Decoder:
     Attributes:
         version: the protocol version of the packets; 0 until a CONNECT said it (a CONNACK is then read as 3.1.1's).
         failure: set once the stream broke the protocol; nothing is decoded after that.
+        more: there are bytes that ``go_on`` may make packets of.
     """
 
-    __slots__ = ("_buffer", "_needed", "_packet_bytes_max", "failure", "version")
+    __slots__ = ("_buffer", "_needed", "_packet_bytes_max", "_position", "_rest", "failure", "more", "version")
 
     def __init__(self, packet_bytes_max: int, version: int = 0) -> None:
         """Refuse packets larger than ``packet_bytes_max``, their fixed header included, before they are buffered."""
@@ -27,27 +29,52 @@ class Decoder:
         self._packet_bytes_max = packet_bytes_max
         self._buffer = bytearray()
         self._needed = 0
+        self._rest = b""
+        self._position = 0  # in the rest
+        self.more = False
 
-    def feed(self, data: bytes) -> list[Packet]:
-        """The packets that are complete with these bytes; what came before a breach of the protocol still counts."""
+    def feed(self, data: bytes, packets_max: int = _ALL) -> list[Packet]:
+        """The packets that are complete with these bytes; what came before a breach of the protocol still counts.
+
+        With ``packets_max`` the others wait for ``go_on``; do not feed more before it has given them all.
+        """
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._needed:
                 return []
             data = bytes(self._buffer)
             self._buffer.clear()
+        return self._take(data, 0, packets_max)
+
+    def go_on(self, packets_max: int) -> list[Packet]:
+        """The next packets of what waits."""
+        data, self._rest, self.more = self._rest, b"", False
+        if self._buffer:
+            return self.feed(data, packets_max)
+        return self._take(data, self._position, packets_max)
+
+    def keep(self, data: bytes) -> None:
+        """Let these bytes wait for ``go_on``."""
+        self._rest, self._position, self.more = self._rest[self._position :] + data, 0, True
+
+    def _take(self, data: bytes, position: int, packets_max: int) -> list[Packet]:
         packets: list[Packet] = []
         if self.failure is None:
             try:
-                position = self._decode_all(data, packets)
-                if position < len(data):
-                    self._buffer += data[position:]
+                position = self._decode_all(data, position, packets, packets_max)
             except PacketRefused as refusal:
                 self.failure = refusal
+            else:
+                if self.more:
+                    self._rest, self._position = data, position
+                else:
+                    self._position = 0
+                    if position < len(data):
+                        self._buffer += data[position:]
         return packets
 
-    def _decode_all(self, data: bytes, packets: list[Packet]) -> int:
-        position, available, version = 0, len(data), self.version
+    def _decode_all(self, data: bytes, position: int, packets: list[Packet], packets_max: int) -> int:
+        available, version = len(data), self.version
         while position + 2 <= available:
             head, length, start = data[position], data[position + 1], position + 2
             if length > 0x7F:  # noqa: PLR2004 - the continuation bit
@@ -73,6 +100,9 @@ class Decoder:
                     version = self.version = protocol_level(data, start, end)
                 packets.append(decode(head, data, start, end, version or MQTT_311))
             position = end
+            if len(packets) == packets_max:
+                self.more = position < available
+                break
         self._needed = 0
         return position
 

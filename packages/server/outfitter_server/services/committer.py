@@ -28,6 +28,7 @@ from outfitter_server.services.ports import Store, Transaction
 
 BATCH_MAX: Final = 1_000
 QUEUE_MAX: Final = 20_000
+CROWD: Final = 100  # requests that one of a well-behaved client may find before its own, because of others that are not
 
 Result = TypeVar("Result")
 Change = Callable[["Batch"], Result]
@@ -139,6 +140,11 @@ class Committer:
     def full(self) -> bool:
         """Whether the doors should stop reading from their sockets."""
         return len(self._queue) >= QUEUE_MAX
+
+    @property
+    def crowded(self) -> bool:
+        """Whether those who ask more than their share should wait."""
+        return len(self._queue) >= CROWD
 
     def now(self) -> int:
         """The clock that batches are stamped with, milliseconds since the epoch."""

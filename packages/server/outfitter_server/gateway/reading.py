@@ -1,0 +1,116 @@
+"""The reading half of a connection: bytes to packets, as many at once as is its share.
+
+A share is ``SHARE_PACKETS`` a second; what is over drains away as fast. Who stays within it is served at once, a few packets
+at a time. Who does not waits for a turn (turns.py).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from outfitter_server.gateway.answering import Answering
+from outfitter_server.gateway.limits import IN_FLIGHT_MAX, PACKETS_AT_ONCE, SHARE_PACKETS
+from outfitter_server.gateway.link import ANSWERING, COMMITTING, TURN
+from outfitter_server.mqtt.packets import MQTT_5, Packet
+from outfitter_server.mqtt.reasons import PacketRefused
+
+if TYPE_CHECKING:
+    from outfitter_server.gateway.server import Gateway
+
+
+class Reading(Answering):
+    """Bytes in.
+
+    Attributes:
+        heard_at: the second in which bytes came last.
+    """
+
+    __slots__ = ("_counted_at", "_taken", "_waits", "heard_at")
+
+    def __init__(self, gateway: "Gateway") -> None:
+        """Nothing was heard yet."""
+        super().__init__(gateway)
+        self.heard_at = self._counted_at = gateway.second
+        self._taken = 0  # packets beyond what drained away
+        self._waits = False  # for a turn
+
+    @abstractmethod
+    def _handle(self, packets: Sequence[Packet]) -> bool:
+        """Handle packets in order; False when one of them ended the connection."""
+
+    @abstractmethod
+    def _broken(self, failure: PacketRefused) -> None:
+        """The bytes are not what the protocol allows."""
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what is within the client's share, and let the rest wait."""
+        if self.closing:
+            return
+        gateway, decoder = self._gateway, self._decoder
+        second = gateway.second
+        gateway.meters.bytes_in += len(data)
+        if self.session is not None:
+            # The bytes of a CONNECT that is never whole are no sign of life.
+            self.heard_at = second
+        if second != self._counted_at:
+            drained = (second - self._counted_at) * SHARE_PACKETS
+            self._taken = max(0, min(self._taken, 2 * SHARE_PACKETS) - drained)
+            self._counted_at = second
+        if self._waits or decoder.more or self._taken >= SHARE_PACKETS:
+            if self._waits:
+                self.pause(TURN)
+            self._taken += 1
+            decoder.keep(data)
+            self._line_up()
+        else:
+            self._work(decoder.feed(data, PACKETS_AT_ONCE))
+
+    def take_turn(self) -> bool:
+        """Handle a few of the packets that wait; whether there are more that can be handled now."""
+        if not self.closing and not self._pauses & ~TURN:
+            self._waits = False
+            self._work(self._decoder.go_on(PACKETS_AT_ONCE), again=True)
+            if self._waits:
+                return True
+            self.resume(TURN)
+        self._waits = False
+        return False
+
+    def hold_back(self) -> None:
+        """Do not read the socket before the rest is handled."""
+        if self._waits:
+            self.pause(TURN)
+
+    def resume(self, why: int) -> None:
+        """One reason less not to read; what was read already comes first."""
+        super().resume(why)
+        if self._decoder.more:
+            self._line_up()
+
+    def _work(self, packets: Sequence[Packet], *, again: bool = False) -> None:
+        """Handle packets, then see whether the client has to wait."""
+        self._taken += len(packets)
+        if not self._handle(packets):
+            return
+        failure, slots = self._decoder.failure, len(self._slots)
+        if failure is not None:
+            self._broken(failure)
+            return
+        if slots:
+            # A client of MQTT 5 that goes beyond its receive maximum is to be told so.
+            if slots >= IN_FLIGHT_MAX + (self.version == MQTT_5 and self._decoder.more):
+                self.pause(ANSWERING)
+            if self._gateway.committer.full:
+                self.pause(COMMITTING)
+                self._gateway.wait_for_room(self)
+        if self._decoder.more:
+            if again:
+                self._waits = not self._pauses & ~TURN
+            else:
+                self._line_up()
+
+    def _line_up(self) -> None:
+        """Wait for a turn, unless there is another reason to wait: its end brings the connection back here."""
+        if not self._waits and not self.closing and not self._pauses & ~TURN:
+            self._waits = True
+            self._gateway.turns.join(self)
