@@ -208,7 +208,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("version", "data", "reason"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-def test_refused(version, data, reason):
+def test_refused_packets(version, data, reason):
     decoder = Decoder(LIMIT, version)
     assert decoder.feed(data) == []
     assert decoder.failure is not None

@@ -6,6 +6,7 @@ from typing import Final
 
 from outfitter_fleet.conformance.table import blocks as conformance
 from outfitter_fleet.tables.blocks import filled
+from outfitter_fleet.tables.musts import blocks as musts
 from outfitter_fleet.tables.reference import documents
 from outfitter_fleet.tables.schema import dump
 
@@ -18,7 +19,11 @@ def generated(which: str) -> dict[Path, str]:
     """The files and what they should hold."""
     if which == "schema":
         return {SCHEMA: dump()}
-    made = {**documents(), "conformance.md": conformance(REFERENCE / "conformance.json")}
+    made = {
+        **documents(),
+        "conformance.md": conformance(REFERENCE / "conformance.json"),
+        "mqtt-conformance.md": musts(),
+    }
     return {
         REFERENCE / name: filled((REFERENCE / name).read_text("utf-8"), blocks)
         for name, blocks in made.items()
