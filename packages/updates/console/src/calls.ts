@@ -17,10 +17,13 @@ export type Query = Record<string, string | number | boolean | undefined>;
 const ANSWER_MILLISECONDS = 20_000;
 const TRIES = 3;
 const FIRST_PAUSE_MILLISECONDS = 400;
+const SOCKET_SECONDS = 300;
 
 export class Calls {
   readonly #iot: SignatureV4;
   readonly #function: SignatureV4;
+  readonly #socket: SignatureV4;
+  readonly #token: string | undefined;
   readonly #settings: Settings;
 
   constructor(settings: Settings, key: Key) {
@@ -28,6 +31,10 @@ export class Calls {
     this.#settings = settings;
     this.#iot = new SignatureV4({ ...shared, service: "iot" });
     this.#function = new SignatureV4({ ...shared, service: "lambda" });
+    // AWS wants the session token added after the signature here, and nowhere else.
+    const { sessionToken, ...bare } = key;
+    this.#token = sessionToken;
+    this.#socket = new SignatureV4({ ...shared, credentials: bare, service: "iotdevicegateway" });
   }
 
   /** GET of the management API, again when the server is busy. `path` begins with a slash, its parts are encoded. */
@@ -50,6 +57,24 @@ export class Calls {
   /** PUT of the management API, once. */
   async put<T>(path: string, query: Query, body: object): Promise<T> {
     return this.#send<T>(this.#iot, "PUT", this.#address(path, query), JSON.stringify(body));
+  }
+
+  /** PATCH of the management API, once. */
+  async patch<T>(path: string, body: object): Promise<T> {
+    return this.#send<T>(this.#iot, "PATCH", this.#address(path, {}), JSON.stringify(body));
+  }
+
+  /** The address of MQTT over WebSocket, signed for this moment. */
+  async socket(): Promise<string> {
+    const { own, iot } = this.#settings;
+    const url = own ? new URL(iot) : new URL(`https:${(await this.get<{ endpointAddress: string }>("/endpoint", { endpointType: "iot:Data-ATS" })).endpointAddress}`);
+    url.pathname = "/mqtt";
+    const port = url.port ? { port: Number(url.port) } : {};
+    const request = { method: "GET", protocol: url.protocol, hostname: url.hostname, ...port, path: url.pathname, headers: { host: url.host } };
+    const signed = await this.#socket.presign(request, { expiresIn: SOCKET_SECONDS });
+    const query = { ...signed.query, ...(this.#token ? { "X-Amz-Security-Token": this.#token } : {}) };
+    const members = Object.entries(query).map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`);
+    return `${url.protocol === "http:" ? "ws:" : "wss:"}//${url.host}${url.pathname}?${members.join("&")}`;
   }
 
   /** Asks the function for a job, once: a second request would be a second job. */

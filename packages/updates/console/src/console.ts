@@ -6,6 +6,7 @@ import { device, devices } from "./devices.ts";
 import { fill, h, link, to } from "./dom.ts";
 import { Fleet } from "./fleet.ts";
 import { job } from "./job.ts";
+import { Live } from "./live.ts";
 import { group, groups, jobs, software } from "./lists.ts";
 import { pause } from "./poll.ts";
 import { Running } from "./running.ts";
@@ -26,10 +27,12 @@ const RETRY_LONGEST_SECONDS = 30;
 const main = h("main", { id: "main", tabindex: -1 });
 const banner = h("div", { class: "banner", role: "alert", hidden: true });
 const navigation = h("nav", { "aria-label": "Views", hidden: true });
+const liveness = h("footer", { class: "quiet", role: "status", hidden: true });
 const leave = h("button", { type: "button", class: "plain", hidden: true }, "Sign out");
 
 let fleet: Fleet | undefined;
 let running: Running | undefined;
+let live: Live | undefined;
 let leaving = new AbortController();
 let retrying = false;
 
@@ -44,11 +47,13 @@ function signIn(settings: Settings): void {
     fill(trouble);
     const session = token.value.trim();
     const key: Key = { accessKeyId: id.value.trim(), secretAccessKey: secret.value.trim(), ...(session ? { sessionToken: session } : {}) };
-    const made = new Fleet(new Calls(settings, key));
+    const calls = new Calls(settings, key);
+    const made = new Fleet(calls);
     try {
       await made.greet();
       fleet = made;
       running = new Running(made);
+      live = new Live(calls, made, tellLiveness);
       navigation.hidden = leave.hidden = false;
       if (location.hash.length < 3) history.replaceState(null, "", to("devices"));
       await show();
@@ -80,7 +85,7 @@ function signIn(settings: Settings): void {
 
 /** Shows what the address says. */
 async function show(): Promise<void> {
-  if (!fleet || !running) return;
+  if (!fleet || !running || !live) return;
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
@@ -104,10 +109,20 @@ async function show(): Promise<void> {
   const report = (error: unknown): void => tell(error, signal);
   try {
     const draw = name && found.one ? found.one : found.all;
-    await draw({ fleet, running, main, name, query: new URLSearchParams(asked), signal, report });
+    await draw({ fleet, running, live, main, name, query: new URLSearchParams(asked), signal, report });
   } catch (error) {
     report(error);
   }
+}
+
+/** Says whether what is shown is told as it happens, or asked for. */
+function tellLiveness(): void {
+  const told = live;
+  if (!told) return;
+  liveness.hidden = false;
+  if (!told.why) return fill(liveness, "Live: what happens to jobs is shown as it happens.");
+  const on = h("button", { type: "button", class: "fine", onclick: () => void told.switchOn().catch((error: unknown) => tell(error, leaving.signal)) }, "Publish them");
+  fill(liveness, `Not live: ${told.why}. An open job is asked for every 1 to 10 seconds. `, told.off && on);
 }
 
 /** Says what went wrong: in the banner, which retries by itself when the server was lost. */
@@ -160,6 +175,9 @@ function signOut(settings: Settings): void {
   leaving.abort();
   fleet = undefined;
   running = undefined;
+  live?.close();
+  live = undefined;
+  liveness.hidden = true;
   navigation.hidden = leave.hidden = true;
   hide();
   history.replaceState(null, "", location.pathname);
@@ -168,7 +186,7 @@ function signOut(settings: Settings): void {
 
 async function begin(): Promise<void> {
   const header = h("header", {}, h("strong", { class: "brand" }, "Outfitter"), navigation, leave);
-  document.body.replaceChildren(h("a", { href: "#main", class: "skip", onclick: (event) => (event.preventDefault(), main.focus()) }, "To the content"), header, banner, main);
+  document.body.replaceChildren(h("a", { href: "#main", class: "skip", onclick: (event) => (event.preventDefault(), main.focus()) }, "To the content"), header, banner, main, liveness);
   try {
     const settings = await readSettings();
     navigation.append(...Object.entries(VIEWS).map(([key, { title }]) => link(to(key), title, key === "start" ? "button" : "")));

@@ -1,11 +1,13 @@
 /** What a view is given. */
 
 import type { Fleet } from "./fleet.ts";
+import type { Live } from "./live.ts";
 import type { Running } from "./running.ts";
 
 export interface Context {
   readonly fleet: Fleet;
   readonly running: Running;
+  readonly live: Live;
   /** The view's part of the page. */
   readonly main: HTMLElement;
   /** What follows the view in the address: a name, and a query. */

@@ -4,11 +4,12 @@ import type { Context } from "./context.ts";
 import { badge, fill, h, link, moment, more, table, to } from "./dom.ts";
 import type { Device, Execution } from "./fleet.ts";
 import { Online } from "./online.ts";
+import { whenever } from "./poll.ts";
 import { Trouble } from "./troubles.ts";
 
 const REASONS_MAX = 10;
 
-export async function devices({ fleet, running, main, signal, report }: Context): Promise<void> {
+export async function devices({ fleet, running, live, main, signal, report }: Context): Promise<void> {
   const online = new Online(fleet);
   const list = table("Devices", ["Device", "Online", "Type", "Software", "Last job"]);
   const wanted = h("input", { type: "search", id: "filter", placeholder: "Part of a name", autocomplete: "off", oninput: () => draw() });
@@ -40,6 +41,11 @@ export async function devices({ fleet, running, main, signal, report }: Context)
   };
   const another = more(() => load().catch((error: unknown) => (report(error), true)));
   online.learn(draw, signal).catch(report);
+  live.hear((told) => {
+    if (told?.kind === "presence") online.set(told.name, told.operation === "connected");
+    if (told?.kind === "jobExecution") running.heard(told).catch(report);
+  }, signal);
+  whenever(live, (told) => told.kind !== "job", draw, signal);
   another.hidden = !(await load());
   if (!found.length)
     return fill(main, h("h1", {}, "Devices"), empty("No devices yet.", "outfitter device add NAME --out FOLDER", "makes the first one."));
@@ -59,7 +65,7 @@ export function empty(sentence: string, command: string, ending: string): HTMLEl
   return h("p", { class: "empty" }, `${sentence} `, h("code", {}, command), ` ${ending}`);
 }
 
-export async function device({ fleet, running, main, name, signal, report }: Context): Promise<void> {
+export async function device({ fleet, running, live, main, name, signal, report }: Context): Promise<void> {
   const [found, groups, jobs] = await Promise.all([fleet.device(name, signal), fleet.groupsOf(name, signal), fleet.executionsOf(name, undefined, signal)]);
   const list = table(`Jobs of ${name}`, ["Job", "State", "Step", "Reason", "Updated"]);
   const details = new Map<Execution, Record<string, string>>();
@@ -108,6 +114,11 @@ export async function device({ fleet, running, main, name, signal, report }: Con
   presence.hidden = connected === undefined;
   fill(online, connected ? badge("online") : badge("offline"));
   const telling = jobs.items.filter((each) => each.state !== "SUCCEEDED" && each.state !== "QUEUED").slice(0, REASONS_MAX);
+  live.hear((told) => {
+    if (told?.kind !== "presence" || told.name !== name) return;
+    presence.hidden = false;
+    fill(online, badge(told.operation === "connected" ? "online" : "offline"));
+  }, signal);
   await Promise.all(telling.map(tell));
 }
 

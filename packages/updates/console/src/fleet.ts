@@ -72,6 +72,8 @@ export const COUNTERS: ReadonlyArray<readonly [State, string]> = [
   ["REMOVED", "numberOfRemovedThings"],
 ];
 export const PAGE_MAX = 250;
+export const FINAL: ReadonlySet<State> = new Set(["SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "REMOVED", "CANCELED"]);
+const EVENT_TYPES = ["JOB", "JOB_EXECUTION"];
 
 export class Fleet {
   readonly #documents = new Map<string, Promise<JobDocument>>();
@@ -193,6 +195,17 @@ export class Fleet {
   async cancel(job: string, force: boolean, comment: string): Promise<void> {
     const body = { reasonCode: "CANCELED_BY_USER", ...(comment ? { comment } : {}) };
     await this.calls.put(path("jobs", job, "cancel"), force ? { force: true } : {}, body);
+  }
+
+  /** Whether the account publishes events of jobs and of their executions. */
+  async eventsPublished(): Promise<boolean> {
+    const told = await this.calls.get<{ eventConfigurations?: Record<string, { Enabled?: boolean }> }>("/event-configurations");
+    return EVENT_TYPES.every((type) => told.eventConfigurations?.[type]?.Enabled);
+  }
+
+  /** From now on it does. */
+  async publishEvents(): Promise<void> {
+    await this.calls.patch("/event-configurations", { eventConfigurations: Object.fromEntries(EVENT_TYPES.map((type) => [type, { Enabled: true }])) });
   }
 
   /** Asks the function for a job; its id. */

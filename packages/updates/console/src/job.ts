@@ -2,20 +2,19 @@
 
 import type { Context } from "./context.ts";
 import { badge, fill, h, link, moment, more, say, table, to, word } from "./dom.ts";
-import { type Execution, type Job, type JobDocument, type State, counts, isSettled } from "./fleet.ts";
-import { poll } from "./poll.ts";
+import { type Execution, FINAL, type Job, type JobDocument, type State, counts, isSettled } from "./fleet.ts";
+import { follow } from "./poll.ts";
 import { Trouble } from "./troubles.ts";
 
 const ROWS = 100;
 const DETAILS_MAX = 20;
-const FINAL: ReadonlySet<State> = new Set(["SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "REMOVED", "CANCELED"]);
 
 export async function job(context: Context): Promise<void> {
-  const { fleet, name, signal } = context;
+  const { fleet, live, name, signal } = context;
   const [first, document] = await Promise.all([fleet.job(name, signal), fleet.document(name)]);
   const view = new JobView(context, document);
   view.draw(first);
-  await poll(() => view.look(), signal);
+  await follow(() => view.look(), live, (told) => told.kind !== "presence" && told.name === name, signal);
 }
 
 class JobView {

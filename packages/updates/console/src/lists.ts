@@ -4,6 +4,7 @@ import type { Context } from "./context.ts";
 import { empty } from "./devices.ts";
 import { badge, fill, h, link, moment, more, table, to } from "./dom.ts";
 import type { JobSummary } from "./fleet.ts";
+import { whenever } from "./poll.ts";
 
 export async function groups({ fleet, main, signal, report }: Context): Promise<void> {
   const list = table("Groups", ["Group", ""]);
@@ -68,14 +69,11 @@ export async function software({ fleet, main, signal, report }: Context): Promis
   fill(main, h("h1", {}, "Software"), ...parts);
 }
 
-export async function jobs({ fleet, main, signal, report }: Context): Promise<void> {
+export async function jobs({ fleet, live, main, signal, report }: Context): Promise<void> {
   const list = table("Jobs", ["Job", "Status", "Kind", "Created", "Completed"]);
   const found: JobSummary[] = [];
   let next: string | undefined;
-  const load = async (): Promise<boolean> => {
-    const page = await fleet.jobs(next, signal);
-    found.push(...page.items);
-    next = page.next;
+  const draw = (): void =>
     list.set(
       found.map((job) => [
         link(to("jobs", job.jobId), job.jobId),
@@ -85,8 +83,22 @@ export async function jobs({ fleet, main, signal, report }: Context): Promise<vo
         moment(job.completedAt),
       ]),
     );
+  const load = async (): Promise<boolean> => {
+    const page = await fleet.jobs(next, signal);
+    found.push(...page.items);
+    next = page.next;
+    draw();
     return Boolean(next);
   };
+  /** What the newest jobs are by now; one that is gone stays until the view is opened again. */
+  const renew = async (): Promise<void> => {
+    const known = new Map((await fleet.jobs(undefined, signal)).items.map((job) => [job.jobId, job]));
+    for (const [index, job] of found.entries()) found[index] = known.get(job.jobId) ?? job;
+    const fresh = [...known.values()].filter((job) => !found.some(({ jobId }) => jobId === job.jobId));
+    found.unshift(...fresh);
+    draw();
+  };
+  whenever(live, (told) => told.kind === "job", () => void renew().catch(report), signal);
   const another = more(() => load().catch((error: unknown) => (report(error), true)));
   another.hidden = !(await load());
   const title = h("h1", {}, "Jobs");

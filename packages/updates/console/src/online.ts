@@ -35,6 +35,12 @@ export class Online {
     }
   }
 
+  /** A device came or went. */
+  set(name: string, online: boolean): void {
+    if (online) this.#names.add(name);
+    else this.#names.delete(name);
+  }
+
   /** "online", "offline", or undefined for what is not known. */
   of(name: string): "online" | "offline" | undefined {
     if (this.#names.has(name)) return "online";

@@ -3,7 +3,8 @@
  * a handful of calls and not a thousand. A device runs the version of the last installation that SUCCEEDED on it.
  */
 
-import { type Execution, type Fleet, PAGE_MAX } from "./fleet.ts";
+import { type Execution, FINAL, type Fleet, PAGE_MAX, type State } from "./fleet.ts";
+import type { Told } from "./live.ts";
 
 const JOBS_MAX = 30;
 const PAGES_PER_JOB_MAX = 8;
@@ -42,6 +43,14 @@ export class Running {
       }
       if (!missing.size) return;
     }
+  }
+
+  /** An event says that an execution has ended. */
+  async heard({ name, body }: Told): Promise<void> {
+    const thing = String(body["thingArn"] ?? "").split(":thing/")[1];
+    const state = body["status"] as State;
+    if (!thing || !FINAL.has(state)) return;
+    await this.#take([{ thing, job: name, number: Number(body["executionNumber"] ?? 1), state, updated: Number(body["timestamp"] ?? 0) }], new Set());
   }
 
   async #take(executions: Execution[], missing: Set<string>): Promise<void> {

@@ -4,6 +4,8 @@ export interface Settings {
   readonly region: string;
   /** The management API. */
   readonly iot: URL;
+  /** Whether the page comes from the service itself: all endpoints are its own origin then. */
+  readonly own: boolean;
   /** What makes jobs. */
   readonly functionUrl: URL;
 }
@@ -17,5 +19,5 @@ export async function readSettings(): Promise<Settings> {
   const iot = told.endpoints?.iot;
   if (typeof region !== "string" || typeof iot !== "string" || typeof functionUrl !== "string")
     throw new Error("config.json lacks region, endpoints or functionUrl. Run outfitter deploy again.");
-  return { region, iot: new URL(iot || "/", location.origin), functionUrl: new URL(functionUrl, location.origin) };
+  return { region, iot: new URL(iot || "/", location.origin), own: !iot, functionUrl: new URL(functionUrl, location.origin) };
 }
