@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 RIVALS := .bench/ministack/bin
 CONSOLE := packages/updates/console
+MQTTJS := tests/browser/node_modules
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak check bench bench-growth bench-million bench-rivals bench-page format schema tables power-cuts conformance console chromium clean
+.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-page format schema tables power-cuts conformance console chromium mqttjs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -22,11 +23,15 @@ install: .venv/installed ## everything into .venv; quiet and quick when nothing 
 demo: install ## the mission on an empty machine: one server, real agents, a table at the end (KEEP=1 leaves it running)
 	@$(BIN)/python -m outfitter_fleet.demo $(if $(KEEP),--keep)
 
-test: install chromium ## every test
+test: install chromium mqttjs ## every test
 	@$(BIN)/python -m pytest -q
 
 soak: install ## ten thousand random lives of jobs of each kind; takes an hour or so and tells how far it is
 	@OUTFITTER_SOAK=$(or $(LIVES),10000) $(BIN)/python -m pytest -q -s -o addopts= --strict-markers --import-mode=importlib tests/unit/jobs/test_rules_model.py
+
+fuzz: install ## any bytes at everything that reads bytes (MINUTES=10 for each target, JOBS=1, TARGETS=…, KEEP=1: renew the corpus)
+	@$(BIN)/uv sync --quiet --frozen --all-packages --inexact --group fuzz
+	@$(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),10) --jobs $(or $(JOBS),1) $(if $(KEEP),--keep) $(TARGETS)
 
 check: install ## format, lint, types, import walls
 	@$(BIN)/ruff format --check --quiet .
@@ -85,5 +90,15 @@ chromium: ## the browser of tests/browser, when it is missing and this machine l
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
 	|| echo "chromium cannot be installed: tests/browser will fail"
 
+mqttjs: ## MQTT.js for tests/browser, with the npm that is there or, if this machine lets us bring it, Debian's
+	@command -v npm >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	|| { echo "installing npm for tests/browser" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends npm; } >/dev/null || true
+	@$(MAKE) --no-print-directory $(MQTTJS)/installed || echo "MQTT.js cannot be installed: one test of tests/browser will fail"
+
+$(MQTTJS)/installed: tests/browser/package-lock.json
+	@npm --prefix tests/browser ci --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1
+	@touch $@
+
 clean: ## remove what the other targets made
-	rm -rf .venv $(CONSOLE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench
+	rm -rf .venv $(CONSOLE)/node_modules $(MQTTJS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench .fuzz
