@@ -14,7 +14,7 @@ from outfitter_server.jobs import substitution as job_substitution
 from outfitter_server.jobs.documents import PlaceholderKind
 from outfitter_server.jobs.substitution import PackagePart, PackagePlaceholder
 
-from outfitter_fleet.tables import limits
+from outfitter_fleet.tables import limits, metrics
 from outfitter_fleet.tables.blocks import code, table
 
 _STATUS_MEANINGS: Final = {
@@ -92,6 +92,7 @@ def documents() -> dict[str, Mapping[str, str]]:
             "limits": _limits(),
         },
         "limits.md": limits.blocks(),
+        "metrics.md": metrics.blocks(),
         "topics.md": {"requests": _requests(), "notifications": _notifications()},
         "job-documents.md": {
             "operations": _operations(),

@@ -78,6 +78,10 @@ class Dispatcher:
             for operation in operations:
                 self._services[service].operation(operation)
 
+    def serves(self, service: str) -> bool:
+        """Whether there is any operation of this service here."""
+        return service in self._handlers
+
     def knows(self, service: str, method: str, raw_path: str) -> bool:
         """Whether the request line names an operation of the service, served here or not."""
         model = self._services.get(service)

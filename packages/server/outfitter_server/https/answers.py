@@ -27,6 +27,11 @@ def s3_error(refusal: Refusal, resource: str, request_id: str) -> web.Response:
     )
 
 
+def metrics(text: bytes, content_type: str) -> web.Response:
+    """Numbers for Prometheus."""
+    return web.Response(body=text, headers={"Content-Type": content_type})
+
+
 def health() -> web.Response:
     """The door is open."""
     return web.json_response({"status": "ok"})

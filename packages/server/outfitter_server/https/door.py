@@ -50,15 +50,22 @@ from outfitter_server.https.signatures import UNKNOWN_S3_KEY, Signatures
 from outfitter_server.services.callers import Caller, Callers
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.function_urls import PREFIX as URL_PREFIX
+from outfitter_server.services.meters import Meters
 
 OWN_PREFIX: Final = "/_outfitter/"
 HEALTH_PATH: Final = "/_outfitter/health"
+METRICS_PATH: Final = "/_outfitter/metrics"
+_FUNCTION_URL: Final = "function-url"
+_OWN: Final = "outfitter"  # as who serves a request
 
 S3Handler = Callable[
     [web.BaseRequest, Claim | None, Caller | None, SigningContext | None], Awaitable[web.StreamResponse]
 ]
 
 S3Grant = Callable[[web.BaseRequest], Mapping[str, str]]
+
+# What the Accept header asks for to the text and its content type.
+MetricsText = Callable[[str], tuple[bytes, str]]
 
 
 _log = logging.getLogger(__name__)
@@ -78,6 +85,8 @@ class HttpsDoor:
         function_urls: serves function URLs; None for a server without functions.
         own: what this server answers beyond AWS.
         mqtt: takes MQTT over WebSocket; None for a server without.
+        meters: where requests are counted.
+        metrics: what is answered to Prometheus; None for a server without.
     """
 
     def __init__(
@@ -94,7 +103,11 @@ class HttpsDoor:
         function_urls: FunctionUrlDoor | None = None,
         own: OwnCalls | None = None,
         mqtt: MqttPort | None = None,
+        meters: Meters | None = None,
+        metrics: MetricsText | None = None,
     ) -> None:
+        self._meters = meters or Meters()
+        self._metrics = metrics
         self._dispatcher = dispatcher
         self._callers = callers
         self._devices = DeviceCalls(devices, installation)
@@ -163,6 +176,7 @@ class HttpsDoor:
             self._busy -= 1
             if not self._busy:
                 self._idle.set()
+        self._meters.http_requests[request.service, f"{response.status // 100}xx"] += 1
         if _log.isEnabledFor(logging.DEBUG):
             spent_ms = (loop.time() - started) * 1000
             target = redacted(request.raw_path)
@@ -191,12 +205,16 @@ class HttpsDoor:
 
     async def _route(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
         if self._urls is not None and head.raw_path.startswith(URL_PREFIX):
+            request.service = _FUNCTION_URL
             return await self._urls.handle(request, head)
         if self._urls is not None and head.raw_path.startswith(CODE_PREFIX):
+            request.service = _OWN
             return await self._urls.handle_code(request, head)
         if head.raw_path.startswith(OWN_PREFIX):
+            request.service = _OWN
             return await self._route_own(request, head)
         if self._mqtt is not None and self._mqtt.concerns(request, head):
+            request.service = DEVICE_GATEWAY
             return self._switch(request, head, self._mqtt)
         if head.method == "OPTIONS":
             if (allowed := cors.preflight(head, self._dispatcher)) is not None:
@@ -206,6 +224,7 @@ class HttpsDoor:
         if claim is None:
             return await self._route_unsigned(request, head)
         if claim.service != "s3":
+            request.service = claim.service if self._dispatcher.serves(claim.service) else "unknown"
             return await self._serve_signed(request, head, claim)
         context = self._signatures.verify(head, claim, declared_payload_hash(claim, request.headers))
         await allow_body(request)
@@ -214,6 +233,8 @@ class HttpsDoor:
     async def _route_own(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
         if head.raw_path == HEALTH_PATH and head.method in {"GET", "HEAD"}:
             return answers.health()
+        if self._metrics is not None and head.raw_path == METRICS_PATH and head.method in {"GET", "HEAD"}:
+            return answers.metrics(*self._metrics(request.headers.get("Accept", "")))
         if self._own is not None and head.raw_path.startswith((JOBS_PREFIX, WHY_PREFIX)):
             return await self._serve_own(request, head, self._own)
         return self._refuse(OWN_SCOPE, NotFound(f"there is no page {head.raw_path[:200]}"), request)
@@ -232,6 +253,7 @@ class HttpsDoor:
         if certificate is None or not self._dispatcher.knows(JOBS_DATA, head.method, head.raw_path):
             await allow_body(request)
             return await self._s3(request, None, None, None)
+        request.service = JOBS_DATA
         try:
             identity = self._devices.identify(certificate)
             body = await read_body(request)

@@ -37,6 +37,8 @@ from outfitter_server.keys.credentials import root_credentials
 from outfitter_server.main.fleet import FleetParts
 from outfitter_server.main.functions import FunctionParts
 from outfitter_server.main.job_service import JobParts
+from outfitter_server.main.metric_families import Sources
+from outfitter_server.main.metrics import Metrics
 from outfitter_server.main.provisioning import ProvisioningParts
 from outfitter_server.main.settings import Address, ServeSettings
 from outfitter_server.s3.door import S3Door
@@ -50,6 +52,7 @@ from outfitter_server.services.devices import Devices
 from outfitter_server.services.events import EventConfigurations
 from outfitter_server.services.installed import Installed
 from outfitter_server.services.messages import Messages, Publication, Published
+from outfitter_server.services.meters import Meters
 from outfitter_server.services.objects import Objects
 from outfitter_server.services.packages import Packages
 from outfitter_server.services.policies import Policies
@@ -90,7 +93,8 @@ class Assembly:
         credentials = root_credentials(settings.data, environment)
         self._authority = FileAuthority(settings.data / "ca", clock)
         self.store = SqliteStore(settings.data)
-        self._committer = Committer(self.store, jobs_clock or clock)
+        self._meters = Meters()
+        self._committer = Committer(self.store, jobs_clock or clock, meters=self._meters)
         blobs = FileBlobs(settings.data / "blobs")
         self.objects = Objects(self._committer, blobs)
         self._devices = Devices(self._committer, self._authority)
@@ -114,7 +118,7 @@ class Assembly:
         callers = Callers(credentials, installation, clock)
         self._functions = self._make_functions(callers, blobs)
         self._retained = RetainedMessages(clock, self._committer)
-        self._rules = RuleEngine(self._committer, installation, self._functions.invocations)
+        self._rules = RuleEngine(self._committer, installation, self._functions.invocations, self._meters)
         dispatcher = Dispatcher(
             {
                 "iot": self._limited(self._registry(jobs), jobs.handlers()),
@@ -206,6 +210,7 @@ class Assembly:
             advertise=settings.advertise[0] if settings.advertise else None,
             clock=self._clock,
             new_id=new_id,
+            meters=self._meters,
         )
 
     def _make_gateway(self, connections_max: int) -> Gateway:
@@ -222,6 +227,7 @@ class Assembly:
             live=self._fleet.live,
             retained=self._retained,
             book=SessionBook(self._committer),
+            meters=self._meters,
         )
 
     def _make_door(self, dispatcher: Dispatcher, callers: Callers, objects_door: S3Door) -> HttpsDoor:
@@ -236,7 +242,23 @@ class Assembly:
             clock=self._clock,
             installation=self._installation,
             own=self._jobs.own,
+            meters=self._meters,
+            metrics=self._make_metrics().answer,
             mqtt=partial(accept, self._gateway),
+        )
+
+    def _make_metrics(self) -> Metrics:
+        return Metrics(
+            Sources(
+                meters=self._meters,
+                committer=self._committer,
+                gateway=self._gateway,
+                retained=self._retained,
+                jobs=self._jobs,
+                rules=self._rules,
+                function_events=self._functions.queue,
+                store=self.store,
+            )
         )
 
     def _clients(self) -> Collection[str]:

@@ -28,6 +28,7 @@ from outfitter_server.services.function_permissions import FunctionPermissions
 from outfitter_server.services.function_urls import PREFIX, FunctionUrls
 from outfitter_server.services.functions import Functions, StoredFunction
 from outfitter_server.services.invocations import Invocations
+from outfitter_server.services.meters import Meters
 from outfitter_server.services.objects import Objects
 
 CODE_URL_SECONDS: Final = 600
@@ -52,6 +53,7 @@ class FunctionParts:
         advertise: str | None,
         clock: Callable[[], int],
         new_id: Callable[[], str],
+        meters: Meters,
     ) -> None:
         """Raises OSError when there is no room for workers."""
         self._callers = callers
@@ -66,6 +68,7 @@ class FunctionParts:
             confinement=find_confinement(unconfined=limits.unconfined),
             clock=clock,
             workers_max=limits.workers_max,
+            meters=meters,
         )
         self._functions = Functions(
             committer, blobs, objects, self._pool, installation, new_id, memory_mb_max=limits.memory_mb_max
@@ -75,7 +78,7 @@ class FunctionParts:
         self.invocations = Invocations(
             committer, self._functions, self._permissions, self._pool, installation, new_id
         )
-        self._queue = EventQueue(committer, self._functions, self._pool)
+        self.queue = EventQueue(committer, self._functions, self._pool)
         self.door = FunctionUrlDoor(
             urls=self._urls,
             permissions=self._permissions,
@@ -109,11 +112,11 @@ class FunctionParts:
             ca_pem=ca_pem if "https" in listeners else None,
         )
         self._pool.start()
-        self._queue.start()
+        self.queue.start()
 
     async def close(self) -> None:
         """Leave what is queued in the queue, end the workers."""
-        await self._queue.close()
+        await self.queue.close()
         await self._pool.close()
 
     def _lend(self, arn: str, life_seconds: int) -> Keys:

@@ -101,6 +101,16 @@ class JobParts:
         """Publish what waits; once there is a gateway that listens."""
         self._publisher.start()
 
+    @property
+    def events_published(self) -> int:
+        """How many lifecycle events were published."""
+        return self._publisher.published
+
+    @property
+    def events_waiting(self) -> int:
+        """How many wait, at most."""
+        return self._publisher.waiting
+
     def look(self) -> None:
         """Look at what is due now; for who moves the clock."""
         self._alarms.look()
