@@ -39,6 +39,11 @@ def test_the_commands_that_people_rely_on():
         "outfitter software list",
         "outfitter software where",
         "outfitter software record",
+        "outfitter software keygen",
+        "outfitter software sign",
+        "outfitter software verify",
+        "outfitter software rotate",
+        "outfitter software trust",
         "outfitter update",
         "outfitter why",
         "outfitter policy test",
@@ -63,7 +68,15 @@ def test_the_commands_that_people_rely_on():
 def test_every_command_has_an_example_that_its_own_parser_takes(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pump-1.4.0").mkdir()
-    for name in ("pump-1.4.0.tar.gz", "pump.json", "site.json"):
+    for name in (
+        "pump-1.4.0.tar.gz",
+        "pump.json",
+        "site.json",
+        "release.key",
+        "release.pub",
+        "next.pub",
+        "keys-2.signed",
+    ):
         (tmp_path / name).touch()
     command = LEAVES[path]
     assert isinstance(command, ExampleCommand)
@@ -88,7 +101,7 @@ def test_help_needs_neither_boto3_nor_rich():
         "import sys; from outfitter_updates.main.command import main; sys.argv = ['outfitter', '--help']\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "assert not {'boto3', 'botocore', 'rich'} & set(sys.modules)"
+        "assert not {'boto3', 'botocore', 'cryptography', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 

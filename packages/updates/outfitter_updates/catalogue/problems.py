@@ -5,6 +5,8 @@
       NotFound                  a thing, group, package, version or job that is not there
       Conflict                  what is there already differs from what is wanted
       BadImage                  a software image that cannot be used
+      BadKey                    a file that holds no key, or one that is not kept well
+      BadSignature              a signature that is missing, wrong, or of something else
       BadConfiguration          a file that is no configuration, or too large for one
       NoCredentials             no access key, region or profile to call with
       EndpointUnreachable       nothing answers at the endpoint
@@ -44,6 +46,14 @@ class Conflict(Problem):
 
 class BadImage(Problem):
     """A file or folder is no software image."""
+
+
+class BadKey(Problem):
+    """A file holds no key of the kind that is needed, or others may read it."""
+
+
+class BadSignature(Problem):
+    """Nobody who is trusted says this."""
 
 
 class BadConfiguration(Problem):

@@ -38,6 +38,8 @@ class Image:
     """The device types that it runs on; empty: any."""
     sha256: str
     size_bytes: int
+    signed: str | None = None
+    """The signed text that vouches for it, if there is one; not verified here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def attributes(image: Image, location: Location, region: str) -> dict[str, str]:
         "size": str(image.size_bytes),
         "device_types": ",".join(image.device_types),
         "url": location.url(region),
+        "signed": image.signed or "",
     }
     return {key: value for key, value in told.items() if value}
 
@@ -120,7 +123,14 @@ def from_catalogue(
         )
     types = tuple(each for each in told.get("device_types", "").split(",") if each)
     return SoftwareVersion(
-        image=Image(name=name, version=version, device_types=types, sha256=digest, size_bytes=int(size)),
+        image=Image(
+            name=name,
+            version=version,
+            device_types=types,
+            sha256=digest,
+            size_bytes=int(size),
+            signed=told.get("signed"),
+        ),
         publication=Publication(publication),
         location=location,
     )
@@ -143,6 +153,15 @@ def same_image(wanted: Image, existing: SoftwareVersion) -> None:
         raise Conflict(
             f"{existing.title} is in the catalogue already, with another image (sha256 {existing.image.sha256},"
             f" yours has {wanted.sha256}). A version never changes: give the new image a new version."
+        )
+
+
+def same_signature(wanted: Image, existing: SoftwareVersion) -> None:
+    """Raise Conflict when a version that may not change any more lacks the signature that it should have."""
+    if wanted.signed is not None and wanted.signed != existing.image.signed:
+        raise Conflict(
+            f"{existing.title} is in the catalogue already, without this signature, and what is published does not"
+            " change. `outfitter update --signed FILE` sends the signature along with an update."
         )
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from outfitter_contract.image import MANIFEST_BYTES_MAX, MANIFEST_NAME, ManifestError, parse_manifest
+from outfitter_contract.signed import SIGNED_LENGTH_MAX
 
-from outfitter_updates.catalogue.problems import BadImage
+from outfitter_updates.catalogue.problems import BadImage, BadSignature, Problem
 from outfitter_updates.catalogue.software import Image, check_names
 
 MEMBERS_MAX: Final = 50_000
 """What the agent takes at most."""
+SIGNED_SUFFIX: Final = ".signed"
 EXECUTABLE_MODE: Final = 0o755
 PLAIN_MODE: Final = 0o644
 ANY_EXECUTE_BIT: Final = 0o111
@@ -53,6 +55,35 @@ def pack_folder(folder: Path, out: Path) -> Image:
     finally:
         unfinished.unlink(missing_ok=True)
     return image
+
+
+def signed_file(file: Path) -> Path:
+    """Where the signature of an image file is kept."""
+    return file.with_name(file.name + SIGNED_SUFFIX)
+
+
+def read_signed_text(file: Path) -> str:
+    """The signed text in a file; raises BadSignature when it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(SIGNED_LENGTH_MAX + 1)
+    except OSError as error:
+        raise BadSignature(
+            f"{file} cannot be read: {error.strerror}. `outfitter software sign` makes signatures."
+        ) from error
+    return content.decode("ascii", "replace").strip()
+
+
+def write_text(file: Path, text: str) -> None:
+    """The file with this text, whole or as it was; raises Problem."""
+    unfinished = file.with_name(f"{file.name}.part")
+    try:
+        unfinished.write_text(text, "ascii")
+        unfinished.replace(file)
+    except OSError as error:
+        raise Problem(f"{file} cannot be written: {error.strerror}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _write(file: Path, folder: Path, members: list[Path]) -> None:

@@ -122,6 +122,7 @@ def software_object(software: SoftwareVersion) -> dict[str, Any]:
         "device_types": list(software.image.device_types),
         "sha256": software.image.sha256,
         "size": software.image.size_bytes,
+        "signed": software.image.signed,
         "bucket": software.location.bucket,
         "key": software.location.key,
     }

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+from outfitter_contract.statements import IMAGE_KIND
 
 from outfitter_updates.catalogue.records import RecordState
-from outfitter_updates.cli.image_file import pack_folder, read_image
+from outfitter_updates.catalogue.software import Image
+from outfitter_updates.cli.image_file import pack_folder, read_image, read_signed_text, signed_file
 from outfitter_updates.cli.output import console, print_json, print_table, size, software_object, tell
 from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.signing import keygen, rotate, sign, trust, verify
+from outfitter_updates.operations.trust import check_image, read_signed
 
 _CONNECTIONS = {True: "connected", False: "not connected", None: ""}
 
@@ -55,10 +59,11 @@ def pack(folder: Path, out: Path, as_json: bool) -> None:
 def upload(application: Application, file: Path, bucket: str | None, publish: bool, as_json: bool) -> None:
     """Store an image and enter its version in the catalogue.
 
-    Name, version and device types come from outfitter.json in the image. A version never changes: uploading the same
-    image again changes nothing, another image under the same version is refused.
+    Name, version and device types come from outfitter.json in the image, its signature from FILE.signed if that is
+    there. A version never changes: uploading the same image again changes nothing, another image under the same version
+    is refused.
     """
-    image = read_image(file)
+    image = _with_signature(read_image(file), file)
     with _progress_bar(f"{image.name} {image.version}", image.size_bytes) as progress:
         stored = application.cloud.software.upload(
             image, file, bucket=bucket, publish=publish, progress=progress
@@ -151,6 +156,16 @@ def record(application: Application, on: bool | None, role_arn: str | None, as_j
         click.echo(kept if state.kept and state.indexed else _remark(state))
 
 
+def _with_signature(image: Image, file: Path) -> Image:
+    """The image with the signature beside it, if there is one; raises BadSignature when that is of another image."""
+    beside = signed_file(file)
+    if not beside.exists():
+        return image
+    text = read_signed_text(beside)
+    check_image(image, read_signed(text, IMAGE_KIND))
+    return replace(image, signed=text)
+
+
 def _remark(state: RecordState) -> str:
     """What is in the way of the record, and what to do; "" when nothing is."""
     if not state.kept:
@@ -158,6 +173,10 @@ def _remark(state: RecordState) -> str:
     if not state.indexed:
         return "The fleet index does not have the record: `outfitter software record --on` sees to it."
     return ""
+
+
+for command in (keygen, sign, verify, rotate, trust):
+    software.add_command(command)
 
 
 @contextmanager

@@ -1,12 +1,18 @@
 """``outfitter update``: one version for a device or a group."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import click
+from outfitter_contract.statements import IMAGE_KIND
 
 from outfitter_updates.catalogue.devices import Device
+from outfitter_updates.cli.image_file import read_signed_text
 from outfitter_updates.cli.output import print_json, tell
 from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
 from outfitter_updates.cli.watch import watch_job
 from outfitter_updates.operations.target import parse_target
+from outfitter_updates.operations.trust import check_image, read_signed
 from outfitter_updates.operations.update import UpdateIntention, plan_update
 
 
@@ -19,6 +25,11 @@ from outfitter_updates.operations.update import UpdateIntention, plan_update
 @click.argument("version")
 @click.option("--forced", is_flag=True, help="Install it although it is not newer: a downgrade.")
 @click.option("--continuous", is_flag=True, help="Go on with devices that join the group later.")
+@click.option(
+    "--signed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of a signature to send instead of the catalogue's.",
+)
 @click.option("--job-id", help="Id of the job.  [made of name, version and time]")
 @click.option(
     "--role-arn",
@@ -42,6 +53,7 @@ def update(
     version: str,
     forced: bool,
     continuous: bool,
+    signed: Path | None,
     job_id: str | None,
     role_arn: str | None,
     wait: bool,
@@ -58,6 +70,10 @@ def update(
     cloud = application.cloud
     aim = cloud.devices.resolve(parse_target(target))
     software = cloud.software.need(name, version)
+    if signed is not None:
+        text = read_signed_text(signed)
+        check_image(software.image, read_signed(text, IMAGE_KIND))
+        software = replace(software, image=replace(software.image, signed=text))
     intention = UpdateIntention(
         target_arn=aim.arn,
         software=software,

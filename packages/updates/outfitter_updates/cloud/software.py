@@ -14,6 +14,7 @@ from outfitter_updates.catalogue.software import (
     from_answer,
     location_for,
     same_image,
+    same_signature,
     unknown_package,
     unknown_version,
     version_order,
@@ -74,12 +75,25 @@ class Software:
             self._enter(image, location)
         else:
             same_image(image, existing)
+            self._sign(image, existing)
             progress(image.size_bytes)
         if publish and (existing is None or existing.publication is not Publication.PUBLISHED):
             self._connection.iot.call(
                 "update_package_version", packageName=image.name, versionName=image.version, action="PUBLISH"
             )
         return self.need(image.name, image.version)
+
+    def _sign(self, image: Image, existing: SoftwareVersion) -> None:
+        """A draft takes the signature; raises Conflict when what is published has another one."""
+        if existing.publication is not Publication.DRAFT:
+            same_signature(image, existing)
+        elif image.signed is not None and image.signed != existing.image.signed:
+            self._connection.iot.call(
+                "update_package_version",
+                packageName=image.name,
+                versionName=image.version,
+                attributes=attributes(image, existing.location, self._connection.region),
+            )
 
     def _bucket(self, name: str | None) -> str:
         connection = self._connection

@@ -64,6 +64,7 @@ def job_document(software: SoftwareVersion, *, forced: bool, region: str) -> dic
             version=software.image.version,
             sha256=software.image.sha256,
             size=software.image.size_bytes,
+            signed=software.image.signed,
         )
     )
 
