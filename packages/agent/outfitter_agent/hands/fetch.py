@@ -7,6 +7,7 @@ back to the caller, who asks for another; the partial file serves that one, too.
 
 import random
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -46,6 +47,8 @@ class FetchLimits:
     stall_bytes: int
     """Fewer bytes a second than this, for ``stall_seconds``, break an attempt off."""
     bytes_max: int
+    seconds_max: float = 86_400
+    """All attempts together, with URLs that expire in between: who sends a byte now and then does not send for ever."""
 
 
 class _Passing(Exception):  # noqa: N818 - not an error yet
@@ -77,6 +80,7 @@ class Fetcher:
         self._ca_file = ca_file
         self._limits = limits
         self._wait = wait
+        self._began: tuple[str, float] | None = None
 
     @property
     def path(self) -> Path:
@@ -85,6 +89,7 @@ class Fetcher:
 
     def discard(self) -> None:
         """Remove the image, whole or partial."""
+        self._began = None
         self._partial.discard()
 
     def fetch(
@@ -97,11 +102,18 @@ class Fetcher:
             )
         partial = self._partial
         known_as = object_key(url, sha256)
+        if self._began is None or self._began[0] != known_as:
+            self._began = known_as, time.monotonic()
+
+        def in_time(received: int, total: int | None) -> None:
+            self._check_time()
+            progress(received, total)
+
         partial.open(known_as)
         began = partial.length
         try:
             whole = sha256 is not None and partial.digest == sha256
-            status = HTTPStatus.OK if whole else self._transfer(url, known_as, sha256, size, progress)
+            status = HTTPStatus.OK if whole else self._transfer(url, known_as, sha256, size, in_time)
         finally:
             partial.close()
         if status in EXPIRED:
@@ -135,7 +147,15 @@ class Fetcher:
             else:
                 return status
 
+    def _check_time(self) -> None:
+        if self._began is not None and time.monotonic() - self._began[1] > self._limits.seconds_max:
+            raise Trouble(
+                f"the {self._what} was not complete after {self._limits.seconds_max:g} seconds:"
+                f" {self._partial.length} bytes have arrived"
+            )
+
     def _pause(self, failures: int, reason: str) -> None:
+        self._check_time()
         if failures >= self._limits.attempts_max:
             raise Trouble(
                 f"the {self._what} is not accessible: {reason}; gave up after {failures} attempts in a row"

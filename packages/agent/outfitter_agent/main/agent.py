@@ -236,6 +236,7 @@ def _limits(settings: Settings, bytes_max: int) -> FetchLimits:
         stall_seconds=settings.download_stall_seconds,
         stall_bytes=settings.download_stall_bytes,
         bytes_max=bytes_max,
+        seconds_max=settings.download_seconds_max,
     )
 
 

@@ -61,6 +61,7 @@ class Settings:
     download_connect_timeout_seconds: int = _number(30, 1, 600)
     download_stall_seconds: int = _number(30, 1, 3600)
     download_stall_bytes: int = _number(100, 1, 1_000_000)
+    download_seconds_max: float = _number(86_400.0, 1, 31_536_000)
     image_bytes_max: int = _number(4 * 1024**3, 1, 2**50)
     log_bytes_max: int = _number(256 * 1024, 4096, 1_000_000_000)
     configuration: Path = Path("configuration.json")
