@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from outfitter_server.mqtt import packets as p
 from outfitter_server.mqtt.encode import encode, encode_puback, encode_publish
-from outfitter_server.mqtt.properties import TABLE, Form, Kind, text, write_properties
+from outfitter_server.mqtt.properties import PROPERTIES_BYTES_MAX, TABLE, Form, Kind, text, write_properties
 from outfitter_server.mqtt.reasons import PacketRefused, Reason
 from outfitter_server.mqtt.stream import Decoder
 
@@ -243,3 +243,16 @@ def test_a_packet_that_drips_is_copied_once():
     for index in range(0, len(stream), 7):
         received += decoder.feed(stream[index : index + 7])
     assert received == [packet]
+
+
+def test_properties_are_bounded_before_they_are_read():
+    pair = ("", "")
+    within, beyond = (
+        encode(p.Publish("a", b"", 0, 0, properties=p.Properties(user=(pair,) * count)), 5)
+        for count in (PROPERTIES_BYTES_MAX // 5, PROPERTIES_BYTES_MAX // 5 + 1)
+    )
+    decoder = Decoder(LIMIT, 5)
+    assert len(decoder.feed(within)) == 1
+    assert decoder.feed(beyond) == []
+    assert decoder.failure is not None
+    assert decoder.failure.reason is Reason.PACKET_TOO_LARGE

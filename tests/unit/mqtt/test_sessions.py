@@ -1,6 +1,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from outfitter_server.mqtt.packets import Properties
 from outfitter_server.mqtt.sessions import Bounds, Budget, Kind, Message, Notice, Session
 
 BOUNDS = Bounds(window_messages=3, queue_messages=4, queue_bytes=1_000)
@@ -140,3 +141,18 @@ class SessionMachine(RuleBasedStateMachine):
 
 TestSessionMachine = SessionMachine.TestCase
 TestSessionMachine.settings = settings(max_examples=60, deadline=None)
+
+
+def test_properties_count_against_what_a_session_and_all_sessions_may_hold():
+    heavy = Properties(user=(("", ""),) * 50)  # five bytes each on the wire, and far more in memory
+    session = new_session()
+    for number in range(3):
+        session.enqueue(message(number, properties=heavy))
+    assert session.queued == 1
+    assert session._budget.held > 50 * 100
+    session.clear_queue()
+    assert session._budget.held == 0
+    session.offer(message(4, properties=heavy), 0)
+    assert session.offer(message(5), 0) == 0  # the first one fills the flight
+    session.acknowledge(1)
+    assert session.has_room

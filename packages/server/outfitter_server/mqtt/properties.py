@@ -78,6 +78,10 @@ TABLE: Final[dict[int, tuple[str, Form, frozenset[Kind]]]] = {
     0x29: ("subscription_ids_available", Form.FLAG, _ACK),
     0x2A: ("shared_available", Form.FLAG, _ACK),
 }
+PROPERTIES_BYTES_MAX: Final = 18 * 1024  # what AWS's largest packet leaves beside its largest payload
+_PAIR_BYTES: Final = (
+    160  # of a user property in memory besides its characters: five bytes of a packet may make one
+)
 _NEVER_ZERO = frozenset({"receive_maximum", "maximum_packet_bytes", "topic_alias", "subscription_ids"})
 
 
@@ -103,11 +107,16 @@ def read_properties(reader: Reader, kind: Kind) -> Properties:
     """The property block at the reader's position.
 
     Raises:
-        PacketRefused: the block runs past the packet, or holds a property that is unknown, misplaced or repeated.
+        PacketRefused: the block is too large, runs past the packet, or holds a property that is unknown, misplaced or
+            repeated.
     """
     length = reader.varint()
     if not length:
         return NO_PROPERTIES
+    if length > PROPERTIES_BYTES_MAX:
+        raise PacketRefused(
+            f"{length:,} bytes of properties are more than {PROPERTIES_BYTES_MAX:,}", Reason.PACKET_TOO_LARGE
+        )
     start = reader.take(length)
     block = Reader(reader.data, start, start + length)
     values: dict[str, Any] = {}
@@ -179,6 +188,15 @@ def write_properties(properties: Properties) -> bytes:
             parts += (number, write(single))
     block = b"".join(parts)
     return varint(len(block)) + block
+
+
+def weight(properties: Properties) -> int:
+    """About how many bytes of memory properties hold, for whoever bounds what is kept."""
+    if properties is NO_PROPERTIES:
+        return 0
+    texts = (properties.content_type, properties.response_topic, properties.correlation_data)
+    users = sum(len(name) + len(value) for name, value in properties.user)
+    return sum(len(each) for each in texts if each) + users + _PAIR_BYTES * len(properties.user)
 
 
 def without_connection_properties(properties: Properties) -> Properties:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.mqtt.properties import weight
 from outfitter_server.mqtt.topics import has_wildcard
 
 _OVERHEAD_BYTES: Final = 256  # of a message in memory, besides its texts
@@ -32,14 +33,7 @@ class Retained(msgspec.Struct, frozen=True, gc=False):
 
     def size(self) -> int:
         """The bytes that count against the bound of all retained messages."""
-        users = sum(len(name) + len(value) for name, value in self.properties.user)
-        return (
-            len(self.topic)
-            + len(self.payload)
-            + len(self.properties.correlation_data or b"")
-            + users
-            + _OVERHEAD_BYTES
-        )
+        return len(self.topic) + len(self.payload) + weight(self.properties) + _OVERHEAD_BYTES
 
     def lives(self, now: int) -> bool:
         """Whether it has not expired."""

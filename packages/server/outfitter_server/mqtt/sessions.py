@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.mqtt.properties import weight
 
 PACKET_ID_MAX: Final = 0xFFFF
 EXPIRY_NEVER: Final = 0xFFFF_FFFF
@@ -48,7 +49,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     def size(self) -> int:
         """The bytes that count against a session's bounds."""
-        return len(self.topic) + len(self.payload)
+        size = len(self.topic) + len(self.payload)
+        return size if self.properties is NO_PROPERTIES else size + weight(self.properties)
 
 
 class Flight(msgspec.Struct):
@@ -272,7 +274,7 @@ class Session:
         if flight is None:
             return False
         message = flight.message
-        self._flight_bytes -= len(message.topic) + len(message.payload)
+        self._flight_bytes -= message.size()
         if message.notice:
             notice = self.notices.get(message.notice)
             if notice is not None and notice.in_flight == packet_id:
@@ -329,7 +331,7 @@ class Session:
                 break
         self._last_id = packet_id
         self._flights[packet_id] = Flight(message, now)
-        self._flight_bytes += len(message.topic) + len(message.payload)
+        self._flight_bytes += message.size()
         if message.sequence and self.journal is not None:
             self.journal.sent(self, message.sequence, packet_id)
         return packet_id

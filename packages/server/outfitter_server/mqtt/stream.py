@@ -20,7 +20,16 @@ class Decoder:
         more: there are bytes that ``go_on`` may make packets of.
     """
 
-    __slots__ = ("_buffer", "_needed", "_packet_bytes_max", "_position", "_rest", "failure", "more", "version")
+    __slots__ = (
+        "_buffer",
+        "_needed",
+        "_packet_bytes_max",
+        "_position",
+        "_rest",
+        "failure",
+        "more",
+        "version",
+    )
 
     def __init__(self, packet_bytes_max: int, version: int = 0) -> None:
         """Refuse packets larger than ``packet_bytes_max``, their fixed header included, before they are buffered."""

@@ -86,9 +86,10 @@ class RetainedMessages:
         return True
 
     def has_room(self, message: Published) -> bool:
-        """Whether a message may be kept: a new topic takes a place, a larger message takes bytes."""
+        """Whether a message may be kept: a new topic takes a place, a larger message, properties and all, takes bytes."""
         old = self._topics.get(message.topic)
-        more = len(message.payload) - (len(old.payload) if old is not None else 0)
+        new = Retained(message.topic, message.payload, message.qos, 0, message.properties)
+        more = new.size() - (old.size() if old is not None else 0)
         places = len(self._topics) + (old is None)
         return not message.payload or (
             places <= self._messages_max and (more <= 0 or self._topics.held + more <= self._bytes_max)
