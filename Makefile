@@ -6,7 +6,7 @@ CONSOLE := packages/updates/console
 MQTTJS := tests/browser/node_modules
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-page format schema tables power-cuts conformance console chromium mqttjs clean
+.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-page format schema tables power-cuts conformance console chromium mqttjs peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ install: .venv/installed ## everything into .venv; quiet and quick when nothing 
 demo: install ## the mission on an empty machine: one server, real agents, a table at the end (KEEP=1 leaves it running)
 	@$(BIN)/python -m outfitter_fleet.demo $(if $(KEEP),--keep)
 
-test: install chromium mqttjs ## every test
+test: install chromium peers mqttjs ## every test
 	@$(BIN)/python -m pytest -q
 
 soak: install ## ten thousand random lives of jobs of each kind; takes an hour or so and tells how far it is
@@ -99,6 +99,12 @@ mqttjs: ## MQTT.js for tests/browser, with the npm that is there or, if this mac
 $(MQTTJS)/installed: tests/browser/package-lock.json
 	@npm --prefix tests/browser ci --silent --no-audit --no-fund --ignore-scripts --fetch-retries=1
 	@touch $@
+
+peers: ## mosquitto and its clients, which tests and benchmarks stand beside, when missing and this machine lets us bring them
+	@command -v mosquitto >/dev/null && command -v mosquitto_pub >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	|| { echo "installing mosquitto and mosquitto-clients" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients; } >/dev/null \
+	|| echo "mosquitto cannot be installed: tests/acceptance/test_mqtt_clients.py will fail"
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(CONSOLE)/node_modules $(MQTTJS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench .fuzz
