@@ -194,3 +194,25 @@ def test_names_that_nothing_may_have_are_refused(parameters):
 def test_parameters_are_bounded(given):
     with pytest.raises(InvalidRequest):
         parse_template(body()).plan({"Serial": "7", **ID, **given})
+
+
+def own_policy():
+    document = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:Subscribe","Resource":"${Serial}"}}'
+    policy = {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": {"Fn::Sub": document}}}
+    return parse_template(body({"certificate": CERTIFICATE, "policy": policy}))
+
+
+@pytest.mark.parametrize(
+    "serial", ["*", "a?", "+", "#", "${iot:ClientId}", '"],"Resource":["*', "a\\u002a", "a\n"]
+)
+def test_a_device_cannot_widen_the_policy_that_it_gets(serial):
+    with pytest.raises(InvalidRequest, match="parameter Serial"):
+        own_policy().plan({"Serial": serial, **ID})
+    # What the owner's hook says instead is the owner's.
+    plan = own_policy().plan({"Serial": serial, **ID}, vouched={"Serial": "*"})
+    assert json.loads(plan.policies[0].document)["Statement"]["Resource"] == "*"
+
+
+def test_an_honest_serial_number_stands_in_its_policy():
+    plan = own_policy().plan({"Serial": "SN 7/a.b-c_d:1@x", **ID})
+    assert json.loads(plan.policies[0].document)["Statement"]["Resource"] == "SN 7/a.b-c_d:1@x"

@@ -47,7 +47,7 @@ class BulkRegistration:
         """
         template = parse_template(body, by_reference=False)
         # A certificate that is still to be made has no id yet, and no template may need it to find itself.
-        first = template.plan({CERTIFICATE_ID: "", **parameters})
+        first = template.plan({}, {CERTIFICATE_ID: "", **parameters})
         issued, brought = None, None
         if first.certificate.pem is not None:
             brought = read_signed(first.certificate.pem)
@@ -72,7 +72,10 @@ class BulkRegistration:
                     issuer_id=self._ca_id,
                     generation_id=self._new_id(),
                 )
-            plan: Plan = template.plan({**parameters, **certificate_parameters(batch.tx, identifier)})
+            known = certificate_parameters(batch.tx, identifier)
+            plan: Plan = template.plan(
+                known, {name: value for name, value in parameters.items() if name not in known}
+            )
             arns = self._registrations.apply_in(batch, plan, identifier)
             return Provisioned(
                 thing=plan.thing.name if plan.thing else None,

@@ -134,14 +134,15 @@ class FleetProvisioning:
         check_parameters(parameters)
         found = self._committer.read(lambda tx: _enabled(tx, template))
         given = {name: value for name, value in parameters.items() if not name.startswith("AWS::")}
+        vouched: dict[str, str] = {}
         if found.hook is not None:
-            given |= await self._ask_hook(found.hook, template, certificate, given, asker)
+            vouched = await self._ask_hook(found.hook, template, certificate, given, asker)
 
         def apply(batch: Batch) -> Provisioned:
             identifier = _owned_by(batch.tx, token, batch.now)
             now_found = _enabled(batch.tx, template)
             variables = certificate_parameters(batch.tx, identifier)
-            plan = parse_template(now_found.body).plan(given | variables)
+            plan = parse_template(now_found.body).plan(given | variables, vouched)
             arns = self._registrations.apply_in(batch, plan, identifier)
             batch.tx.run("token_delete", digest=_digest(token))
             return Provisioned(

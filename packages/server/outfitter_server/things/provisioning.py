@@ -119,15 +119,19 @@ class ProvisioningTemplate:
     resources: Mapping[str, Mapping[str, Any]]
     configuration: Mapping[str, Any]
 
-    def plan(self, given: Mapping[str, str]) -> Plan:
-        """What a registration with these parameters makes.
+    def plan(self, given: Mapping[str, str], vouched: Mapping[str, str] | None = None) -> Plan:
+        """What a registration with these parameters makes: ``given`` by a device, or ``vouched`` for by the template's owner.
 
         Raises:
-            InvalidRequest: a parameter is missing, or something comes to a name that AWS does not allow.
+            InvalidRequest: a parameter is missing, something comes to a name that AWS does not allow, or what the device
+                says would change what a policy means.
         """
+        vouched = vouched or {}
+        foreign = frozenset(given).difference(vouched)
+        given = {**given, **vouched}
         check_parameters(given)
         defaults = {name: value for name, value in self.parameters.items() if value is not None}
-        values = Values(defaults | dict(given), self.mappings)
+        values = Values(defaults | given, self.mappings, foreign)
         things, certificates, policies = [], [], []
         for label, resource in self.resources.items():
             match resource["Type"]:
@@ -269,7 +273,7 @@ def _policy(label: str, resource: Mapping[str, Any], values: Values) -> PlannedP
     if isinstance(node, dict) and not _is_function(node):
         document = json.dumps(node)
     elif node is not None:
-        document = values.text(node, f"{label}.PolicyDocument")
+        document = values.of_policy().text(node, f"{label}.PolicyDocument")
     if name is not None:
         return PlannedPolicy(
             label=label,

@@ -4,7 +4,7 @@ Source: AWS IoT developer guide, "Provisioning templates", sections on parameter
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from outfitter_server.base.refusals import InvalidRequest
@@ -14,6 +14,9 @@ CERTIFICATE_ID: Final = f"{CERTIFICATE_PREFIX}Id"
 TEXT_CHARACTERS_MAX: Final = 16_384
 DEPTH_MAX: Final = 20
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z0-9:._-]+)\}")
+_WIDENING: Final = re.compile(
+    r'[*?+#$"\\\x00-\x1f]'
+)  # wildcards of policies and topic filters, variables, ends of strings
 _FUNCTIONS: Final = ("Ref", "Fn::Join", "Fn::Select", "Fn::FindInMap", "Fn::Split", "Fn::Sub")
 _MAP_KEYS = 3  # of Fn::FindInMap
 
@@ -22,11 +25,22 @@ class Values:
     """Resolves values against the parameters of one registration."""
 
     def __init__(
-        self, parameters: Mapping[str, str], mappings: Mapping[str, Mapping[str, Mapping[str, Any]]]
+        self,
+        parameters: Mapping[str, str],
+        mappings: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        foreign: Collection[str] = (),
     ) -> None:
-        """``parameters``: with defaults and ``AWS::IoT::Certificate::…`` among them."""
+        """``parameters``: with defaults and ``AWS::IoT::Certificate::…`` among them; ``foreign``: said by a device."""
         self._parameters = parameters
         self._mappings = mappings
+        self._foreign = foreign
+        self._in_policy = False
+
+    def of_policy(self) -> "Values":
+        """The same, for texts that decide about rights: what a device says must not change what they mean."""
+        values = Values(self._parameters, self._mappings, self._foreign)
+        values._in_policy = True
+        return values
 
     def text(self, node: Any, where: str, depth: int = 0) -> str:
         """The text that a value comes to.
@@ -89,6 +103,10 @@ class Values:
         value = self._parameters.get(name) if isinstance(name, str) else None
         if value is None:
             raise InvalidRequest(f"{where} needs parameter {name}, which is not given and has no default")
+        if self._in_policy and name in self._foreign and _WIDENING.search(value):
+            raise InvalidRequest(
+                f"{where}: parameter {name} has a wildcard, quote, backslash, $ or control character, which would change the policy"
+            )
         return value
 
     def _select(self, argument: Any, where: str, depth: int) -> str:
