@@ -156,7 +156,8 @@ class Broker:
 
     def has_subscribers(self, topic: str) -> bool:
         """Whether a message to this topic would be routed to anybody."""
-        return any(True for _ in self._subscriptions.match(topic))
+        found = any(True for _ in self._subscriptions.match(topic))
+        return found or any(True for _ in self._shared.match(topic))
 
     def is_behind(self, topics: Collection[str]) -> bool:
         """Whether a connected listener to one of these topics has messages of QoS 1 waiting that it has no room for."""

@@ -34,6 +34,8 @@ ROUTES_MAX: Final = 64  # remembered topics of one connection, a kilobyte each
 REJUDGED_PER_TURN: Final = 200  # connections judged anew before others get their turn
 RETAINED_WAITING_MAX: Final = 10_000  # retained messages that wait to be sent to one connection
 RETAINED_PER_TURN: Final = 100  # of one connection, before others get their turn
+EVENTS_MAX: Final = 50_000  # presence and subscription events that wait for listeners to read
+EVENTS_PER_TURN: Final = 50  # of them, before others get their turn
 REASON_STRING_BYTES_MAX: Final = 512
 # A connection's share of the server: beyond it, it waits for its turn with others of its kind
 SHARE_PACKETS: Final = 250  # a second

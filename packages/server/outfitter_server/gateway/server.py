@@ -27,6 +27,7 @@ from outfitter_server.gateway.noise import Noise
 from outfitter_server.gateway.notices import Notices
 from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
+from outfitter_server.gateway.presence import Presence
 from outfitter_server.gateway.provisioning import ProvisioningDesk
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.jobs import events
@@ -98,6 +99,7 @@ class Gateway:
         self.notices = Notices(plane, self.broker, Filler(delivery, None, None), traces or Traces())
         self.second = 0
         self.keeping = Keeping(book, self)
+        self.presence = Presence(self)
         self.turns = Turns(committer)
         self._connections: dict[str, Connection] = {}
         self._entering: dict[str, Connection] = {}
@@ -138,6 +140,7 @@ class Gateway:
     async def close(self) -> None:
         """Stop listening, let answers that are under way go out, and say goodbye."""
         self._stopping = True
+        self.presence.close()
         for doorway in self.doorways:
             doorway.close()
         self._all_gone = asyncio.Event()
@@ -253,6 +256,7 @@ class Gateway:
         self._connections[client_id] = connection
         self.broker.online[client_id] = connection
         self._live.came(client_id)
+        self.presence.came(connection, session)
         if connection.certificate_id:
             self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)
         return session, present
@@ -264,6 +268,7 @@ class Gateway:
             del self._connections[session.client_id]
             del self.broker.online[session.client_id]
             self._live.left(session.client_id, connection.departure)
+        self.presence.left(connection, session)
         same = self._by_certificate.get(connection.certificate_id)
         if same is not None:
             same.discard(connection)

@@ -65,6 +65,8 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
     elif max(codes) > 1:
         each = zip(packet.filters, codes, strict=True)
         why = about_filters((request.filter, Reason(code)) for request, code in each if code > 1)
+    granted = [request.filter for request, code in zip(packet.filters, codes, strict=True) if code <= 1]
+    gateway.presence.subscribed(connection, session, granted)
     under_way = gateway.keeping.written(session)
     _acknowledge(connection, SubAck(packet.packet_id, tuple(codes)), under_way, why)
     if not retained:
@@ -146,6 +148,8 @@ def unsubscribe(gateway: "Gateway", connection: "Connection", packet: Unsubscrib
     if session is None:
         return
     codes = [_drop(gateway, session, topic_filter) for topic_filter in packet.filters]
+    existed = [name for name, code in zip(packet.filters, codes, strict=True) if code is Reason.SUCCESS]
+    gateway.presence.unsubscribed(connection, session, existed)
     _acknowledge(connection, UnsubAck(packet.packet_id, tuple(codes)), gateway.keeping.written(session))
 
 

@@ -146,6 +146,7 @@ class Session:
     Attributes:
         window: how many QoS 1 messages may be under way, at most the client's receive maximum.
         expiry_seconds: how long it outlives its connection.
+        identifier: what it is called in events; "" before there was one.
         journal: of a session that outlives the process, None of others.
     """
 
@@ -161,6 +162,7 @@ class Session:
         "client_id",
         "dropped",
         "expiry_seconds",
+        "identifier",
         "journal",
         "notices",
         "subscriptions",
@@ -184,6 +186,7 @@ class Session:
         self._last_id = 0
         self._sequence = 0
         self.journal: Journal | None = None
+        self.identifier = ""
 
     def attach(self, receive_maximum: int, expiry_seconds: int) -> None:
         """A connection took the session over."""
