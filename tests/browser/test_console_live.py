@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from paho.mqtt import client as paho
 from playwright.sync_api import expect
 
 SOON = 5_000
@@ -113,6 +114,21 @@ def test_the_list_of_jobs_follows(page_of, telling_server):
     expect(page_of.row("listed")).to_contain_text("in progress")
     telling_server.client("iot").cancel_job(jobId="listed")
     expect(page_of.row("listed")).to_contain_text("canceled", timeout=SOON)
+
+
+def test_who_comes_and_goes_shows_in_the_list_and_on_the_devices_page(page_of, telling_server):
+    page_of.sign_in()
+    expect(footer(page_of)).to_be_visible()
+    expect(page_of.row("left")).to_contain_text("offline")
+    device = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="left")
+    device.connect("127.0.0.1", telling_server.port("mqtt"))
+    device.loop_start()
+    expect(page_of.row("left")).to_contain_text("online", timeout=SOON)
+    page_of.page.get_by_role("link", name="left", exact=True).click()
+    expect(page_of.page.get_by_role("definition").filter(has_text="online")).to_be_visible()
+    device.disconnect()
+    device.loop_stop()
+    expect(page_of.page.get_by_role("definition").filter(has_text="offline")).to_be_visible(timeout=SOON)
 
 
 def test_a_server_that_was_killed_tells_again(page_of, telling_server):

@@ -42,7 +42,7 @@ export async function devices({ fleet, running, live, main, signal, report }: Co
   const another = more(() => load().catch((error: unknown) => (report(error), true)));
   online.learn(draw, signal).catch(report);
   live.hear((told) => {
-    if (told?.kind === "presence") online.set(told.name, told.operation === "connected");
+    if (told?.kind === "presence") online.heard(told);
     if (told?.kind === "jobExecution") running.heard(told).catch(report);
   }, signal);
   whenever(live, (told) => told.kind !== "job", draw, signal);

@@ -4,12 +4,14 @@
  */
 
 import type { Fleet } from "./fleet.ts";
+import type { Told } from "./live.ts";
 import { Trouble } from "./troubles.ts";
 
 const PAGES_MAX = 20;
 
 export class Online {
   readonly #names = new Set<string>();
+  readonly #versions = new Map<string, number>();
   #whole = false;
 
   /** Whether there is an index that tells. */
@@ -35,9 +37,12 @@ export class Online {
     }
   }
 
-  /** A device came or went. */
-  set(name: string, online: boolean): void {
-    if (online) this.#names.add(name);
+  /** An event says that a device came or went; events may overtake each other. */
+  heard({ name, operation, body }: Told): void {
+    const version = Number(body["versionNumber"] ?? 0);
+    if (version < (this.#versions.get(name) ?? 0)) return;
+    this.#versions.set(name, version);
+    if (operation === "connected") this.#names.add(name);
     else this.#names.delete(name);
   }
 
