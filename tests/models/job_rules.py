@@ -12,6 +12,7 @@
     else is followed by one.
  8. Nothing begins, or is shown, while held; what is held is QUEUED and of a job that holds back (or is about to).
  9. A thing hears ``notify`` exactly when the members of its pending list changed, ``notify-next`` exactly when its front did.
+    And: an execution of a job that asks for a proof is SUCCEEDED with that proof in its details only.
 10. Each end and each deletion of an execution, each step in the life of a job, is one event, and nothing else is.
 
 ``Auditor.rest`` looks at a state without background work:
@@ -62,6 +63,7 @@ class Row:
     attempt: int
     expires_at: int | None
     queued_by: int
+    details: str | None
 
     @property
     def pending(self):
@@ -119,13 +121,14 @@ class JobFacts:
     changed_at: int = 0  # when its rate was last changed
     again: bool = False  # canceled once more, with force, by this batch
     queued: int = 0  # by its rollout, ever
+    proof: str | None = None  # the version that its document's confirm asks for
 
 
 def state_of(engine, groups):
     """Read everything."""
     ask = engine.store._writer.execute
     rows = {}
-    columns = "id, thing, job, number, status, queued_at, updated_at, started_at, version, attempt, expires_at, queued_by"
+    columns = "id, thing, job, number, status, queued_at, updated_at, started_at, version, attempt, expires_at, queued_by, details"
     for row in ask(f"SELECT {columns} FROM executions"):
         status = "QUEUED" if row["status"] == HELD else STATUSES[row["status"]]
         rows[row["id"]] = Row(*row[:4], status, row["status"] == HELD, *row[5:])
@@ -306,6 +309,9 @@ class Auditor:
             case _, "SUCCEEDED" | "FAILED":
                 assert cause == "device"
                 assert now.started_at == (after.now if row.started_at is None else row.started_at)
+                proof = self.jobs[row.job].proof
+                proven = proof is None or json.loads(now.details or "{}").get("version") == proof
+                assert proven or now.status == "FAILED", "a success without its proof"
             case _, "REJECTED":
                 assert cause == "device"
                 assert now.started_at == row.started_at

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from outfitter_contract.details import PAIRS_MAX, VALUE_LENGTH_MAX
 from outfitter_contract.operations import NEEDS_URL, Operation
 from outfitter_contract.signed import SIGNED_LENGTH_MAX
 
@@ -25,6 +26,8 @@ NAME_LENGTH_MAX: Final = 128
 VERSION_TEXT_LENGTH_MAX: Final = 64
 SIZE_MAX: Final = 1 << 50
 
+_DETAIL: Final = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+_SHOWN: Final = 80
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _TRUTH: Final = {True: True, False: False, "true": True, "false": False}
 
@@ -58,6 +61,8 @@ class JobDocument:
     """What an offline key says of the image, or of the keys that count: a signed text, not verified."""
     merge: bool = False
     """Whether parameters that the configuration at the URL does not name stay as they are on the device."""
+    confirm: Mapping[str, str] | None = None
+    """The status details without which no SUCCEEDED counts."""
 
 
 def parse_document(value: object) -> JobDocument:
@@ -78,6 +83,7 @@ def parse_document(value: object) -> JobDocument:
         size=_size(value),
         signed=_text(value, "signed", SIGNED_LENGTH_MAX),
         merge=_truth(value, "merge"),
+        confirm=parse_confirm(value.get("confirm")),
     )
 
 
@@ -93,8 +99,41 @@ def build_document(document: JobDocument) -> dict[str, object]:
         "size": document.size,
         "signed": document.signed,
         "merge": document.merge or None,
+        "confirm": None if document.confirm is None else dict(document.confirm),
     }
     return {key: value for key, value in members.items() if value is not None}
+
+
+def parse_confirm(value: object) -> dict[str, str] | None:
+    """The member ``confirm`` of a document, None when it is absent; raises DocumentError."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not 0 < len(value) <= PAIRS_MAX:
+        raise DocumentError(
+            f"'confirm' of the job document is not an object of 1 to {PAIRS_MAX} status details"
+        )
+    for key, wanted in value.items():
+        if not isinstance(key, str) or not _DETAIL.fullmatch(key):
+            raise DocumentError(
+                f"'confirm' of the job document: {str(key)[:40]!r} is no name of a status detail"
+            )
+        if not isinstance(wanted, str) or not 0 < len(wanted) <= VALUE_LENGTH_MAX or not wanted.isprintable():
+            raise DocumentError(
+                f"'{key}' in 'confirm' of the job document is not a text of 1 to {VALUE_LENGTH_MAX} characters"
+            )
+    return dict(value)
+
+
+def unproven(confirm: Mapping[str, str], told: Mapping[str, str]) -> str | None:
+    """What status details lack of the proof that a document asks for, for people; None when they are it."""
+    lacking = [
+        f"{key} is {told[key][:_SHOWN]!r} instead of {wanted[:_SHOWN]!r}"
+        if key in told
+        else f"{key} {wanted[:_SHOWN]!r} is missing"
+        for key, wanted in confirm.items()
+        if told.get(key) != wanted
+    ]
+    return ", ".join(lacking) or None
 
 
 def _operation(word: object) -> Operation:

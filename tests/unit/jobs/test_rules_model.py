@@ -89,6 +89,7 @@ retries = st.lists(
     max_size=2,
     unique_by=lambda criterion: criterion.failure,
 ).map(tuple)
+tellings = st.sampled_from([None, {"version": "2"}, {"version": "1"}, {"step": "done"}])
 timeouts = st.none() | st.sampled_from([1, 5, 20, 1_440])
 steps = st.none() | st.sampled_from([1, 4, 7, 30])
 windows = st.lists(
@@ -244,7 +245,7 @@ class JobsMachine(RuleBasedStateMachine):
     def create(self, *, aims, continuous, schedule=None, **members) -> None:
         configs = Configs(schedule=self.scheduled(schedule), **members)
         aims = [aim for aim in aims if aim not in THINGS or aim in self.auditor.state.things]
-        name = f"j{self.names}"
+        name, proof = f"j{self.names}", "2" if self.names % 3 == 1 else None
         self.names += 1
         new = NewJob(
             id=name,
@@ -252,12 +253,16 @@ class JobsMachine(RuleBasedStateMachine):
                 Target(position=index, kind="thing" if aim in THINGS else "thinggroup", name=aim)
                 for index, aim in enumerate(aims)
             ),
-            stored="{}",
+            stored='{"operation":"install","url":"u","confirm":{"version":"2"}}' if proof else "{}",
             selection=TargetSelection("CONTINUOUS" if continuous else "SNAPSHOT"),
             configs=configs,
         )
         facts = JobFacts(
-            selection=new.selection.value, configs=configs, aims=list(aims), created_at=self.engine.clock[0]
+            selection=new.selection.value,
+            configs=configs,
+            aims=list(aims),
+            created_at=self.engine.clock[0],
+            proof=proof,
         )
         self.auditor.jobs[name] = facts
         assert self.act("create", self.engine.jobs.create(new))
@@ -296,8 +301,8 @@ class JobsMachine(RuleBasedStateMachine):
         answers = await asyncio.gather(*map(self.engine.ask, requests), return_exceptions=True)
         assert all(isinstance(answer, Refusal) for answer in answers if isinstance(answer, Exception))
 
-    def report_on(self, row, status, step) -> None:
-        request = Update(thing=row.thing, job=row.job, status=status, step_timeout_minutes=step)
+    def report_on(self, row, status, step, told) -> None:
+        request = Update(thing=row.thing, job=row.job, status=status, step_timeout_minutes=step, details=told)
         self.act("device", self.engine.ask(request), (row.thing, row.job, step))
 
     @precondition(lambda self: self.auditor.state.executions)
@@ -305,7 +310,11 @@ class JobsMachine(RuleBasedStateMachine):
     def end_some(self, data, status) -> None:
         """Reports of several things in one batch; some may have ended already."""
         rows = self.rows()[: data.draw(st.integers(1, 4), label="number")]
-        requests = [Update(thing=row.thing, job=row.job, number=row.number, status=status) for row in rows]
+        told = data.draw(tellings)
+        requests = [
+            Update(thing=row.thing, job=row.job, number=row.number, status=status, details=told)
+            for row in rows
+        ]
         self.act("device", self.ask_at_once(requests), (None, None, None))
 
     @precondition(lambda self: any(row.status == "IN_PROGRESS" for row in self.rows()))
@@ -313,7 +322,7 @@ class JobsMachine(RuleBasedStateMachine):
     def end_what_runs(self, status) -> None:
         for row in self.rows():
             if row.status == "IN_PROGRESS":
-                self.report_on(row, status, None)
+                self.report_on(row, status, None, {"version": "2"})
 
     @precondition(lambda self: self.auditor.jobs)
     @rule(data=st.data(), force=st.booleans())
@@ -400,10 +409,11 @@ class DeviceMachine(JobsMachine):
         data=st.data(),
         status=st.sampled_from(["IN_PROGRESS", "IN_PROGRESS", "SUCCEEDED", "FAILED", "REJECTED"]),
         step=steps | st.just(-1),
+        told=tellings,
     )
-    def report(self, data, status, step) -> None:
+    def report(self, data, status, step, told) -> None:
         rows = self.rows()
-        self.report_on(data.draw(st.sampled_from(rows[:8])), status, step)
+        self.report_on(data.draw(st.sampled_from(rows[:8])), status, step, told)
 
     @precondition(lambda self: self.auditor.jobs)
     @rule(data=st.data(), timeout=timeouts.filter(bool))

@@ -8,10 +8,11 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from outfitter_contract.details import Step, clean_details
 from outfitter_contract.execution import TERMINAL, Status
 from outfitter_contract.topics import jobs_prefix, notify, notify_next
 
@@ -21,7 +22,7 @@ from outfitter_agent.plans.facts import Execution
 from outfitter_agent.plans.transaction import FinalReport, JobRef
 from outfitter_agent.plans.troubles import Abandoned
 
-FINAL_TRIES_MAX: Final = 5
+FINAL_TRIES_MAX: Final = 8
 WAITING_MAX: Final = 64
 """Requests whose answers are still waited for; a service that never answers must not fill the memory."""
 GONE: Final = frozenset({"ResourceNotFound", "TerminalStateReached", "InvalidStateTransition"})
@@ -120,30 +121,31 @@ class JobsClient:
             self._progress = details
             self._send_progress()
 
-    def report_final(self, final: FinalReport) -> None:
-        """Deliver a final report; returns when it is closed, raises NotAnsweredError when it must be kept."""
+    def report_final(self, final: FinalReport) -> Status:
+        """Deliver a final report; the status that it was closed with. Raises NotAnsweredError when it must be kept."""
         with self._guard:
             known = (
                 self._version[1] if self._version and self._version[0] == final.job else final.version_number
             )
-        details: Mapping[str, str] = final.details
+        forms: Iterator[FinalReport] | None = None
         for _ in range(FINAL_TRIES_MAX):
-            answer = self._ask(f"{final.job.job_id}/update", _final_request(final, details, known))
+            answer = self._ask(f"{final.job.job_id}/update", _final_request(final, known))
             if answer.accepted:
-                return
+                return final.status
             state = answer.body.get("executionState")
             state = state if isinstance(state, dict) else {}
             if answer.code == "VersionMismatch" and state.get("status") not in TERMINAL:
                 known = _integer(state.get("versionNumber"))
             elif answer.code in GONE or answer.code == "VersionMismatch":
                 _log_closed(final, answer, state.get("status"))
-                return
-            elif answer.code in MALFORMED and details:
-                log.error("details of the final report were refused: %s", answer.body.get("message"))
-                details = {}
+                return final.status
             elif answer.code in MALFORMED:
                 log.error("the final report was refused: %s", answer.body.get("message"))
-                return
+                forms = forms or _milder(final, str(answer.body.get("message")))
+                milder = next(forms, None)
+                if milder is None:
+                    return final.status
+                final = milder
             else:
                 raise NotAnsweredError(f"the final report was answered {answer.code}")
         raise NotAnsweredError("the job changes faster than it can be reported")
@@ -276,14 +278,31 @@ class JobsClient:
         return execution
 
 
-def _final_request(final: FinalReport, details: Mapping[str, str], version: int | None) -> dict[str, object]:
+def _milder(final: FinalReport, why: str) -> Iterator[FinalReport]:
+    """What to report, one after the other, instead of what the service does not take and says why.
+
+    Its details may be at fault. A success that it does not take without them either is none: a job may ask for a proof
+    that this device cannot give.
+    """
+    yield replace(final, details={})
+    if final.status is Status.SUCCEEDED:
+        told = {
+            **final.details,
+            "step": Step.REFUSED,
+            "reason": f"the service does not take SUCCEEDED: {why}",
+        }
+        yield replace(final, status=Status.FAILED, details=clean_details(told))
+        yield replace(final, status=Status.FAILED, details={})
+
+
+def _final_request(final: FinalReport, version: int | None) -> dict[str, object]:
     request: dict[str, object] = {
         "status": final.status,
         "executionNumber": final.job.execution_number,
         "includeJobExecutionState": True,
     }
-    if details:
-        request["statusDetails"] = dict(details)
+    if final.details:
+        request["statusDetails"] = dict(final.details)
     if version is not None:
         request["expectedVersion"] = version
     return request

@@ -146,9 +146,9 @@ class Agent:
             return False
         journal = self._journal.load()
         if journal.final is not None:
-            self._client.report_final(journal.final)
+            status = self._client.report_final(journal.final)
             self._journal.save(Journal())
-            log.info("job %s is %s", journal.final.job.job_id, journal.final.status)
+            log.info("job %s is %s", journal.final.job.job_id, status)
         self._client.subscribe_once()
         execution = self._client.start_next(progress(Step.ACCEPTED, boot_id=self._facts.boot_id))
         if execution is None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from enum import Enum, auto
 
-from outfitter_contract.document import DocumentError, JobDocument, UnknownOperation, parse_document
+from outfitter_contract.document import DocumentError, JobDocument, UnknownOperation, parse_document, unproven
 from outfitter_contract.image import Manifest
 from outfitter_contract.operations import NEEDS_URL, Operation
 from outfitter_contract.statements import ImageStatement
@@ -70,6 +70,17 @@ def decide(
         return Decision.ALREADY_RUNNING
     what = "another image of the same version as" if same else "not newer than"
     raise Trouble(f"version {version} is {what} {running.version}, which runs here; use forced to install it")
+
+
+def check_confirm(document: JobDocument, **proof: str) -> None:
+    """Compare what this device would prove, once it is done, with what the job wants proven; raises Trouble.
+
+    What is not known before the end is left to the service, which compares all of it.
+    """
+    wanted = {key: value for key, value in (document.confirm or {}).items() if key in proof}
+    lacking = unproven(wanted, proof)
+    if lacking is not None:
+        raise Trouble(f"this could not be proven as the job's confirm asks: {lacking}")
 
 
 def check_manifest(manifest: Manifest, document: JobDocument, device_type: str) -> None:

@@ -131,6 +131,7 @@ def _prepare(execution: Execution, change: Change, facts: Facts) -> Plan[Change]
     present = yield from _in_force()
     again = document.forced or document.merge
     if present is not None and present == document.sha256 and not again:
+        acceptance.check_confirm(document, sha256=present)
         return replace(change, sha256=present)
     base = details.progress(Step.DOWNLOADING, boot_id=facts.boot_id)
 
@@ -140,6 +141,7 @@ def _prepare(execution: Execution, change: Change, facts: Facts) -> Plan[Change]
     yield from with_fresh_urls(document, "the configuration is not accessible", attempt)
     yield from perform(Report(details=details.progress(Step.CHECKING, boot_id=facts.boot_id)))
     wanted = yield from perform(PrepareConfiguration(merge=document.merge))
+    acceptance.check_confirm(document, sha256=wanted)
     if present == wanted and not document.forced:
         return replace(change, sha256=wanted)
     yield from perform(Report(details=details.progress(Step.APPLYING, boot_id=facts.boot_id)))

@@ -85,7 +85,7 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
             forced=document.forced,
         )
         if decision is Decision.ALREADY_RUNNING:
-            return (yield from _already(update, running))
+            return (yield from _already(update, running, document))
     downloaded = yield from _download(document, update, facts)
     yield from perform(
         Report(details=details.progress(Step.CHECKING, boot_id=facts.boot_id, version=document.version))
@@ -102,13 +102,16 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
         forced=document.forced,
     )
     if decision is Decision.ALREADY_RUNNING:
-        return (yield from _already(update, running))
+        return (yield from _already(update, running, document))
+    acceptance.check_confirm(document, version=manifest.version, sha256=downloaded.sha256)
     target = _target(running, manifest, downloaded.sha256, vouched)
     return (yield from _unpack(update, running, target, facts))
 
 
-def _already(update: Update, running: Installed | None) -> Plan[Update]:
+def _already(update: Update, running: Installed | None, document: JobDocument) -> Plan[Update]:
     """The same image runs already: that is success only if it is healthy, too."""
+    if running is not None:
+        acceptance.check_confirm(document, version=running.version, sha256=running.sha256)
     verdict = yield from perform(WatchHealth(settle=False, abandonable=True))
     if not verdict.healthy:
         raise Trouble(

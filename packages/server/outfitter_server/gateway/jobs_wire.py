@@ -21,7 +21,7 @@ from outfitter_server.base.refusals import (
     VersionConflict,
 )
 from outfitter_server.jobs.details import details_problem, step_timeout_problem
-from outfitter_server.jobs.device import seconds_left
+from outfitter_server.jobs.device import Unproven, seconds_left
 from outfitter_server.jobs.values import (
     Describe,
     Described,
@@ -50,6 +50,7 @@ _CODES: Final[dict[type[Refusal], str]] = {
     Throttled: "RequestThrottled",
     Unavailable: "InternalError",
     InvalidRequest: "InvalidRequest",
+    Unproven: "InvalidRequest",
 }
 
 

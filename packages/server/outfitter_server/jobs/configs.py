@@ -83,6 +83,7 @@ class Configs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         timeout_minutes: the in-progress timeout.
         packages: ARNs of destinationPackageVersions as given; ``installs`` what they stand for, (package, version).
         document_parameters: those of a managed template.
+        confirm: the status details without which no device's SUCCEEDED is accepted; the document's own member.
     """
 
     rollout: Rollout | None = None
@@ -94,6 +95,7 @@ class Configs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     document_parameters: dict[str, str] | None = None
     packages: tuple[str, ...] = ()
     installs: tuple[tuple[str, str], ...] = ()
+    confirm: dict[str, str] | None = None
 
 
 NO_CONFIGS = Configs()

@@ -4,7 +4,7 @@ The order of checks is the live service's: a status that no device may set is re
 existence, expected version, transition, and the other fields last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,12 +17,17 @@ from outfitter_server.base.refusals import (
     TerminalState,
     VersionConflict,
 )
+from outfitter_server.jobs.proofs import refusal
 from outfitter_server.jobs.values import Describe, Execution, StartNext, Update
 
 MINUTE_MS: Final = 60_000
 NO_STEP_TIMER: Final = -1  # stepTimeoutInMinutes that takes the running one away
 _STATUSES: Final = frozenset(status.value for status in Status)
 _STARTS: Final = frozenset({Status.IN_PROGRESS, Status.SUCCEEDED, Status.FAILED})
+
+
+class Unproven(InvalidRequest):
+    """A SUCCEEDED without the proof that its job asks for."""
 
 
 def requested_status(text: str) -> Status:
@@ -41,13 +46,19 @@ def requested_status(text: str) -> Status:
 
 
 def update(
-    execution: Execution | None, request: Update, now: int, timeout_minutes: int | None = None
+    execution: Execution | None,
+    request: Update,
+    now: int,
+    timeout_minutes: int | None = None,
+    confirm: Mapping[str, str] | None = None,
 ) -> Execution:
     """The execution after UpdateJobExecution; ``timeout_minutes`` is its job's, for one that starts now.
 
+    ``confirm``: the proof that its job asks for.
+
     Raises:
-        NotFound, VersionConflict, InvalidStateTransition, InvalidRequest: in this order; the second and third carry the
-            execution as it is (``members["execution"]``).
+        NotFound, VersionConflict, InvalidStateTransition, InvalidRequest, Unproven: in this order; the second, the third
+            and the last carry the execution as it is (``members["execution"]``).
     """
     status = requested_status(request.status)
     if execution is None:
@@ -71,6 +82,9 @@ def update(
         )
     if request.problem:
         raise InvalidRequest(request.problem)
+    lacking = refusal(confirm, request.details) if confirm and status is Status.SUCCEEDED else None
+    if lacking is not None:
+        raise Unproven(lacking, execution=execution)
     started = execution.started_at
     deadline, expires = None, None
     if status is Status.IN_PROGRESS:

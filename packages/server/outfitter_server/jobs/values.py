@@ -102,6 +102,7 @@ class JobHead(msgspec.Struct, frozen=True, kw_only=True):
     timeout_minutes: int | None = None
     retries: tuple[RetryCriterion, ...] = ()
     installs: tuple[tuple[str, str], ...] = ()
+    confirm: dict[str, str] | None = None
 
 
 class GetPending(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ Nothing here is a log. The causes are read off what the executions, their job an
 was told when comes from memory (``notes``), bounded, and gone with a restart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -37,6 +37,7 @@ class Kind(StrEnum):
     DOCUMENT_SENT = "DOCUMENT_SENT"
     STARTED = "STARTED"
     REPORTED = "REPORTED"
+    REFUSED = "REFUSED"
     ENDED = "ENDED"
 
 
@@ -49,13 +50,14 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What the gateway did and nobody stores: a notification sent, or a document with so many fresh URLs."""
+    """What nobody stores: a notification sent, a document with so many fresh URLs, a report that was refused (``text``)."""
 
     at: int
     kind: Kind
     job: str
     number: int
     urls: int = 0
+    text: str = ""
 
 
 class RolloutStep(msgspec.Struct, frozen=True):
@@ -100,7 +102,8 @@ def waits_for(
     if execution.status is Status.IN_PROGRESS:
         left = seconds_left(execution, now)
         timer = "no timer runs" if left is None else f"it times out in {left} s unless its device reports"
-        return f"its device, which is {'connected' if connected else 'not connected'}, to report; {timer}"
+        device = f"its device, which is {'connected' if connected else 'not connected'}, to report"
+        return f"{device}{_proof(job.configs.confirm)}; {timer}"
     if front is not None and front.id != execution.id:
         return f"job {front.job}, which is {front.status.value} and before it in the device's list"
     return (
@@ -146,6 +149,11 @@ def utc(time: int) -> str:
     return datetime.fromtimestamp(time // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def _proof(confirm: Mapping[str, str] | None) -> str:
+    wanted = ", ".join(f"{key} {value!r}" for key, value in (confirm or {}).items())
+    return f", with {wanted} if it is SUCCEEDED" if wanted else ""
+
+
 def _queued(execution: Execution, step: RolloutStep | None) -> str:
     match execution.queued_by:
         case QueuedBy.JOIN:
@@ -164,6 +172,8 @@ def _queued(execution: Execution, step: RolloutStep | None) -> str:
 def _noted(note: Note) -> str:
     if note.kind is Kind.NOTIFIED:
         return "its device was notified"
+    if note.kind is Kind.REFUSED:
+        return f"its device's report was refused: {note.text}"
     urls = f" with {note.urls} freshly signed URL{'s' * (note.urls != 1)}" if note.urls else ""
     return f"the document went to its device{urls}"
 

@@ -60,7 +60,7 @@ class JobParts:
         self.events = Events(installation, new_id)
         self.traces = Traces()
         self.delivery = Delivery(installation, credentials, clock, self.traces)
-        engine = Engine(installation=installation, events=self.events, record=record)
+        engine = Engine(installation=installation, events=self.events, record=record, traces=self.traces)
         steps = Steps(engine)
         self._publisher = EventPublisher(committer, publish, is_behind)
         self._alarms = Alarms(committer, Timers(engine))

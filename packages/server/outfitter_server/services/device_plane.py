@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 import msgspec
@@ -26,6 +26,7 @@ from outfitter_server.jobs.values import (
     Update,
     Updated,
 )
+from outfitter_server.jobs.why import Kind
 from outfitter_server.services.committer import Batch, Committer
 from outfitter_server.services.engine import Engine
 from outfitter_server.services.ports import Transaction
@@ -137,7 +138,13 @@ class DevicePlane:
         before = space.numbered(request.thing, request.job, request.number)
         if before is not None and request.status == Status.IN_PROGRESS and not self._may_begin(space, before):
             before = msgspec.structs.replace(before, held=True)
-        after = device.update(before, request, space.now, self._timeout(space, before))
+        confirm = self._proof(space, before) if request.status == Status.SUCCEEDED else None
+        try:
+            after = device.update(before, request, space.now, self._timeout(space, before), confirm)
+        except device.Unproven as refusal:
+            if before is not None:
+                self._engine.traces.note(before, Kind.REFUSED, space.now, text=refusal.message)
+            raise
         assert before is not None  # noqa: S101 - the rule refuses None
         space.replace(before, after)
         head = self._head(space, after) if request.include_document else None
@@ -190,6 +197,10 @@ class DevicePlane:
             return None
         head = self._head(space, execution)
         return None if head is None else head.timeout_minutes
+
+    def _proof(self, space: Workspace, execution: Execution | None) -> Mapping[str, str] | None:
+        head = None if execution is None else self._head(space, execution)
+        return None if head is None else head.confirm
 
     def _head(self, space: Workspace, execution: Execution) -> JobHead | None:
         return self._engine.heads.get(space.batch.tx, execution.job)

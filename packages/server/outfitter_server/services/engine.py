@@ -8,6 +8,7 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.jobs.values import Execution, Job
 from outfitter_server.services.committer import Batch
 from outfitter_server.services.heads import Heads
+from outfitter_server.services.traces import Traces
 from outfitter_server.services.watched import Watched
 
 
@@ -54,6 +55,7 @@ class Engine:
 
     Attributes:
         record: told what a thing runs when an execution of a job with package versions succeeded.
+        traces: told what was refused.
     """
 
     installation: Installation = field(default_factory=Installation)
@@ -61,3 +63,4 @@ class Engine:
     watched: Watched = field(default_factory=Watched)
     events: LifecycleEvents = field(default_factory=Silent)
     record: Record = _no_record
+    traces: Traces = field(default_factory=Traces)

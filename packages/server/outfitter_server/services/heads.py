@@ -37,6 +37,7 @@ class Heads:
             timeout_minutes=configs.timeout_minutes,
             retries=configs.retries,
             installs=configs.installs,
+            confirm=configs.confirm,
         )
         self._kept[job] = head
         if len(self._kept) > HEADS_KEPT:

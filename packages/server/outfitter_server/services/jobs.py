@@ -12,6 +12,7 @@ from outfitter_server.base.refusals import AlreadyExists, InvalidRequest, NotFou
 from outfitter_server.jobs import pacing
 from outfitter_server.jobs.configs import configs_text
 from outfitter_server.jobs.documents import DOCUMENT_BYTES_MAX
+from outfitter_server.jobs.proofs import proof_wanted
 from outfitter_server.jobs.targets import GROUP
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, Target, TargetSelection
 from outfitter_server.objects.urls import parse_object_url
@@ -174,7 +175,11 @@ class Jobs:
             role_arn=new.role_arn,
             url_expires_seconds=new.url_expires_seconds,
             now=batch.now,
-            configs=configs_text(msgspec.structs.replace(new.configs, installs=resolved.installs)),
+            configs=configs_text(
+                msgspec.structs.replace(
+                    new.configs, installs=resolved.installs, confirm=proof_wanted(resolved.delivered)
+                )
+            ),
             tags=json.dumps(new.tags),
         )
         raw = new.stored if new.raw is None else new.raw

@@ -17,8 +17,8 @@ class Traces:
         """Start empty."""
         self._notes: OrderedDict[str, deque[Note]] = OrderedDict()
 
-    def note(self, execution: Execution, kind: Kind, at: int, urls: int = 0) -> None:
-        """Something was sent to the execution's device."""
+    def note(self, execution: Execution, kind: Kind, at: int, urls: int = 0, text: str = "") -> None:
+        """Something was sent to the execution's device, or its report was refused, which ``text`` says."""
         notes = self._notes.get(execution.thing)
         if notes is None:
             notes = self._notes[execution.thing] = deque(maxlen=NOTES_KEPT)
@@ -26,7 +26,7 @@ class Traces:
                 self._notes.popitem(last=False)
         else:
             self._notes.move_to_end(execution.thing)
-        notes.append(Note(at, kind, execution.job, execution.number, urls))
+        notes.append(Note(at, kind, execution.job, execution.number, urls, text))
 
     def of(self, thing: str) -> list[Note]:
         """What is remembered of a thing, oldest first."""
