@@ -97,7 +97,7 @@ def test_who_signs_may_do_what_the_access_key_may(server, connect, fleet, eventu
     thing = fleet.thing()
     client = connect(version=version, tls=tls, client_id=thing, target=signed(server, tls=tls)).connected()
     topic = f"free/{thing}"
-    assert client.subscribe(topic, "$aws/events/#", f"$aws/things/{thing}/jobs/notify") == [1, 1, 1]
+    assert client.subscribe(topic, "$aws/events/job/#", f"$aws/things/{thing}/jobs/notify") == [1, 1, 1]
     large = b"x" * 131_072
     assert client.publish(topic, large).value == 0
     assert client.take() == (topic, large)
