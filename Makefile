@@ -26,8 +26,9 @@ demo: install ## the mission on an empty machine: one server, real agents, a tab
 test: install chromium peers mqttjs ## every test
 	@$(BIN)/python -m pytest -q
 
-soak: install ## ten thousand random lives of jobs of each kind; takes an hour or so and tells how far it is
-	@OUTFITTER_SOAK=$(or $(LIVES),10000) $(BIN)/python -m pytest -q -s -o addopts= --strict-markers --import-mode=importlib tests/unit/jobs/test_rules_model.py
+soak: install ## ten thousand random lives of jobs of each kind, and of sessions; takes an hour or so and tells how far it is
+	@OUTFITTER_SOAK=$(or $(LIVES),10000) $(BIN)/python -m pytest -q -s -o addopts= --strict-markers --import-mode=importlib tests/unit/jobs/test_rules_model.py \
+	tests/unit/gateway/test_gateway_durable.py::test_nothing_is_lost_and_nothing_acknowledged_comes_again
 
 fuzz: install ## any bytes at everything that reads bytes (MINUTES=10 for each target, JOBS=1, TARGETS=…, KEEP=1: renew the corpus)
 	@$(BIN)/uv sync --quiet --frozen --all-packages --inexact --group fuzz

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from hypothesis import example, given, settings
@@ -37,6 +39,8 @@ from outfitter_server.stores.sqlite.store import SqliteStore
 NOTIFY = "$aws/things/dev/jobs/notify"
 KEEP_SECONDS = 1_000
 DAY = 24 * 3_600
+QUICK = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a disk that need not be waited for
+EXAMPLES = int(os.environ.get("OUTFITTER_SOAK", "200"))
 
 
 class MemoryTransport(asyncio.Transport):
@@ -158,11 +162,20 @@ class House:
         mouth.drop()
 
 
+@cache
+def empty_store():
+    """The file of a store that holds nothing, made once."""
+    with tempfile.TemporaryDirectory() as folder:
+        SqliteStore(Path(folder)).close()
+        return (Path(folder) / "state.sqlite3").read_bytes()
+
+
 def rehearse(doubles, story):
     """Run a story with a house of its own."""
 
     async def whole():
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=QUICK) as folder:
+            (Path(folder) / "state.sqlite3").write_bytes(empty_store())
             house = House(doubles, folder)
             await story(house)
             await house.settle()
@@ -385,9 +398,17 @@ class History:
         self.ids = {}
         self.unacknowledged = []
         self.revisions = {"seen": 0, "acknowledged": 0}
+        self.floor = 0  # nothing up to this message is for the session as it is now
 
     async def begin(self):
         self.connect_now()
+        await self.subscribe()
+
+    async def subscribe(self):
+        """In a session that is new: what was for another one is for nobody."""
+        self.promised &= self.acknowledged
+        self.floor = self.count
+        self.revisions["acknowledged"] = self.house.plane.revisions.get("dev", (0, 0))[0]
         await self.house.subscribed(self.device, "work", NOTIFY)
 
     def connect_now(self):
@@ -396,6 +417,32 @@ class History:
     async def connect(self):
         if self.device is None:
             self.connect_now()
+            if not self.device.present:
+                await self.subscribe()
+
+    async def take_over(self):
+        if self.device is not None:
+            self.connect_now()
+            assert self.device.present
+            self.unacknowledged.clear()
+
+    async def start_anew(self):
+        self.device = Peer(self.house.gateway, "dev", keep=KEEP_SECONDS, window=self.window, clean=True)
+        self.unacknowledged.clear()
+        await self.house.settle()
+        self.house.gateway._flush()
+        found = [*self.device.answers, *self.device.take(ConnAck)]
+        assert [answer.session_present for answer in found] == [False]
+        await self.subscribe()
+
+    async def start_anew_and_kill(self):
+        """Nobody was told that the session is new: it may be the old one as well."""
+        Peer(self.house.gateway, "dev", keep=KEEP_SECONDS, clean=True)
+        self.restart_now()
+
+    async def stay_away(self):
+        if self.device is None:
+            self.house.pass_seconds(KEEP_SECONDS + 1)
 
     async def drop(self):
         if self.device is not None:
@@ -458,6 +505,7 @@ class History:
                 continue
             number = int(packet.payload)
             assert number not in self.acknowledged, "sent again what was acknowledged"
+            assert number > self.floor, "of a session that is over"
             if number in self.seen:
                 assert self.ids[number] == packet.packet_id, "sent again with another identifier"
             else:
@@ -488,13 +536,20 @@ STEPS = [
     "restart",
     "publish_and_kill",
     "wait",
+    "take_over",
+    "start_anew",
+    "start_anew_and_kill",
+    "stay_away",
 ]
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=25), st.integers(1, 3))
 @example(["change", "acknowledge", "restart", "connect"], 1)
 @example(["publish", "publish", "acknowledge", "restart", "connect", "wait", "drop", "publish"], 1)
-@settings(max_examples=40, deadline=None)
+@example(["publish", "start_anew", "publish", "restart", "connect"], 1)
+@example(["publish", "start_anew_and_kill", "connect"], 2)
+@example(["drop", "publish", "stay_away", "publish", "connect", "publish"], 1)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_nothing_is_lost_and_nothing_acknowledged_comes_again(doubles, steps, window):
     async def story(house):
         history = History(house, window)
