@@ -32,14 +32,18 @@ HELD_BYTES_MAX: Final = 1024 * 1024  # what a paused connection may hold back be
 VERDICTS_MAX: Final = 128  # remembered policy decisions of one connection
 ROUTES_MAX: Final = 64  # remembered topics of one connection, a kilobyte each
 REJUDGED_PER_TURN: Final = 200  # connections judged anew before others get their turn
-RETAINED_WAITING_MAX: Final = 10_000  # retained messages that wait to be sent to one connection
-RETAINED_PER_TURN: Final = 100  # of one connection, before others get their turn
+RETAINED_WALKS_MAX: Final = 64  # filters of one connection that wait to be told what is retained; the oldest gives way
+RETAINED_STEPS_AT_ONCE: Final = 300  # topics looked at before it is the turn of others; a message sent counts as ten
+RETAINED_STEPS_KEPT: Final = 20_000  # at the end of a connection, for the session that outlives it
+SIGNED_AT_ONCE: Final = 1  # certificates of devices that come with a claim; the interpreter has one lock
 EVENTS_MAX: Final = 50_000  # presence and subscription events that wait for listeners to read
 EVENTS_PER_TURN: Final = 50  # of them, before others get their turn
 REASON_STRING_BYTES_MAX: Final = 512
 # A connection's share of the server: beyond it, it waits for its turn with others of its kind
 SHARE_PACKETS: Final = 250  # a second
 PACKETS_AT_ONCE: Final = 8  # before it is the turn of others
+COSTLY_SECONDS: Final = 0.0005  # of work: those packets count by their time, and the next come one at a time
+PACKET_SECONDS: Final = 0.0001  # what one of them counts as
 ROUND_SECONDS: Final = 0.001  # of each turn of the loop, for all connections that are beyond their share
 CROWDED_SECONDS: Final = 0.001  # until they look again whether the committer has room for them
 # The log
@@ -49,7 +53,7 @@ CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 # Who comes in
 BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of its own, net.core.somaxconn
 ACCEPTS_PER_TURN: Final = 16  # connections that are taken from there before others get their turn
-HANDSHAKES_PER_TURN: Final = 2  # of TLS that begin, a millisecond of work each
+HANDSHAKES_PER_TURN: Final = 1  # of TLS that begin, two milliseconds of work each
 HANDSHAKES_MAX: Final = 1_000  # under way; the oldest gives way
 SILENT_MAX: Final = 2_000  # connections that said nothing yet; the oldest gives way
 STRANGERS_MAX: Final = 2_000  # connections without a session; the oldest gives way

@@ -1,10 +1,7 @@
 """What a connection is sent that it did not ask for: messages of other clients, notices, repetitions."""
 
-import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -14,12 +11,13 @@ from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.gateway.limits import (
     PACKET_BYTES_MAX,
     RESEND_SECONDS,
-    RETAINED_PER_TURN,
-    RETAINED_WAITING_MAX,
+    RETAINED_STEPS_KEPT,
 )
 from outfitter_server.gateway.link import WRITING, Link, Writes
 from outfitter_server.gateway.notices import Listener
 from outfitter_server.gateway.permits import RECEIVE, Permit
+from outfitter_server.gateway.retaining import RetainedWalks, Walk
+from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.words import Told, explained
 from outfitter_server.mqtt.encode import encode, encode_publish
 from outfitter_server.mqtt.packets import (
@@ -60,6 +58,7 @@ class Station(Writes, Protocol):
 
     second: int
     clock: Callable[[], int]
+    turns: Turns
 
     @property
     def retained(self) -> Retains:
@@ -109,7 +108,7 @@ class Outgoing(Link):
         self._aliases_max = 0
         self._notices_due = False
         self._wants_words = True  # reason strings with acknowledgements
-        self._retained: deque[tuple[str, Subscription]] | None = None  # what waits to be sent, in its order
+        self._retained: RetainedWalks | None = None
 
     @property
     def version(self) -> int:
@@ -144,7 +143,8 @@ class Outgoing(Link):
         super().resume_writing()
         if self._notices_due:
             self._catch_up()
-        self.go_on()
+        if self._retained:
+            self._retained.go_on()
 
     def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> bool:
         """Send, queue or drop another client's message; False when it was dropped."""
@@ -205,44 +205,40 @@ class Outgoing(Link):
                 self.send_queued()
             if self._notices_due and not session.queued:
                 self._catch_up()
-            if self._retained is not None:
-                self.go_on()
+            if self._retained:
+                self._retained.go_on()
 
-    def send_retained(self, topics: Iterable[str], subscription: Subscription) -> None:
-        """Send the retained messages of these topics for a subscription, as fast as there is room for them."""
+    def send_retained(self, topic_filter: str, walk: Walk, subscription: Subscription) -> None:
+        """Send what is retained for a subscription, as fast as there is room for it."""
         if self.session is None:
             return
-        waiting = self._retained if self._retained is not None else deque()
-        waiting.extend((topic, subscription) for topic in islice(topics, RETAINED_WAITING_MAX - len(waiting)))
-        if waiting:
-            self._retained = waiting
-            self.go_on()
-
-    def go_on(self) -> None:
-        """Send retained messages until there is no room, or it is the turn of others."""
-        waiting, session, left = self._retained, self.session, RETAINED_PER_TURN
-        while waiting and session is not None and not self._pauses & WRITING:
-            if not left:
-                asyncio.get_running_loop().call_soon(self.go_on)
-                return
-            topic, subscription = waiting[0]
-            found = self._station.retained.find(topic)
-            if found is not None and self.permit.allows(RECEIVE, topic):
-                packet_id, message = 0, self._message(found, subscription)
-                if found.qos and subscription.qos:
-                    if session.queued or not session.has_room:
-                        return
-                    packet_id = session.offer(message, self._station.second)
-                self._send(packet_id, message)
-            waiting.popleft()
-            left -= 1
-        if not waiting:
+        if self._retained is None:
+            self._retained = RetainedWalks(self._station.turns, self._send_retained)
+        self._retained.add(topic_filter, walk, subscription)
+        self._retained.go_on()
+        if not self._retained:
             self._retained = None
+
+    def _send_retained(self, topic: str, subscription: Subscription) -> bool:
+        session = self.session
+        if session is None or self._pauses & WRITING:
+            return False
+        found = self._station.retained.find(topic)
+        if found is not None and self.permit.allows(RECEIVE, topic):
+            packet_id, message = 0, self._message(found, subscription)
+            if found.qos and subscription.qos:
+                if session.queued or not session.has_room:
+                    return False
+                packet_id = session.offer(message, self._station.second)
+            self._send(packet_id, message)
+        return True
 
     def keep_retained(self, session: Session) -> None:
         """The connection ends: what it was not sent of QoS 1 waits in its session."""
         waiting, self._retained = self._retained, None
-        for topic, subscription in (waiting or ()) if session.expiry_seconds else ():
+        for topic, subscription in (
+            waiting.rest(RETAINED_STEPS_KEPT) if waiting and session.expiry_seconds else ()
+        ):
             found = self._station.retained.find(topic)
             if found is not None and found.qos and subscription.qos:
                 session.enqueue(self._message(found, subscription))

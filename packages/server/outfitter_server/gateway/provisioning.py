@@ -7,6 +7,7 @@ from typing import Final
 
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import provisioning_wire
+from outfitter_server.gateway.limits import SIGNED_AT_ONCE
 from outfitter_server.gateway.provisioning_wire import ProvisioningRequest, Reply, Verb
 from outfitter_server.services.devices import Devices
 from outfitter_server.services.fleet_provisioning import Asker, FleetProvisioning
@@ -26,6 +27,7 @@ class ProvisioningDesk:
         self._service = service
         self._devices = devices
         self._tasks: set[asyncio.Task[None]] = set()
+        self._signing = asyncio.Semaphore(SIGNED_AT_ONCE)
 
     def meet(self, certificate_der: bytes) -> bool:
         """Whether a certificate that may not connect is being registered, because its CA registers devices that come."""
@@ -60,10 +62,12 @@ class ProvisioningDesk:
         members, service = provisioning_wire.decode(request, payload), self._service
         match request.verb:
             case Verb.CREATE:
-                return provisioning_wire.accepted(request, await service.create_keys())
+                async with self._signing:
+                    return provisioning_wire.accepted(request, await service.create_keys())
             case Verb.CREATE_FROM_CSR:
                 csr = members.get("certificateSigningRequest", "")
-                return provisioning_wire.accepted(request, await service.create_from_request(csr))
+                async with self._signing:
+                    return provisioning_wire.accepted(request, await service.create_from_request(csr))
             case Verb.PROVISION:
                 token = members.get("certificateOwnershipToken", "")
                 parameters = members.get("parameters") or {}

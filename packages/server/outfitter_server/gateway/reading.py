@@ -6,10 +6,17 @@ at a time. Who does not waits for a turn (turns.py).
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from outfitter_server.gateway.answering import Answering
-from outfitter_server.gateway.limits import IN_FLIGHT_MAX, PACKETS_AT_ONCE, SHARE_PACKETS
+from outfitter_server.gateway.limits import (
+    COSTLY_SECONDS,
+    IN_FLIGHT_MAX,
+    PACKET_SECONDS,
+    PACKETS_AT_ONCE,
+    SHARE_PACKETS,
+)
 from outfitter_server.gateway.link import ANSWERING, COMMITTING, TURN
 from outfitter_server.mqtt.packets import MQTT_5, Packet
 from outfitter_server.mqtt.reasons import PacketRefused
@@ -25,12 +32,13 @@ class Reading(Answering):
         heard_at: the second in which bytes came last.
     """
 
-    __slots__ = ("_counted_at", "_taken", "_waits", "heard_at")
+    __slots__ = ("_at_once", "_counted_at", "_taken", "_waits", "heard_at")
 
     def __init__(self, gateway: "Gateway") -> None:
         """Nothing was heard yet."""
         super().__init__(gateway)
         self.heard_at = self._counted_at = gateway.second
+        self._at_once = PACKETS_AT_ONCE
         self._taken = 0  # packets beyond what drained away
         self._waits = False  # for a turn
 
@@ -63,13 +71,13 @@ class Reading(Answering):
             decoder.keep(data)
             self._line_up()
         else:
-            self._work(decoder.feed(data, PACKETS_AT_ONCE))
+            self._work(decoder.feed(data, self._at_once))
 
     def take_turn(self) -> bool:
         """Handle a few of the packets that wait; whether there are more that can be handled now."""
         if not self.closing and not self._pauses & ~TURN:
             self._waits = False
-            self._work(self._decoder.go_on(PACKETS_AT_ONCE), again=True)
+            self._work(self._decoder.go_on(self._at_once), again=True)
             if self._waits:
                 return True
             self.resume(TURN)
@@ -89,8 +97,17 @@ class Reading(Answering):
 
     def _work(self, packets: Sequence[Packet], *, again: bool = False) -> None:
         """Handle packets, then see whether the client has to wait."""
+        began = monotonic()
+        going_on = self._handle(packets)
+        spent = monotonic() - began
         self._taken += len(packets)
-        if not self._handle(packets):
+        if spent > COSTLY_SECONDS:
+            # A few packets that keep the server busy are worth many.
+            self._taken += int(spent / PACKET_SECONDS)
+            self._at_once = 1
+        elif self._at_once < PACKETS_AT_ONCE:
+            self._at_once += 1
+        if not going_on:
             return
         failure, slots = self._decoder.failure, len(self._slots)
         if failure is not None:

@@ -99,7 +99,7 @@ def _send_retained(
     gateway: "Gateway", connection: "Connection", wanted: list[tuple[str, Subscription]]
 ) -> None:
     for topic_filter, subscription in wanted:
-        connection.send_retained(gateway.retained.match(topic_filter), subscription)
+        connection.send_retained(topic_filter, gateway.retained.walk(topic_filter), subscription)
 
 
 def _grant(

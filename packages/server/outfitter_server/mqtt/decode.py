@@ -1,6 +1,6 @@
 """One packet out of its bytes. Whatever is not exactly a packet raises PacketRefused, and nothing else is raised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Final
 
 from outfitter_server.mqtt.packets import (
@@ -30,6 +30,8 @@ from outfitter_server.mqtt.reasons import PacketRefused, Reason
 
 _QOS_MAX: Final = 2
 _WILL_FLAG, _WILL_RETAIN, _PASSWORD_FLAG, _USERNAME_FLAG = 0x04, 0x20, 0x40, 0x80
+
+FILTERS_MAX: Final = 100  # of one packet
 
 
 def decode(head: int, data: bytes, start: int, end: int, version: int) -> Packet:
@@ -191,9 +193,16 @@ def _subscribe(reader: Reader, version: int) -> Subscribe:
         if qos > _QOS_MAX or handling > _QOS_MAX or options & (0xC0 if version == MQTT_5 else 0xFC):
             raise PacketRefused("the options of a topic filter are not valid")
         filters.append(FilterRequest(topic_filter, qos, bool(options & 4), bool(options & 8), handling))
+        _bound(filters)
     if not filters:
         raise PacketRefused("a SUBSCRIBE has no topic filter", Reason.PROTOCOL_ERROR)
     return Subscribe(packet_id, tuple(filters), properties)
+
+
+def _bound(filters: Sized) -> None:
+    """Beyond what any client needs, a packet costs its server more than it costs who sends it."""
+    if len(filters) > FILTERS_MAX:
+        raise PacketRefused(f"a packet has more than {FILTERS_MAX} topic filters", Reason.QUOTA_EXCEEDED)
 
 
 def _suback(reader: Reader, version: int) -> SubAck:
@@ -208,6 +217,7 @@ def _unsubscribe(reader: Reader, version: int) -> Unsubscribe:
     filters = []
     while reader.position < reader.end:
         filters.append(reader.text())
+        _bound(filters)
     if not filters:
         raise PacketRefused("an UNSUBSCRIBE has no topic filter", Reason.PROTOCOL_ERROR)
     return Unsubscribe(packet_id, tuple(filters), properties)

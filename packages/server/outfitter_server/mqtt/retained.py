@@ -98,40 +98,37 @@ class RetainedTopics:
 
     def match(self, topic_filter: str) -> Iterator[str]:
         """The topics with a message that the filter matches, by the same rules as ``topics.matches``."""
+        return (topic for topic in self.walk(topic_filter) if topic is not None)
+
+    def walk(self, topic_filter: str) -> Iterator[str | None]:
+        """As ``match``, with None for each step that finds nothing; what changes meanwhile is met or not."""
         if not has_wildcard(topic_filter):
-            if topic_filter in self._messages:
-                yield topic_filter
+            yield topic_filter if topic_filter in self._messages else None
             return
         levels = topic_filter.split("/")
-        nodes = [self._root]
-        for depth, wanted in enumerate(levels):
-            if wanted == "#":
-                yield from self._all_below(nodes, depth)
-                return
-            nodes = [found for node in nodes for found in _step(node, wanted, hide=not depth)]
-        for node in nodes:
-            if node.topic is not None:
-                yield node.topic
-
-    @staticmethod
-    def _all_below(nodes: list[_Node], depth: int) -> Iterator[str]:
-        waiting = list(nodes)
-        if depth != 1:  # only a filter of one level before its # matches the level above
-            waiting = [found for node in nodes for found in _step(node, "+", hide=not depth)]
+        waiting = [(iter([self._root]), 0)]
         while waiting:
-            node = waiting.pop()
-            if node.topic is not None:
-                yield node.topic
-            waiting.extend(node.below.values())
+            nodes, depth = waiting[-1]
+            node = next(nodes, None)
+            if node is None:
+                waiting.pop()
+                continue
+            wanted = levels[min(depth, len(levels) - 1)]
+            below = wanted == "#"
+            ends = depth == len(levels) or (
+                # Only a filter of one level before its # matches the level above.
+                below and (depth >= len(levels) or depth == 1)
+            )
+            yield node.topic if ends else None
+            if depth < len(levels) or below:
+                waiting.append((iter(_step(node, "+" if below else wanted, hide=not depth)), depth + 1))
 
 
-def _step(node: _Node, wanted: str, *, hide: bool) -> Iterator[_Node]:
-    """One level down; a leading wildcard passes over what begins with $."""
+def _step(node: _Node, wanted: str, *, hide: bool) -> list[_Node]:
+    """One level down, as it is now; a leading wildcard passes over what begins with $."""
     if wanted != "+":
         found = node.below.get(wanted)
-        if found is not None:
-            yield found
-        return
-    for level, below in node.below.items():
-        if not (hide and level.startswith("$")):
-            yield below
+        return [] if found is None else [found]
+    if hide:
+        return [below for level, below in node.below.items() if not level.startswith("$")]
+    return list(node.below.values())

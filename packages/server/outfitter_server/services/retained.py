@@ -100,9 +100,9 @@ class RetainedMessages:
         message = self._topics.get(topic)
         return message if message is not None and message.lives(self._clock()) else None
 
-    def match(self, topic_filter: str) -> Iterator[str]:
-        """Topics with a message that the filter matches; ask ``find`` for each when it is to be sent."""
-        return self._topics.match(topic_filter)
+    def walk(self, topic_filter: str) -> Iterator[str | None]:
+        """Topics with a message that the filter matches, None for a step that finds none; ask ``find`` when one is to be sent."""
+        return self._topics.walk(topic_filter)
 
     def expire(self) -> None:
         """Forget what has expired; for now and then."""
