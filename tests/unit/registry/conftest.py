@@ -75,6 +75,7 @@ class Registry:
     ear: Ear
     clock: list[int]
     fleet: FleetParts
+    provisioning: ProvisioningParts
     objects: set[tuple[str, str]] = field(default_factory=set)
     changed: list[str | None] = field(default_factory=list)
 
@@ -209,6 +210,7 @@ async def opened(tmp_path: Path, store: SqliteStore) -> AsyncIterator[Registry]:
     registry = Registry(
         handlers=handlers | provisioning.handlers(),
         fleet=fleet,
+        provisioning=provisioning,
         committer=committer,
         devices=devices,
         authority=authority,

@@ -70,13 +70,13 @@ def check_verification(authority: Signed, verification_pem: str, code: str) -> N
 
     Raises:
         CertificateInvalid: it is no certificate, or the authority did not sign it.
-        RegistrationCodeInvalid: its common name is not the registration code.
+        RegistrationCodeInvalid: its common name is not the registration code, or there is none ("").
     """
     verification = read_signed(verification_pem)
     if not signed_by(verification.facts.pem, authority.facts.pem):
         raise CertificateInvalid("the verification certificate was not signed by the CA certificate")
     name = verification.facts.variables.get("iot:Certificate.Subject.CommonName")
-    if name != code:
+    if not code or name != code:
         raise RegistrationCodeInvalid(
             "the common name of the verification certificate must be the registration code (GetRegistrationCode)"
         )

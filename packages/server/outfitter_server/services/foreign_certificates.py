@@ -108,24 +108,28 @@ class ForeignCertificates:
         authority = self._committer.read(lambda tx: _registering(tx, read))
         if authority is None:
             return False
-        task = asyncio.get_running_loop().create_task(self._welcome(read, authority))
+        task = asyncio.get_running_loop().create_task(self._welcome(read))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
 
-    async def _welcome(self, read: Signed, authority: AuthorityRecord) -> None:
-        def apply(batch: Batch) -> int:
+    async def _welcome(self, read: Signed) -> None:
+        def apply(batch: Batch) -> tuple[AuthorityRecord | None, int]:
+            # Asked once more: it may have been revoked, or its CA switched off, since its device was met.
+            authority = _registering(batch.tx, read)
+            if authority is None:
+                return None, batch.now
             if batch.tx.one("certificate_by_id", id=read.facts.id) is None:
                 self._write(batch, read, Status.PENDING_ACTIVATION, issuer=authority.id)
             self._provision(batch, read.facts.id, authority)
-            return batch.now
+            return authority, batch.now
 
         try:
-            now = await self._committer.change(apply)
+            authority, now = await self._committer.change(apply)
         except Refusal as refusal:
-            _log.warning("a device of CA %s is not registered: %s", authority.id, refusal.message)
+            _log.warning("certificate %s is not registered: %s", read.facts.id, refusal.message)
             return
-        if not _provisions(authority):
+        if authority is not None and not _provisions(authority):
             self._publish(Published(REGISTERED + authority.id, self._event(read, authority, now), qos=1))
 
     def _provision(self, batch: Batch, certificate: str, authority: AuthorityRecord) -> None:
