@@ -12,6 +12,7 @@ from typing import Final
 from outfitter_server.aws.dispatch import Dispatcher, Handler
 from outfitter_server.aws.operations.authorization import AuthorizationOperations
 from outfitter_server.aws.operations.certificates import CertificateOperations
+from outfitter_server.aws.operations.connections import ConnectionOperations, ThingConnectivityOperations
 from outfitter_server.aws.operations.data_plane import DataPlaneOperations
 from outfitter_server.aws.operations.endpoint import EndpointOperations
 from outfitter_server.aws.operations.events import EventOperations
@@ -28,6 +29,7 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
 from outfitter_server.base.throttle import Throttle
 from outfitter_server.blobs.files import FileBlobs
+from outfitter_server.gateway.board import GatewayBoard
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.gateway.tls import DeviceTls
 from outfitter_server.gateway.websocket import accept
@@ -61,6 +63,7 @@ from outfitter_server.services.retained import RetainedMessages
 from outfitter_server.services.rule_engine import RuleEngine
 from outfitter_server.services.session_book import SessionBook
 from outfitter_server.services.tags import Tags
+from outfitter_server.services.thing_connectivity import ThingConnectivity
 from outfitter_server.services.thing_types import ThingTypes
 from outfitter_server.services.topic_rules import TopicRules
 from outfitter_server.services.uploads import Uploads
@@ -102,6 +105,7 @@ class Assembly:
         self._fleet = FleetParts(
             committer=self._committer, installation=installation, clock=clock, new_id=new_id
         )
+        self._board = GatewayBoard(self._fleet.live)
         self._jobs = jobs = JobParts(
             committer=self._committer,
             installation=installation,
@@ -128,7 +132,7 @@ class Assembly:
                 "sts": IdentityOperations().handlers(),
             }
         )
-        self._gateway = self._make_gateway(connections_max)
+        self._gateway = self._board.gateway = self._make_gateway(connections_max)
         self._gateway.provisioning = self._provisioning.desk
         self._rules.publish = self._publish
         self._door = self._make_door(dispatcher, callers, self._s3_door(blobs))
@@ -191,7 +195,9 @@ class Assembly:
 
     def _messaging(self) -> dict[str, Handler]:
         messages = DataPlaneOperations(Messages(self._publish), self._retained)
-        return messages.handlers() | ShadowOperations(Installed(self._committer)).handlers()
+        connections = ConnectionOperations(self._board, self._clock)
+        shadows = ShadowOperations(Installed(self._committer))
+        return messages.handlers() | connections.handlers() | shadows.handlers()
 
     def _limited(self, *groups: Mapping[str, Handler]) -> dict[str, Handler]:
         handlers = {name: handler for group in groups for name, handler in group.items()}
@@ -305,6 +311,7 @@ class Assembly:
             AuthorizationOperations(Authorization(committer, self._devices), installation),
             PackageOperations(Packages(committer, self.objects.exists), installation),
             TopicRuleOperations(TopicRules(committer, installation), installation),
+            ThingConnectivityOperations(ThingConnectivity(committer, self._board)),
             EventOperations(EventConfigurations(committer, jobs.events)),
             TagOperations(Tags(committer, installation)),
         )
