@@ -7,6 +7,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from outfitter_server.base.installation import Installation
@@ -463,6 +464,8 @@ class History:
 
     async def publish_and_kill(self):
         await self.say()
+        self.house.gateway._flush()
+        self.promised |= {self.count} if self.mouth.take(PubAck) else set()
         self.restart_now()
 
     async def change(self):
@@ -549,6 +552,7 @@ STEPS = [
 @example(["publish", "start_anew", "publish", "restart", "connect"], 1)
 @example(["publish", "start_anew_and_kill", "connect"], 2)
 @example(["drop", "publish", "stay_away", "publish", "connect", "publish"], 1)
+@pytest.mark.timeout(120 + EXAMPLES)
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_nothing_is_lost_and_nothing_acknowledged_comes_again(doubles, steps, window):
     async def story(house):
