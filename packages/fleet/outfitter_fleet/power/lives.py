@@ -55,6 +55,8 @@ class World:
     """What the kernel calls the boot."""
     reboot: str = "restart"
     """The setting of that name."""
+    trusted_keys: bool = False
+    """Whether there is the setting of that name."""
 
     def copy(self) -> "World":
         """Another world that goes its own way from here, after a cut: no program runs in it."""
@@ -130,7 +132,7 @@ class Services:
         return Verdict(healthy=not refuses, reason=reason, log="no such lamp\n" if refuses else "")
 
 
-def settings_of(root: Path, reboot: str) -> Settings:
+def settings_of(root: Path, reboot: str, *, trusted_keys: bool) -> Settings:
     """The settings of the device whose disk is ``root``."""
     return Settings(
         thing_name=THING,
@@ -140,6 +142,7 @@ def settings_of(root: Path, reboot: str) -> Settings:
         system_ca=root / "none.pem",
         state=root / "state",
         slots=root / "software",
+        trusted_keys=root / "etc" / "release.pub" if trusted_keys else None,
         configuration=root / "etc" / "configuration.json",
         configuration_reload=("reload",),
         reboot=reboot,
@@ -199,7 +202,9 @@ def life(disk: Disk, world: World, step: Callable[[str], None]) -> bool:
     agent: Any = None
     with _outside(disk, world, step):
         try:
-            agent = wiring.Agent(settings_of(disk.root, world.reboot), arguments=[])
+            agent = wiring.Agent(
+                settings_of(disk.root, world.reboot, trusted_keys=world.trusted_keys), arguments=[]
+            )
             agent._client.start()  # noqa: SLF001 - run() would take the signals of this process
             agent._work()  # noqa: SLF001 - as above
         except Rest:

@@ -17,6 +17,7 @@ from outfitter_contract.image import Manifest, build_manifest
 from outfitter_fleet.power.disk import Disk
 from outfitter_fleet.power.lives import REFUSED, World, live
 from outfitter_fleet.power.service import JOB, Service
+from outfitter_fleet.power.signatures import key_file, public_key, signed_image, signed_keys
 
 OLD: Final = b'{"lamp": "old"}'
 NEW: Final = b'{"lamp": "new"}'
@@ -66,11 +67,13 @@ class Scene:
     """The configuration in the end."""
     objects: dict[str, bytes] = field(default_factory=dict)
     reboot: str = "restart"
+    learns: dict[str, object] | None = None
+    """What the device remembers of keys and versions in the end; None: it trusts no keys."""
     live: Callable[[Disk, World, Callable[[str], None]], int] = live
 
     def begin(self, disk: Disk) -> World:
         """Lay the disk out and queue the job; the world of the first life."""
-        world = World(service=Service(), reboot=self.reboot)
+        world = World(service=Service(), reboot=self.reboot, trusted_keys=self.learns is not None)
         for version in ("1.0.0", "2.0.0", "3.0.0"):
             world.service.objects[f"{version}.tar.gz"] = image_of(version)
         world.service.objects |= self.objects
@@ -78,9 +81,12 @@ class Scene:
             folder = disk.root / "etc"
             folder.mkdir()
             (folder / "configuration.json").write_bytes(self.configuration)
+            if self.learns is not None:
+                (folder / "release.pub").write_bytes(key_file())
             world.told = self.configuration
         if self.software is not None:
-            world.service.queue("before", install(self.software))
+            before = install(self.software)
+            world.service.queue("before", before if self.learns is None else signed(before))
             self.live(disk, world, lambda _: None)
             world = world.copy()
             world.acts, world.service.ends = [], []
@@ -97,6 +103,7 @@ class Scene:
         found += self._wrong_details(execution.details or {})
         found += self._wrong_software(disk.root, world)
         found += self._wrong_configuration(disk.root, world)
+        found += self._wrong_trust(disk.root)
         found += _left_over(disk.root)
         return found
 
@@ -125,6 +132,15 @@ class Scene:
             *_unless(found == files_of(version or ""), "the slot that runs is not whole"),
         ]
 
+    def _wrong_trust(self, root: Path) -> list[str]:
+        path = root / "state/trust.json"
+        learnt = json.loads(path.read_bytes()) if path.exists() else {}
+        wanted = self.learns or {}
+        return _unless(
+            wanted == {name: learnt.get(name) for name in wanted} and bool(learnt) == bool(wanted),
+            f"has learnt {learnt}",
+        )
+
     def _wrong_configuration(self, root: Path, world: World) -> list[str]:
         path = root / "etc/configuration.json"
         content = path.read_bytes() if path.exists() else None
@@ -132,6 +148,12 @@ class Scene:
             *_unless(content == self.holds, f"the configuration is {content!r}"),
             *_unless(world.told == content, f"the services were told {world.told!r}"),
         ]
+
+
+def signed(document: dict[str, object], minimum: str | None = None) -> dict[str, object]:
+    """An install document with the owner's signature of its image."""
+    version = str(document["version"])
+    return {**document, "signed": signed_image(image_of(version), version, minimum)}
 
 
 def install(version: str, **more: object) -> dict[str, object]:
@@ -200,6 +222,22 @@ SCENES: Final = (
         ends=Status.FAILED,
         software=None,
         runs=None,
+    ),
+    Scene(
+        title="install: signed, with a minimum version",
+        document=signed(install("2.0.0"), minimum="1.5.0"),
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+        learns={"minimums": {"pump": "1.5.0"}},
+    ),
+    Scene(
+        title="trust: another key, and the first one revoked",
+        document={
+            "operation": "trust-update",
+            "signed": signed_keys(7, add=["next"], revoke=["release"]),
+        },
+        ends=Status.SUCCEEDED,
+        learns={"counter": 7, "revoked": [public_key("release").key_id]},
     ),
     Scene(
         title="configuration: a new one",
