@@ -10,6 +10,8 @@ from typing import Final
 
 PAIRS_MAX: Final = 10
 VALUE_LENGTH_MAX: Final = 1024
+LOG_KEYS: Final = ("log_1", "log_2", "log_3")
+"""The pairs that hold the end of a log, oldest first."""
 LINE_MARK: Final = " | "
 """Stands for a line break inside a value."""
 

@@ -57,6 +57,11 @@ def test_a_plan_holds_all_that_create_job_needs():
     assert parse_document(document).sha256 == IMAGE.sha256
 
 
+def test_a_confirmed_update_asks_for_the_proof_of_version_and_digest():
+    plan = plan_update(replace(INTENTION, confirm=True), NOW, "abc123")
+    assert parse_document(json.loads(plan["document"])).confirm == {"version": "1.4.0", "sha256": "a" * 64}
+
+
 def test_the_same_intention_gives_the_same_plan():
     assert plan_update(INTENTION, NOW, "x") == plan_update(INTENTION, NOW, "x")
 

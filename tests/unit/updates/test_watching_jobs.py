@@ -49,6 +49,17 @@ REASON = {
 }
 
 
+def told_by(status, details):
+    return {
+        "execution": {
+            "jobId": "j",
+            "status": status,
+            "statusDetails": {"detailsMap": details},
+            "executionNumber": 1,
+        }
+    }
+
+
 def test_a_good_end_is_0(outfitter, script):
     script.answers |= {
         "GET /jobs/j": [QUEUED, GOOD],
@@ -219,6 +230,26 @@ def test_a_job_is_shown_with_steps_and_reasons(outfitter, script):
     assert "checking" in shown
     told = json.loads(outfitter("job", "show", "j", "--json").stdout)
     assert told["executions"][0]["reason"] == "wrong digest"
+
+
+def test_a_job_is_shown_with_the_proof_and_the_log(outfitter, script):
+    done = {
+        "version": "1.4.0",
+        "slot": "b",
+        "sha256": "a" * 64,
+        "boot_id": "b1",
+        "health": "passed for 9.0 s",
+    }
+    bad = {"reason": "it ended", "log_1": "Traceback | no such la", "log_2": "mp | end"}
+    script.answers |= {
+        "GET /jobs/j": BAD,
+        "GET /jobs/j/things": summaries(a="SUCCEEDED", b="FAILED"),
+        "GET /things/a/jobs/j": told_by("SUCCEEDED", done),
+        "GET /things/b/jobs/j": told_by("FAILED", bad),
+    }
+    shown = outfitter("job", "show", "j").stdout
+    assert f"version 1.4.0, slot b, sha256 {'a' * 40}, boot b1, health: passed for 9.0 s" in shown
+    assert "The end of the log of b:\n  Traceback\n  no such lamp\n  end\n" in shown
 
 
 def test_the_live_display_has_lines_for_what_needs_attention():

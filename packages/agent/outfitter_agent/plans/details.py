@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from outfitter_contract.details import VALUE_LENGTH_MAX, Step, clean_details, clean_value
+from outfitter_contract.details import LOG_KEYS, VALUE_LENGTH_MAX, Step, clean_details, clean_value
 
 from outfitter_agent.plans.transaction import Change, Update
 
-LOG_PAIRS: Final = 3
-LOG_LENGTH_MAX: Final = LOG_PAIRS * VALUE_LENGTH_MAX
+LOG_LENGTH_MAX: Final = len(LOG_KEYS) * VALUE_LENGTH_MAX
 
 
 def progress(
@@ -95,4 +94,4 @@ def log_parts(log: str) -> list[str]:
 
 
 def _log(log: str) -> dict[str, str | int | None]:
-    return {f"log_{number}": part for number, part in enumerate(log_parts(log), start=1)}
+    return dict(zip(LOG_KEYS, log_parts(log), strict=False))

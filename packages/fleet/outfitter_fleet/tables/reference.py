@@ -72,6 +72,7 @@ _DOCUMENT_MEMBERS: Final = {
     "size": "the length of the file at `url` in bytes; also taken as text",
     "signed": f"what an offline key says of the image, or of the keys that count ([trust](trust.md)), at most {signed.SIGNED_LENGTH_MAX} characters",
     "merge": "`config-download`: whether parameters that the configuration does not name stay as they are on the device; also taken as text",
+    "confirm": f"an object of 1 to {details.PAIRS_MAX} status details, without which no SUCCEEDED counts ([proof](beyond-aws.md#proof))",
 }
 _MANIFEST_MEMBERS: Final = {
     "name": "the software's name",

@@ -11,6 +11,7 @@ from outfitter_updates.cli.output import (
     moment,
     print_fields,
     print_json,
+    print_logs,
     print_table,
     tell,
 )
@@ -56,7 +57,7 @@ def list_jobs(
 @json_option
 @pass_application
 def show(application: Application, job_id: str, limit: int, as_json: bool) -> None:
-    """Show a job: its counts, and every device's status, step and reason."""
+    """Show a job: its counts, and every device's status, step, reason or proof, and the log of what failed."""
     found = application.cloud.jobs.need(job_id)
     executions = application.cloud.jobs.executions(job_id, limit, lambda _: True)
     if as_json:
@@ -76,8 +77,10 @@ def show(application: Application, job_id: str, limit: int, as_json: bool) -> No
         }
     )
     click.echo()
-    rows = execution_rows(latest(executions), by="thing")
-    print_table(["DEVICE", "STATUS", "STEP", "REASON", "UPDATED"], rows, "No device has this job.")
+    newest = latest(executions)
+    headings = ["DEVICE", "STATUS", "STEP", "REASON OR PROOF", "UPDATED"]
+    print_table(headings, execution_rows(newest, by="thing"), "No device has this job.")
+    print_logs(newest)
     if found.total > limit:
         tell(f"{found.total - limit} more: --limit {found.total} shows them.")
 

@@ -75,17 +75,25 @@ def print_fields(fields: Mapping[str, str]) -> None:
 
 
 def execution_rows(executions: Iterable[Execution], *, by: str) -> list[list[str]]:
-    """Rows of ``by`` (thing or job), status, step, reason and the time of the last update."""
+    """Rows of ``by`` (thing or job), status, step, reason or proof, and the time of the last update."""
     return [
         [
             each.thing if by == "thing" else each.job_id,
             each.status,
             each.step,
-            each.reason,
+            each.reason or each.proof,
             moment(each.updated_at),
         ]
         for each in executions
     ]
+
+
+def print_logs(executions: Iterable[Execution]) -> None:
+    """The end of each log that came with a failure."""
+    for each in executions:
+        if each.log:
+            click.echo(f"\nThe end of the log of {each.thing}:")
+            click.echo("\n".join(f"  {line}" for line in each.log))
 
 
 def moment(time: datetime | None) -> str:

@@ -26,6 +26,11 @@ from outfitter_updates.operations.update import UpdateIntention, plan_update
 @click.option("--forced", is_flag=True, help="Install it although it is not newer: a downgrade.")
 @click.option("--continuous", is_flag=True, help="Go on with devices that join the group later.")
 @click.option(
+    "--confirm",
+    is_flag=True,
+    help="Take no device's word: success needs the proof of version and digest.  [Outfitter server]",
+)
+@click.option(
     "--signed",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of a signature to send instead of the catalogue's.",
@@ -53,6 +58,7 @@ def update(
     version: str,
     forced: bool,
     continuous: bool,
+    confirm: bool,
     signed: Path | None,
     job_id: str | None,
     role_arn: str | None,
@@ -82,6 +88,7 @@ def update(
         region=cloud.region,
         role_arn=role_arn or cloud.default_role_arn,
         job_id=job_id,
+        confirm=confirm,
     )
     arguments = plan_update(intention, application.clock(), application.token())
     if isinstance(aim, Device) and aim.device_type and not software.runs_on(aim.device_type):

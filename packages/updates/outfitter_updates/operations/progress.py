@@ -6,10 +6,19 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from outfitter_contract.details import LINE_MARK, LOG_KEYS
 from outfitter_contract.execution import PENDING, Status
 
 ENDED_JOB: Final = frozenset({"COMPLETED", "CANCELED", "DELETION_IN_PROGRESS"})
 TERMINAL_BADLY: Final = tuple(each for each in Status if each not in {*PENDING, Status.SUCCEEDED})
+_PROOF: Final = {
+    "version ": "version",
+    "slot ": "slot",
+    "sha256 ": "sha256",
+    "boot ": "boot_id",
+    "health: ": "health",
+}
+_SHOWN: Final = 40
 COUNTERS: Final = MappingProxyType(
     {
         Status.QUEUED: "numberOfQueuedThings",
@@ -45,6 +54,20 @@ class Execution:
     def reason(self) -> str:
         """Why it ended so, in the device's own words."""
         return self.details.get("reason", "")
+
+    @property
+    def proof(self) -> str:
+        """What the device says that it runs, and how it knows; "" unless it is done well."""
+        if self.status is not Status.SUCCEEDED:
+            return ""
+        told = {name: self.details.get(key, "") for name, key in _PROOF.items()}
+        return ", ".join(f"{name}{value[:_SHOWN]}" for name, value in told.items() if value)
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The end of what was written by the software, or the command, that failed; line by line."""
+        parts = [self.details[key] for key in LOG_KEYS if key in self.details]
+        return tuple(line.strip() for line in "".join(parts).split(LINE_MARK) if line.strip())
 
     @property
     def is_pending(self) -> bool:

@@ -31,6 +31,8 @@ class UpdateIntention:
     role_arn: str
     """Whose privileges the pre-signed URLs carry."""
     job_id: str | None
+    confirm: bool = False
+    """Let the service accept success only with the proof of version and digest."""
 
 
 def role_arn(partition: str, account: str) -> str:
@@ -53,7 +55,9 @@ def stamped_job_id(what: str, now: int, token: str, length_max: int = JOB_ID_MAX
     return re.sub(r"[^a-zA-Z0-9_-]+", "-", what)[: length_max - len(ending)] + ending
 
 
-def job_document(software: SoftwareVersion, *, forced: bool, region: str) -> dict[str, object]:
+def job_document(
+    software: SoftwareVersion, *, forced: bool, region: str, confirm: bool = False
+) -> dict[str, object]:
     """The document that devices get, with a placeholder where the service puts the pre-signed URL."""
     return build_document(
         JobDocument(
@@ -65,8 +69,14 @@ def job_document(software: SoftwareVersion, *, forced: bool, region: str) -> dic
             sha256=software.image.sha256,
             size=software.image.size_bytes,
             signed=software.image.signed,
+            confirm=proof(software) if confirm else None,
         )
     )
+
+
+def proof(software: SoftwareVersion) -> dict[str, str]:
+    """The status details of a device that runs the version."""
+    return {"version": software.image.version, "sha256": software.image.sha256}
 
 
 def version_arn(software: SoftwareVersion, neighbour: str) -> str:
@@ -95,7 +105,9 @@ def plan_update(intention: UpdateIntention, now: int, token: str) -> dict[str, A
             f"{software.title} is a draft. Publish it first: `outfitter software upload FILE --publish` with the"
             " same file."
         )
-    document = job_document(software, forced=intention.forced, region=intention.region)
+    document = job_document(
+        software, forced=intention.forced, region=intention.region, confirm=intention.confirm
+    )
     return {
         "jobId": intention.job_id or make_job_id(software, now, token),
         "targets": [intention.target_arn],
