@@ -200,3 +200,22 @@ def test_topic_rules_see_it(server):
     }
     listener.disconnect()
     iot.delete_topic_rule(ruleName="presence_seen")
+
+
+def test_wills_are_published_when_the_server_stops(own_server):
+    watcher = Client(own_server, "away", seconds_kept=600).connect()
+    watcher.subscribe("wills/#")
+    watcher.drop()
+    client = Client(own_server, "with-a-will")
+    client.paho.will_set("wills/with-a-will", b"gone", 1, retain=True)
+    client.connect()
+    assert own_server.stop() == 0
+    assert client.done.get(timeout=SECONDS)[0] == "gone"
+    client.paho.loop_stop()
+    own_server.start()
+    watcher = Client(own_server, "away", seconds_kept=600).connect()
+    message = watcher.messages.get(timeout=SECONDS)
+    assert (message.topic, message.payload) == ("wills/with-a-will", b"gone")
+    retained = own_server.client("iot-data").get_retained_message(topic="wills/with-a-will")
+    assert retained["payload"] == b"gone"
+    watcher.disconnect()

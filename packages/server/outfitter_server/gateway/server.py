@@ -151,7 +151,7 @@ class Gateway:
             await asyncio.sleep(0.01)
         self._flush()
         for connection in list(self._open):
-            connection.close(Reason.SERVER_SHUTTING_DOWN, with_will=False)
+            connection.close(Reason.SERVER_SHUTTING_DOWN)
         if self._open:
             try:
                 await asyncio.wait_for(self._all_gone.wait(), CLOSE_SECONDS)
