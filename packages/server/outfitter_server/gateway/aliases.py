@@ -7,6 +7,7 @@ import msgspec
 from outfitter_server.gateway.limits import TOPIC_ALIASES_MAX
 from outfitter_server.mqtt.packets import Publish
 from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.mqtt.topics import valid_topic
 
 if TYPE_CHECKING:
     from outfitter_server.gateway.connection import Connection
@@ -17,7 +18,10 @@ def resolve(connection: "Connection", named: dict[int, str], packet: Publish, al
     if alias > TOPIC_ALIASES_MAX:
         connection.close(Reason.TOPIC_ALIAS_INVALID)
     elif packet.topic:
-        named[alias] = packet.topic
+        if valid_topic(packet.topic):
+            named[alias] = packet.topic
+        else:
+            named.pop(alias, None)
     elif alias in named:
         return msgspec.structs.replace(packet, topic=named[alias])
     else:

@@ -266,7 +266,9 @@ class Connection(Reading):
     def _new_route(self, topic: str) -> Route:
         if len(self._routes) >= ROUTES_MAX:
             self._routes.clear()
-        route = self._routes[topic] = Route(topic)
+        route = Route(topic)
+        if route.destination is not Destination.INVALID:
+            self._routes[topic] = route  # what is no topic may be of any length
         if route.destination is Destination.UNKNOWN_JOBS and not self.permit.is_thing(route.thing):
             route.destination = Destination.RESERVED
         if route.destination not in {Destination.RESERVED, Destination.INVALID}:

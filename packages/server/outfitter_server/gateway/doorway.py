@@ -21,12 +21,14 @@ from outfitter_server.gateway.limits import (
     CLOSE_SECONDS,
     CONNECT_SECONDS,
     HANDSHAKE_SECONDS,
+    HANDSHAKE_YOUNG_SECONDS,
     HANDSHAKES_MAX,
-    HANDSHAKES_PER_TURN,
+    HANDSHAKES_YOUNG_MAX,
     SILENT_MAX,
 )
 from outfitter_server.services.meters import Counts
 
+_NEXT_SECONDS: Final = 0.001  # from one handshake's begin to the next one's
 _RETRY_SECONDS: Final = 0.5  # after the system had no descriptor left
 
 _log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class Doorway:
         self._listening: list[socket.socket] = []
         self._silent: dict[socket.socket, float] = {}  # until when it may be; the oldest first
         self._speaking: deque[socket.socket] = deque()  # its handshake can begin
-        self._shaking: dict[socket.socket, None] = {}
+        self._shaking: dict[socket.socket, float] = {}  # when it began; the oldest first
         self._tasks: set[asyncio.Task[None]] = set()
         self._beginning = False
 
@@ -179,13 +181,23 @@ class Doorway:
             self._loop.call_soon(self._begin)
 
     def _begin(self) -> None:
-        for _ in range(min(HANDSHAKES_PER_TURN, len(self._speaking))):
+        speaking = self._speaking
+        if speaking and self._young() < HANDSHAKES_YOUNG_MAX:
             if len(self._shaking) >= HANDSHAKES_MAX:
                 self._end_oldest()
-            self._bring_in(self._speaking.popleft())
-        self._beginning = bool(self._speaking)
+            self._bring_in(speaking.popleft())
+        self._beginning = bool(speaking)
         if self._beginning:
-            self._loop.call_soon(self._begin)
+            self._loop.call_later(_NEXT_SECONDS, self._begin)
+
+    def _young(self) -> int:
+        """How many handshakes began a moment ago: their clients may be quick, and then all end at once."""
+        since, young = self._loop.time() - HANDSHAKE_YOUNG_SECONDS, 0
+        for began in reversed(self._shaking.values()):
+            if began < since:
+                break
+            young += 1
+        return young
 
     def _end_oldest(self) -> None:
         oldest = next(iter(self._shaking))
@@ -203,7 +215,7 @@ class Doorway:
     async def _hand_over(self, taken: socket.socket) -> None:
         context = self._context
         if context is not None:
-            self._shaking[taken] = None
+            self._shaking[taken] = self._loop.time()
         try:
             await self._loop.connect_accepted_socket(
                 self._make,

@@ -52,8 +52,10 @@ LOG_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 # Who comes in
 BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of its own, net.core.somaxconn
-ACCEPTS_PER_TURN: Final = 16  # connections that are taken from there before others get their turn
-HANDSHAKES_PER_TURN: Final = 1  # of TLS that begin, two milliseconds of work each
-HANDSHAKES_MAX: Final = 1_000  # under way; the oldest gives way
+ACCEPTS_PER_TURN: Final = 8  # connections that are taken from there before others get their turn
+HANDSHAKES_YOUNG_MAX: Final = 6  # of TLS that began within
+HANDSHAKE_YOUNG_SECONDS: Final = 0.02  # each is a millisecond of work when its client answers
+HANDSHAKES_MAX: Final = 100  # under way; the oldest gives way
 SILENT_MAX: Final = 2_000  # connections that said nothing yet; the oldest gives way
-STRANGERS_MAX: Final = 2_000  # connections without a session; the oldest gives way
+STRANGERS_FEW: Final = 4  # connections without a session; with more of them, each waits for its turn
+STRANGERS_MAX: Final = 2_000  # beyond that the oldest gives way

@@ -1,7 +1,7 @@
 """The reading half of a connection: bytes to packets, as many at once as is its share.
 
 A share is ``SHARE_PACKETS`` a second; what is over drains away as fast. Who stays within it is served at once, a few packets
-at a time. Who does not waits for a turn (turns.py).
+at a time. Who does not waits for a turn (turns.py), and so does in a storm who has yet to say who it is.
 """
 
 from abc import abstractmethod
@@ -64,7 +64,8 @@ class Reading(Answering):
             drained = (second - self._counted_at) * SHARE_PACKETS
             self._taken = max(0, min(self._taken, 2 * SHARE_PACKETS) - drained)
             self._counted_at = second
-        if self._waits or decoder.more or self._taken >= SHARE_PACKETS:
+        patient = gateway.storms if self.session is None else self._taken >= SHARE_PACKETS
+        if patient or self._waits or decoder.more:
             if self._waits:
                 self.pause(TURN)
             self._taken += 1

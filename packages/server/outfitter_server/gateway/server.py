@@ -20,6 +20,7 @@ from outfitter_server.gateway.limits import (
     CONNECTIONS_MAX,
     DELAYED_WILLS_MAX,
     REJUDGED_PER_TURN,
+    STRANGERS_FEW,
     STRANGERS_MAX,
 )
 from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
@@ -185,6 +186,11 @@ class Gateway:
     def full(self) -> bool:
         """Whether no connection more is taken."""
         return self._stopping or len(self._open) >= self._connections_max
+
+    @property
+    def storms(self) -> bool:
+        """Whether many come at once."""
+        return len(self._strangers) > STRANGERS_FEW
 
     def opened(self, connection: Connection) -> bool:
         """A transport is there; False when there is no room for it."""
