@@ -271,6 +271,15 @@ def test_a_url_that_tells_no_life_is_good_for_a_while(server):
         assert raw.upgrade()[0] == 101
 
 
+def test_a_page_of_another_origin_cannot_use_the_certificate_of_its_browser(server, fleet):
+    context = fleet.identity(fleet.thing()).make_context(server.ca)
+    found = []
+    for origin in (None, server.https, "https://elsewhere.example", "null"):
+        with RawWebSocket(server.https, context=context) as raw:
+            found.append(raw.upgrade(Origin=origin)[0])
+    assert found == [101, 101, 403, 403]
+
+
 def test_half_an_upgrade_keeps_nobody_waiting(server, target):
     halves = []
     for cut in (10, 60, -2):

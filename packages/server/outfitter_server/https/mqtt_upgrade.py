@@ -121,6 +121,11 @@ class MqttUpgrade:
             raise Forbidden(
                 f"{PATH} wants a signature (version 4) for the service {DEVICE_GATEWAY}, or a client certificate"
             )
+        if not _same_origin(request):
+            # A browser shows a certificate for any page; only a signature tells that the page itself may.
+            raise Forbidden(
+                f"a page of another origin needs a signature for {PATH}, whatever certificate its browser shows"
+            )
         return None
 
     def _verified(self, head: RequestHead, claim: Claim) -> Caller:
@@ -146,6 +151,12 @@ class MqttUpgrade:
             f"{refusal.message}: it was signed at {format_timestamp(claim.timestamp)} for {claim.expires_seconds} seconds, "
             f"and it is {format_timestamp(self._clock())} here",
         )
+
+
+def _same_origin(request: DoorRequest) -> bool:
+    """Whether it comes from no page, or from one of this server."""
+    origin = request.headers.get("Origin")
+    return origin is None or origin.lower().partition("://")[2] == request.headers.get("Host", "").lower()
 
 
 def _scope_text(head: RequestHead) -> str:
