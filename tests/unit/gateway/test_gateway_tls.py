@@ -1,6 +1,7 @@
 import ssl
 
 import pytest
+from outfitter_server.gateway import tls
 from outfitter_server.mqtt.packets import Connect, Publish
 from outfitter_server.services.effects import TrustChanged
 
@@ -40,6 +41,33 @@ def test_trust_follows_the_registry_without_a_new_listener(scenario, pki, tmp_pa
         world.committer.emit(TrustChanged())
         assert (await connected(world, stranger, "alone"))[0] is None
         assert (await connected(world, own, "own"))[0].code == 0
+
+    scenario(told)
+
+
+def test_among_many_the_new_are_added_and_those_that_are_gone_are_no_identity(
+    scenario, pki, tmp_path_factory, monkeypatch
+):
+    monkeypatch.setattr(tls, "REBUILT_MAX", 1)
+    foreign = pki.another(tmp_path_factory.mktemp("foreign"))
+    first, second = foreign.device("first"), foreign.device("second")
+    built = []
+    monkeypatch.setattr(tls.DeviceTls, "renew", built.append)
+
+    async def told(world, trusted):
+        for name, (certificate, key, der) in (("first", first), ("second", second)):
+            context = context_of(pki, certificate, key)
+            identity = world.devices.add(der, name)
+            assert (await connected(world, context, name))[0] is None
+            trusted.append(certificate.read_text())
+            world.committer.emit(TrustChanged())
+            assert (await connected(world, context, name))[0].code == 0
+        trusted.pop()
+        del world.devices.known[identity]
+        world.committer.emit(TrustChanged())
+        assert (await connected(world, context, "second"))[0].code == 5
+        assert (await connected(world, context_of(pki, *first[:2]), "first"))[0].code == 0
+        assert not built
 
     scenario(told)
 

@@ -19,6 +19,9 @@ SERVER_NAME: Final = (
 # OpenSSL's X509_V_FLAG_PARTIAL_CHAIN; typeshed and Python 3.11 know it by this name.
 _PARTIAL_CHAIN: Final = ssl.VERIFY_X509_PARTIAL_CHAIN
 
+REBUILT_MAX: Final = 500  # certificates that are loaded anew in a hundredth of a second or two
+_END: Final = "-----END CERTIFICATE-----\n"
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +51,7 @@ class DeviceTls:
         self._certificate = certificate
         self._key = key
         self._pem = trust_pem()
+        self._shown = certificate.read_bytes()
         self._stale = False
         self.context = self._current = self._build()
 
@@ -56,9 +60,24 @@ class DeviceTls:
         self._stale = self._stale or any(isinstance(effect, TrustChanged) for effect in effects)
 
     def renew(self) -> None:
-        """Read trust and server certificate anew for the handshakes to come."""
-        self._pem = self._trust_pem()
-        self._current = self._build()
+        """Read trust and server certificate anew for the handshakes to come, when one of them is another."""
+        pem, shown = self._trust_pem(), self._certificate.read_bytes()
+        if (pem, shown) != (self._pem, self._shown):
+            self._pem, self._shown = pem, shown
+            self._current = self._build()
+
+    def _follow(self, pem: str) -> None:
+        """Trust what the registry has now; what is new is added, for thousands take seconds to be loaded.
+
+        What is gone stays trusted, where there are many, until the server certificate is renewed: it is no identity any more, so its
+        handshake is in vain, and the connection refused.
+        """
+        known, found = _certificates(self._pem), _certificates(pem)
+        if len(found) <= REBUILT_MAX and not known.keys() <= found.keys():
+            self.renew()
+        elif new := found.keys() - known.keys():
+            self._current.load_verify_locations(cadata="".join(new))
+        self._pem = pem
 
     def _build(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -81,9 +100,13 @@ class DeviceTls:
         if self._stale:
             self._stale = False
             try:
-                if self._trust_pem() != self._pem:
-                    self.renew()
+                self._follow(self._trust_pem())
             except (ssl.SSLError, OSError):
                 _log.exception("the trust of the device listener could not be renewed; the old one stays")
         if self._current is not self.context:
             connection.context = self._current
+
+
+def _certificates(pem: str) -> dict[str, None]:
+    """Each certificate of a bundle, in order."""
+    return dict.fromkeys(f"{each}{_END}" for each in pem.split(_END) if each.strip())
