@@ -4,7 +4,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import jobs_wire
@@ -24,6 +24,10 @@ from outfitter_server.services.fleet_provisioning import Asker
 if TYPE_CHECKING:
     from outfitter_server.gateway.server import Gateway
 
+_NONE: Final[deque[Slot]] = deque(
+    maxlen=0
+)  # shared by all that only listen: an empty deque takes half a kilobyte
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +45,7 @@ class Answering(Outgoing):
         super().__init__(gateway)
         self.certificate_id = ""
         self._gateway = gateway
-        self._slots: deque[Slot] = deque()
+        self._slots = _NONE
 
     @abstractmethod
     def close(self, reason: Reason | None = None, why: str = "", *, with_will: bool = True) -> None:
@@ -87,11 +91,16 @@ class Answering(Outgoing):
             self.write(frame)
             return
         slot = Slot(self, packet_id)
-        self._slots.append(slot)
+        self._wait(slot)
         if under_way is None:
             slot.outcome = frame
         else:
             under_way.add_done_callback(lambda _: slot.reply(frame))
+
+    def _wait(self, slot: Slot) -> None:
+        if self._slots is _NONE:
+            self._slots = deque()
+        self._slots.append(slot)
 
     # The services
 
@@ -102,7 +111,7 @@ class Answering(Outgoing):
             self._refuse(packet, route)
             return
         slot = Slot(self, packet.packet_id, route)
-        self._slots.append(slot)
+        self._wait(slot)
         asker = Asker(certificate_id=self.certificate_id, client_id=self.session.client_id)
         desk.submit(request, packet.payload, asker, slot.reply)
 
@@ -111,7 +120,7 @@ class Answering(Outgoing):
         decoded = jobs_wire.decode(route.request, packet.payload)
         slot = Slot(self, packet.packet_id, route)
         slot.token = decoded.client_token
-        self._slots.append(slot)
+        self._wait(slot)
         if route.destination is Destination.UNKNOWN_JOBS:
             slot.reply(jobs_wire.InvalidTopic(f"{route.topic} is no request of the jobs service"))
         elif isinstance(decoded.request, Refusal):

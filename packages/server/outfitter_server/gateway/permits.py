@@ -24,6 +24,7 @@ _KINDS: Final = {
     RECEIVE: "topic",
     RETAIN_PUBLISH: "topic",
 }
+_ASKED_ONCE: Final = frozenset({CONNECT, SUBSCRIBE})  # of each name, so nothing is gained by remembering
 
 
 class Permit(Protocol):
@@ -60,10 +61,11 @@ class PolicyPermit:
         key = (action, name)
         verdict = self._remembered.get(key)
         if verdict is None:
-            if len(self._remembered) >= VERDICTS_MAX:
-                self._remembered.clear()
-            arn = self._installation.iot_arn(_KINDS[action], name)
-            verdict = self._remembered[key] = self._verdicts.allows(action, arn)
+            verdict = self._verdicts.allows(action, self._installation.iot_arn(_KINDS[action], name))
+            if action not in _ASKED_ONCE:
+                if len(self._remembered) >= VERDICTS_MAX:
+                    self._remembered.clear()
+                self._remembered[key] = verdict
         return verdict
 
     def is_thing(self, thing: str) -> bool:

@@ -19,6 +19,9 @@ PACKET_ID_MAX: Final = 0xFFFF
 EXPIRY_NEVER: Final = 0xFFFF_FFFF
 
 
+_EMPTY: Final[deque["Message"]] = deque(maxlen=0)  # shared: an empty deque of one's own is half a kilobyte
+
+
 class Kind(IntEnum):
     """What becomes of a message when the connection is lost."""
 
@@ -181,7 +184,7 @@ class Session:
         self._budget = budget
         self._flights: dict[int, Flight] = {}
         self._flight_bytes = 0
-        self._queue: deque[Message] = deque()
+        self._queue = _EMPTY
         self._queue_bytes = 0
         self._last_id = 0
         self._sequence = 0
@@ -233,8 +236,7 @@ class Session:
                 self._flight_bytes += message.size()
                 self._last_id = packet_id
             else:
-                self._queue.append(message)
-                self._count(1, message.size())
+                self._push(message)
 
     def _enter(self, message: Message, journal: Journal) -> Message:
         self._sequence += 1
@@ -246,9 +248,14 @@ class Session:
         if message.sequence and self.journal is not None:
             self.journal.gone(self, message.sequence)
 
-    def _append(self, message: Message) -> None:
+    def _push(self, message: Message) -> None:
+        if self._queue is _EMPTY:
+            self._queue = deque()
         self._queue.append(message)
         self._count(1, message.size())
+
+    def _append(self, message: Message) -> None:
+        self._push(message)
         bounds, budget = self._bounds, self._budget
         while len(self._queue) > 1 and (
             len(self._queue) > bounds.queue_messages
@@ -321,7 +328,7 @@ class Session:
             self._flight_bytes -= self._flights.pop(packet_id).message.size()
         kept = [message for message in self._queue if message.kind is Kind.ORDINARY]
         self._count(len(kept) - len(self._queue), sum(message.size() for message in kept) - self._queue_bytes)
-        self._queue = deque(kept)
+        self._queue = deque(kept) if kept else _EMPTY
         for notice in self.notices.values():
             notice.sent, notice.in_flight = notice.acknowledged, 0
             notice.due = bool(notice.qos)
