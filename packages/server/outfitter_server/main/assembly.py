@@ -123,15 +123,7 @@ class Assembly:
         self._functions = self._make_functions(callers, blobs)
         self._retained = RetainedMessages(clock, self._committer)
         self._rules = RuleEngine(self._committer, installation, self._functions.invocations, self._meters)
-        dispatcher = Dispatcher(
-            {
-                "iot": self._limited(self._registry(jobs), jobs.handlers()),
-                "iotdata": self._messaging(),
-                "iot-jobs-data": jobs.data_handlers(),
-                "lambda": self._functions.handlers(),
-                "sts": IdentityOperations().handlers(),
-            }
-        )
+        dispatcher = self._make_dispatcher(jobs)
         self._gateway = self._board.gateway = self._make_gateway(connections_max)
         self._gateway.provisioning = self._provisioning.desk
         self._rules.publish = self._publish
@@ -192,6 +184,17 @@ class Assembly:
         await self._jobs.close()
         await self._committer.drain()
         self.store.close()
+
+    def _make_dispatcher(self, jobs: JobParts) -> Dispatcher:
+        return Dispatcher(
+            {
+                "iot": self._limited(self._registry(jobs), jobs.handlers()),
+                "iotdata": self._messaging(),
+                "iot-jobs-data": jobs.data_handlers(),
+                "lambda": self._functions.handlers(),
+                "sts": IdentityOperations().handlers(),
+            }
+        )
 
     def _messaging(self) -> dict[str, Handler]:
         messages = DataPlaneOperations(Messages(self._publish), self._retained)
