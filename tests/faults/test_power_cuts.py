@@ -2,13 +2,15 @@
 
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from outfitter_agent.hands import archive, durable
 from outfitter_agent.hands.slots import folder as slots
 from outfitter_agent.plans import recover
-from outfitter_agent.plans.transaction import AFTER_POWER_LOSS, PowerLoss, Stage
+from outfitter_agent.plans.states import UPDATE_STATES, PowerLoss
+from outfitter_agent.plans.transaction import Stage
 from outfitter_fleet.power.__main__ import DOCUMENT
 from outfitter_fleet.power.cuts import describe, outcomes, twice
 from outfitter_fleet.power.disk import Disk, Loss, after
@@ -63,8 +65,8 @@ BREAKAGES = {
     ),
     "the journal is believed after everything": (
         recover,
-        "AFTER_POWER_LOSS",
-        {**AFTER_POWER_LOSS, Stage.TRIAL: PowerLoss.START_OVER},
+        "UPDATE_STATES",
+        {**UPDATE_STATES, Stage.TRIAL: replace(UPDATE_STATES[Stage.TRIAL], power_loss=PowerLoss.START_OVER)},
         NEWER,
     ),
 }

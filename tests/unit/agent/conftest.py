@@ -9,6 +9,7 @@ from outfitter_agent.plans.effects import Configuration, Downloaded, Uploaded, U
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.jobs import carry_out, give_up
 from outfitter_agent.plans.recover import recover
+from outfitter_agent.plans.states import CHANGE_STATES, UPDATE_STATES, End
 from outfitter_agent.plans.transaction import Installed, Journal
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 from outfitter_contract.image import Manifest
@@ -98,6 +99,7 @@ class World:
     def _act(self, effect):
         match effect:
             case effects.Save():
+                check_follows(self.journal, effect.journal)
                 self.journal = effect.journal
             case effects.Report():
                 if self.abandoned:
@@ -225,6 +227,18 @@ class World:
             else:  # started over: the service hands the same execution over again
                 plan = carry_out(execution, self.facts(), self.journal)
         raise AssertionError(f"no end after {LIVES_MAX} lives: {self.journal}")
+
+
+def check_follows(before, after):
+    """What takes the place of a state in the journal is what the table of states says."""
+    if before.job is None:
+        return
+    stage = (before.update or before.change).stage
+    table = UPDATE_STATES if before.update else CHANGE_STATES
+    following = (after.update or after.change).stage if after.job else End.NOTHING
+    if after.final is not None:
+        following = End(after.final.status)
+    assert following in table[stage].follows, f"{stage} is followed by {following}"
 
 
 def digest_of(text):

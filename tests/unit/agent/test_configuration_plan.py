@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from outfitter_agent.plans import effects
 from outfitter_agent.plans.effects import UrlExpired
-from outfitter_agent.plans.transaction import CHANGE_AFTER_POWER_LOSS, ChangeStage
+from outfitter_agent.plans.states import CHANGE_STATES, End
+from outfitter_agent.plans.transaction import ChangeStage
 from outfitter_agent.plans.troubles import Trouble
 from outfitter_contract.execution import Status
 
@@ -305,5 +306,9 @@ def test_upload_that_never_ends_is_given_up(make_world):
     assert "begun 5 times" in final.details["reason"]
 
 
-def test_every_stage_has_a_rule_for_power_loss():
-    assert set(CHANGE_AFTER_POWER_LOSS) == set(ChangeStage)
+def test_every_state_has_an_exit_on_failure_and_a_count():
+    assert set(CHANGE_STATES) == set(ChangeStage)
+    for stage, state in CHANGE_STATES.items():
+        assert state.failure in state.follows
+        assert state.failure is End.FAILED or CHANGE_STATES[state.failure].failure is End.FAILED
+        assert stage not in state.follows or state.counter

@@ -7,7 +7,8 @@ import pytest
 from outfitter_agent.plans import effects
 from outfitter_agent.plans.details import log_parts
 from outfitter_agent.plans.effects import UrlExpired
-from outfitter_agent.plans.transaction import AFTER_POWER_LOSS, Stage
+from outfitter_agent.plans.states import UPDATE_STATES, End
+from outfitter_agent.plans.transaction import Stage
 from outfitter_agent.plans.troubles import Trouble
 from outfitter_contract.execution import Status
 from outfitter_contract.image import Manifest
@@ -238,6 +239,27 @@ def test_power_that_never_stays_rolls_back(make_world):
     assert world.current().version == "1.0.0"
 
 
+def test_power_that_never_stays_in_the_rollback_ends_it(make_world):
+    """The machine dies whenever the software before is looked at: after three times it is left alone, and told."""
+    world = make_world(sick={"2.0.0"})
+    dies = 0
+
+    class Dies(type(world)):
+        def _health(self, effect):
+            nonlocal dies
+            if self.running and self.running.version == "1.0.0":
+                dies += 1
+                raise world.power_cut
+            return super()._health(effect)
+
+    world.__class__ = Dies
+    final = world.run(INSTALL)
+    assert dies == 3
+    assert final.status is Status.FAILED
+    assert "3 starts of the previous software did not come to an end" in final.details["health"]
+    assert world.current().version == "1.0.0"
+
+
 def test_job_that_never_ends_is_given_up(make_world):
     world = make_world()
 
@@ -275,5 +297,9 @@ def test_retry_of_a_job_begins_its_own_count(make_world):
     assert world.run(INSTALL, number=2).status is Status.SUCCEEDED
 
 
-def test_every_stage_has_a_rule_for_power_loss():
-    assert set(AFTER_POWER_LOSS) == set(Stage)
+def test_every_state_has_an_exit_on_failure_and_a_count():
+    assert set(UPDATE_STATES) == set(Stage)
+    for stage, state in UPDATE_STATES.items():
+        assert state.failure in state.follows
+        assert state.failure is End.FAILED or UPDATE_STATES[state.failure].failure is End.FAILED
+        assert stage not in state.follows or state.counter

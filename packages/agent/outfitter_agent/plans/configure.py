@@ -36,13 +36,12 @@ from outfitter_agent.plans.effects import (
 )
 from outfitter_agent.plans.ending import close, final, status_of
 from outfitter_agent.plans.facts import Execution, Facts
+from outfitter_agent.plans.states import CHANGE_STATES, PowerLoss
 from outfitter_agent.plans.transaction import (
-    CHANGE_AFTER_POWER_LOSS,
     Change,
     ChangeStage,
     JobRef,
     Journal,
-    PowerLoss,
 )
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 from outfitter_agent.plans.urls import with_fresh_urls
@@ -85,7 +84,7 @@ def download(execution: Execution, facts: Facts, left: Change | None = None) -> 
 
 def settle(change: Change, facts: Facts) -> Plan[None]:
     """Go on with a change where the journal says it is; one that has changed nothing waits to be handed over again."""
-    rule = CHANGE_AFTER_POWER_LOSS[change.stage]
+    rule = CHANGE_STATES[change.stage].power_loss
     if rule is PowerLoss.PROVE:
         yield from _prove(change, facts)
     elif rule is PowerLoss.FINISH_ROLLBACK:

@@ -28,12 +28,11 @@ from outfitter_agent.plans.effects import (
     perform,
 )
 from outfitter_agent.plans.facts import Facts
+from outfitter_agent.plans.states import UPDATE_STATES, PowerLoss
 from outfitter_agent.plans.transaction import (
-    AFTER_POWER_LOSS,
     RESTARTS_MAX,
     FinalReport,
     Journal,
-    PowerLoss,
     Stage,
     Update,
 )
@@ -47,7 +46,7 @@ def recover(journal: Journal, facts: Facts) -> Plan[None]:
         yield from settle(journal.change, facts)
         return
     update = journal.update
-    rule = PowerLoss.START_OVER if update is None else AFTER_POWER_LOSS[update.stage]
+    rule = PowerLoss.START_OVER if update is None else UPDATE_STATES[update.stage].power_loss
     if update is not None and rule is PowerLoss.PROVE:
         yield from prove(update, facts)
     elif update is not None and rule is PowerLoss.FINISH_ROLLBACK:
@@ -104,8 +103,10 @@ def roll_back(update: Update, facts: Facts) -> Plan[None]:
                 update, reason=f"{update.reason}; rolled back without a restart: {trouble.reason}"
             )
     yield from perform(Switch(slot=previous))
+    update = replace(update, boots=update.boots + 1)
+    yield from perform(Save(journal=Journal(update=update)))
     yield from perform(StartSoftware(probation=False))
-    health = yield from _health_of_previous(update)
+    health = yield from _health_of_previous(update, facts)
     told = details.rolled_back(update, boot_id=facts.boot_id, health=health)
     final = FinalReport(
         job=update.job, version_number=update.version_number, status=Status.FAILED, details=told
@@ -148,7 +149,7 @@ def _restart_into(update: Update, slot: str) -> Plan[None]:
 
 
 def _enter_rollback(update: Update, facts: Facts) -> Plan[None]:
-    entered = replace(update, stage=Stage.ROLLBACK, boot_before=facts.boot_id, restarts=0)
+    entered = replace(update, stage=Stage.ROLLBACK, boot_before=facts.boot_id, restarts=0, boots=0)
     yield from perform(Save(journal=Journal(update=entered)))
     yield from roll_back(entered, facts)
 
@@ -161,9 +162,11 @@ def _report_quietly(update: Update, facts: Facts, step: Step, slot: str | None) 
         return
 
 
-def _health_of_previous(update: Update) -> Plan[str]:
+def _health_of_previous(update: Update, facts: Facts) -> Plan[str]:
     if update.previous is None:
         return "no software before this one"
+    if update.boots > facts.trial_boots_max:
+        return f"not looked at: {update.boots - 1} starts of the previous software did not come to an end"
     verdict = yield from perform(WatchHealth(settle=False, abandonable=False))
     return (
         verdict.reason

@@ -1,32 +1,14 @@
-"""The update transaction: its states, what a power loss in each of them means, and the values of the journal.
+"""The transaction: the values of the journal. What its states mean is in ``states``.
 
-| stage       | written before                          | after a power loss or a restart of the agent               |
-| ----------- | --------------------------------------- | ---------------------------------------------------------- |
-| ACCEPTED    | anything is downloaded                  | the job is asked for again and starts over                 |
-| DOWNLOADING | the image is fetched                    | the same; the download resumes                             |
-| UNPACKING   | the slot that does not run is written   | the same; that slot is cleared and written again           |
-| TRIAL       | the link is switched, and each boot     | switched again (harmless), restarted, the boot is counted, |
-|             | into the new software                   | and the new software proven or rolled back                 |
-| ROLLBACK    | the link is switched back               | switched back again (harmless), then FAILED                |
-
-A change of the configuration has states of its own:
-
-| stage       | written before                          | after a power loss or a restart of the agent               |
-| ----------- | --------------------------------------- | ---------------------------------------------------------- |
-| ACCEPTED    | anything is fetched or sent             | the job is asked for again and starts over                 |
-| APPLYING    | the file is replaced; the new one and   | replaced again (harmless), the services told again, and    |
-|             | the one before lie beside it by then    | proven or taken back                                       |
-| ROLLBACK    | the file before is put back             | put back again (harmless), the services told, then FAILED  |
-
-A job that starts over is counted (``attempts``), boots into new software are counted (``boots``), requests to restart
-are counted (``restarts``), and so are the times that a configuration is put in force (``tries``): every loop has an end. What ends a transaction is one write that replaces it by its final
-report; the report stays until the service has answered it.
+A job that starts over is counted (``attempts``), boots into new software and back are counted (``boots``), requests to
+restart are counted (``restarts``), and so are the times that a configuration is put in force (``tries``): every loop has
+an end. What ends a transaction is one write that replaces it by its final report; the report stays until the service has
+answered it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
 
 from outfitter_contract.execution import Status
@@ -44,40 +26,12 @@ class Stage(StrEnum):
     ROLLBACK = "rollback"
 
 
-class PowerLoss(StrEnum):
-    """What the agent does with a transaction that it finds at its start."""
-
-    START_OVER = "start over"
-    PROVE = "prove"
-    FINISH_ROLLBACK = "finish rollback"
-
-
-AFTER_POWER_LOSS: Final = MappingProxyType(
-    {
-        Stage.ACCEPTED: PowerLoss.START_OVER,
-        Stage.DOWNLOADING: PowerLoss.START_OVER,
-        Stage.UNPACKING: PowerLoss.START_OVER,
-        Stage.TRIAL: PowerLoss.PROVE,
-        Stage.ROLLBACK: PowerLoss.FINISH_ROLLBACK,
-    }
-)
-
-
 class ChangeStage(StrEnum):
     """How far a change of the configuration is on this device; also that of an upload, which changes nothing."""
 
     ACCEPTED = "accepted"
     APPLYING = "applying"
     ROLLBACK = "rollback"
-
-
-CHANGE_AFTER_POWER_LOSS: Final = MappingProxyType(
-    {
-        ChangeStage.ACCEPTED: PowerLoss.START_OVER,
-        ChangeStage.APPLYING: PowerLoss.PROVE,
-        ChangeStage.ROLLBACK: PowerLoss.FINISH_ROLLBACK,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +72,7 @@ class Update:
     restarts: int = 0
     """Restarts asked for in this stage."""
     boots: int = 0
-    """Boots into the new software."""
+    """Boots into the new software; in ROLLBACK, starts of the one before."""
     target: Installed | None = None
     """What the new slot holds; set from TRIAL on."""
     previous: Installed | None = None

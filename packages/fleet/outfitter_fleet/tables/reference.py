@@ -14,7 +14,7 @@ from outfitter_server.jobs import substitution as job_substitution
 from outfitter_server.jobs.documents import PlaceholderKind
 from outfitter_server.jobs.substitution import PackagePart, PackagePlaceholder
 
-from outfitter_fleet.tables import limits, metrics
+from outfitter_fleet.tables import limits, metrics, transaction
 from outfitter_fleet.tables.blocks import code, table
 
 _STATUS_MEANINGS: Final = {
@@ -94,6 +94,7 @@ def documents() -> dict[str, Mapping[str, str]]:
         },
         "limits.md": limits.blocks(),
         "metrics.md": metrics.blocks(),
+        "update-transaction.md": transaction.blocks(),
         "topics.md": {"requests": _requests(), "notifications": _notifications()},
         "job-documents.md": {
             "operations": _operations(),
