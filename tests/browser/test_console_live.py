@@ -1,8 +1,11 @@
 """The page is told what happens instead of asking, says when it is not, and finds its way back."""
 
 import re
+import time
 
 import pytest
+from outfitter_server.access.sessions import Session, make_session
+from outfitter_server.access.signature import Credentials
 from paho.mqtt import client as paho
 from playwright.sync_api import expect
 
@@ -146,6 +149,22 @@ def test_a_server_that_was_killed_tells_again(page_of, telling_server):
     expect(page_of.page.get_by_text("1 of 2 devices done")).to_be_visible(timeout=SOON)
     assert all("ERR_CONNECTION" in said or "WebSocket" in said for said in page_of.complaints)
     page_of.complaints.clear()
+
+
+def test_a_temporary_key_hears_as_well(page_of, telling_server):
+    publish_events(telling_server, enabled=True)
+    root = Credentials(access_key_id=telling_server.access_key, secret_access_key=telling_server.secret_key)
+    later = int(time.time() * 1000) + 600_000
+    lent = make_session(
+        root, Session(arn="arn:aws:sts::000000000000:assumed-role/r/s", expires_at=later), "n"
+    )
+    page_of.open()
+    page_of.page.get_by_text("Session token").click()
+    page_of.page.get_by_label("For temporary credentials").fill(lent.session_token)
+    page_of.page.get_by_label("Access key ID").fill(lent.access_key_id)
+    page_of.page.get_by_label("Secret access key").fill(lent.secret_access_key)
+    page_of.page.get_by_role("button", name="Sign in").click()
+    expect(footer(page_of)).to_have_text(LIVE)
 
 
 def test_signing_out_ends_the_connection(page_of, telling_server):
