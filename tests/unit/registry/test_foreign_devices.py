@@ -12,7 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from outfitter_server.access.authorities import RegistrationCodeInvalid
 from outfitter_server.access.certificates import Status
-from outfitter_server.base.refusals import NotFound
+from outfitter_server.base.refusals import InvalidRequest, NotFound
+from outfitter_server.main import provisioning
+from outfitter_server.services import authorities
 
 TEMPLATE = {
     "Parameters": {"AWS::IoT::Certificate::Id": {"Type": "String"}},
@@ -123,3 +125,38 @@ async def test_an_authority_that_is_switched_off_meanwhile_registers_nobody(
     assert identity is None
     with pytest.raises(NotFound):
         await registry("DescribeCertificate", certificateId=device.fingerprint(hashes.SHA256()).hex())
+
+
+async def test_an_authority_whose_devices_are_too_many_to_be_trusted_alone_is_kept(
+    registry, authority, registered, monkeypatch
+):
+    monkeypatch.setattr(authorities, "ANCHORED_MAX", 2)
+    devices = [authority.sign(f"press-{number}") for number in range(3)]
+    for device in devices:
+        assert (await meet(registry, device))[0]
+    await registry("UpdateCACertificate", certificateId=registered, newStatus="INACTIVE")
+    trust = registry.devices.trust_pem()
+    with pytest.raises(InvalidRequest, match="keep it INACTIVE"):
+        await registry("DeleteCACertificate", certificateId=registered)
+    assert registry.devices.trust_pem() == trust
+    gone = devices.pop().fingerprint(hashes.SHA256()).hex()
+    await registry("UpdateCertificate", certificateId=gone, newStatus="REVOKED")
+    await registry("DeleteCertificate", certificateId=gone)
+    await registry("DeleteCACertificate", certificateId=registered)
+    assert registry.devices.trust_pem().count("BEGIN CERTIFICATE") == 1 + len(devices)
+
+
+async def test_the_sweeper_goes_on_after_any_trouble(registry, monkeypatch, caplog):
+    swept = asyncio.Event()
+
+    def fails_once(batch):
+        if "sweep" not in caplog.text:
+            raise RuntimeError("sweep")
+        swept.set()
+        return 0
+
+    monkeypatch.setattr(provisioning, "SWEEP_SECONDS", 0)
+    monkeypatch.setattr(registry.provisioning._fleet, "sweep_in", fails_once)
+    registry.provisioning.start()
+    await asyncio.wait_for(swept.wait(), 10)
+    await registry.provisioning.close()

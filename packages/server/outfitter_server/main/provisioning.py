@@ -110,4 +110,6 @@ class ProvisioningParts:
                 await self.sweep()
             except Refusal as refusal:
                 _log.warning("what is over stays a while longer: %s", refusal.message)
+            except Exception:  # noqa: BLE001 - whatever it is, the next sweep may succeed
+                _log.exception("what is over stays a while longer")
             await asyncio.sleep(SWEEP_SECONDS)

@@ -26,6 +26,7 @@ from outfitter_server.things.values import Tags
 
 AUTHORITIES_MAX: Final = 1_000
 SAME_NAME_MAX: Final = 10
+ANCHORED_MAX: Final = 10_000  # certificates that are trusted by themselves
 DEFAULT: Final = "DEFAULT"
 SNI_ONLY: Final = "SNI_ONLY"
 _NEWEST: Final = (2**62, "g")
@@ -222,7 +223,7 @@ class Authorities:
         Raises:
             NotFound: it is not registered.
             CertificateState: it is ACTIVE.
-            InvalidRequest: it is the installation's own.
+            InvalidRequest: it is the installation's own, or its certificates are too many to be trusted by themselves.
         """
         self._refuse_own(identifier)
 
@@ -231,7 +232,7 @@ class Authorities:
                 raise CertificateState(
                     f"CA certificate {identifier} is ACTIVE: set it INACTIVE before deleting it"
                 )
-            batch.tx.run("certificates_of_authority_anchor", id=identifier)
+            _anchor(batch.tx, identifier)
             batch.tx.run("authority_delete", id=identifier)
             batch.emit(TrustChanged())
 
@@ -363,6 +364,18 @@ def read_authority(row: Row) -> AuthorityRecord:
         created_at=row["created_at"],
         modified_at=row["modified_at"],
     )
+
+
+def _anchor(tx: Transaction, identifier: str) -> None:
+    many = tx.one("certificates_of_authority_beyond", issuer=identifier, count=ANCHORED_MAX) is not None
+    if not many:
+        tx.run("certificates_of_authority_anchor", id=identifier)
+        many = tx.one("anchored_beyond", count=ANCHORED_MAX) is not None
+    if many:
+        raise InvalidRequest(
+            f"without CA certificate {identifier} more than {ANCHORED_MAX} certificates would have to be trusted by themselves:"
+            " keep it INACTIVE, or delete certificates that it signed"
+        )
 
 
 def _check_config(tx: Transaction, config: RegistrationConfig) -> None:

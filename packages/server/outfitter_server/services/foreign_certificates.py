@@ -17,7 +17,13 @@ from outfitter_server.base.refusals import (
     LimitExceeded,
     Refusal,
 )
-from outfitter_server.services.authorities import DEFAULT, SNI_ONLY, AuthorityRecord, read_authority
+from outfitter_server.services.authorities import (
+    ANCHORED_MAX,
+    DEFAULT,
+    SNI_ONLY,
+    AuthorityRecord,
+    read_authority,
+)
 from outfitter_server.services.certificates import register_in
 from outfitter_server.services.committer import Batch, Committer
 from outfitter_server.services.effects import TrustChanged
@@ -29,7 +35,6 @@ from outfitter_server.services.registrations import Registrations
 from outfitter_server.things.provisioning import parse_template
 
 REGISTERED: Final = "$aws/events/certificates/registered/"
-ANCHORED_MAX: Final = 10_000
 _STATUSES: Final = frozenset({Status.ACTIVE, Status.INACTIVE, Status.REVOKED, Status.PENDING_ACTIVATION})
 
 _log = logging.getLogger(__name__)

@@ -53,6 +53,10 @@ SELECT id FROM certificates WHERE anchored = 1 AND id > '' ORDER BY id LIMIT 1 O
 -- name: certificates_of_authority_anchor
 UPDATE certificates SET anchored = 1 WHERE issuer_id = :id;
 
+-- name: certificates_of_authority_beyond
+-- Bounded: as many as may be trusted by themselves.
+SELECT id FROM certificates WHERE issuer_id = :issuer ORDER BY created_at, id LIMIT 1 OFFSET :count;
+
 -- name: certificates_of_authority_newest_page
 SELECT id, status, created_at, mode FROM certificates
 WHERE issuer_id = :issuer AND (created_at, id) < (:created_at, :id) ORDER BY created_at DESC, id DESC LIMIT :limit;
