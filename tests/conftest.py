@@ -494,7 +494,13 @@ def fleet(server: Server, tmp_path: Path) -> Iterator[Fleet]:
     made.close()
 
 
-@pytest.fixture(name="make_fleet")
+@pytest.fixture(name="make_server", scope="session")
+def server_class() -> type[Server]:
+    """For servers that live as long as a file of tests."""
+    return Server
+
+
+@pytest.fixture(name="make_fleet", scope="session")
 def fleet_class() -> type[Fleet]:
     """For tests with a server of their own."""
     return Fleet
