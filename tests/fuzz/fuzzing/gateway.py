@@ -336,7 +336,7 @@ class _World:
         assert not gateway.broker.online
         gateway.pass_to(_LAST_SECOND)
         gateway.pass_to(_LAST_SECOND)
-        assert not gateway._wills
+        assert not gateway.wills
         assert not gateway.broker.sessions, "a session that nobody waits for"
         assert not gateway.broker._offline
         assert not gateway.broker._shares

@@ -47,6 +47,7 @@ _WILL_PROBLEMS: Final = {
     Reason.QOS_NOT_SUPPORTED: "wills are published with QoS 0 or 1",
     Reason.TOPIC_NAME_INVALID: "a will needs a free topic: without wildcards, not beginning with $",
     Reason.PACKET_TOO_LARGE: f"the payload of a will may have {PAYLOAD_BYTES_MAX:,} bytes",
+    Reason.QUOTA_EXCEEDED: "the wills of all clients take as much memory as they may; come back later, or without one",
     Reason.NOT_AUTHORIZED: "no policy allows to publish the will, or to retain it",
 }
 
@@ -71,7 +72,7 @@ def admit(gateway: "Gateway", connection: "Connection", packet: Connect) -> None
     if not connection.permit.allows(CONNECT, client_id):
         _refuse(connection, Reason.NOT_AUTHORIZED, f"no policy allows to connect as {client_id!r}")
         return
-    problem = None if packet.will is None else _will_problem(connection, packet.will)
+    problem = None if packet.will is None else _will_problem(gateway, connection, packet.will)
     if problem is not None:
         _refuse(connection, problem, _WILL_PROBLEMS[problem])
         return
@@ -111,13 +112,15 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
     return True
 
 
-def _will_problem(connection: "Connection", will: Will) -> Reason | None:
+def _will_problem(gateway: "Gateway", connection: "Connection", will: Will) -> Reason | None:
     if will.qos > 1:
         return Reason.QOS_NOT_SUPPORTED
     if not valid_topic(will.topic) or will.topic.startswith("$"):
         return Reason.TOPIC_NAME_INVALID
     if len(will.payload) > PAYLOAD_BYTES_MAX:
         return Reason.PACKET_TOO_LARGE
+    if not gateway.wills.has_room(will):
+        return Reason.QUOTA_EXCEEDED
     allowed = connection.permit.allows(PUBLISH, will.topic) and (
         not will.retain or connection.permit.allows(RETAIN_PUBLISH, will.topic)
     )

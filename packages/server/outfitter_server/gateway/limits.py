@@ -19,6 +19,7 @@ SESSION_EXPIRY_SECONDS_311: Final = 3_600  # of a persistent session of MQTT 3.1
 # Ours
 SESSION_EXPIRY_SECONDS_MAX: Final = 604_800
 DELAYED_WILLS_MAX: Final = 1_000  # beyond that a will is published without its delay
+WILLS_BYTES_MAX: Final = 64 * 1024 * 1024  # of all clients together; a CONNECT with another is refused
 CONNECTIONS_MAX: Final = 20_000
 OFFLINE_SESSIONS_MAX: Final = 100_000
 CONNECT_SECONDS: Final = 10  # from the connection to its CONNECT

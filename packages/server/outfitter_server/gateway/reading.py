@@ -64,7 +64,7 @@ class Reading(Answering):
             drained = (second - self._counted_at) * SHARE_PACKETS
             self._taken = max(0, min(self._taken, 2 * SHARE_PACKETS) - drained)
             self._counted_at = second
-        patient = gateway.storms if self.session is None else self._taken >= SHARE_PACKETS
+        patient = gateway.strangers.many if self.session is None else self._taken >= SHARE_PACKETS
         if patient or self._waits or decoder.more:
             if self._waits:
                 self.pause(TURN)

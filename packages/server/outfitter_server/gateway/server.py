@@ -18,10 +18,7 @@ from outfitter_server.gateway.limits import (
     CHECK_SECONDS,
     CLOSE_SECONDS,
     CONNECTIONS_MAX,
-    DELAYED_WILLS_MAX,
     REJUDGED_PER_TURN,
-    STRANGERS_FEW,
-    STRANGERS_MAX,
 )
 from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
 from outfitter_server.gateway.noise import Noise
@@ -30,7 +27,9 @@ from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
 from outfitter_server.gateway.presence import Presence
 from outfitter_server.gateway.provisioning import ProvisioningDesk
+from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
+from outfitter_server.gateway.wills import Wills
 from outfitter_server.jobs import events
 from outfitter_server.jobs.values import DeviceAnswer, DeviceRequest
 from outfitter_server.mqtt.packets import Will
@@ -109,11 +108,11 @@ class Gateway:
         self._connections_max = connections_max
         self._live = live or LiveClients(clock)
         self.doorways: list[Doorway] = []
-        self._strangers: dict[Connection, None] = {}  # without a session, the oldest first
+        self.strangers = Strangers(self.meters.refused)
         self._wheel: list[set[Connection]] = [set() for _ in range(CHECK_SECONDS)]
         self._unwritten: list[Link] = []
         self._without_room: list[Link] = []
-        self._wills: dict[str, tuple[int, Will]] = {}
+        self.wills = Wills(self._publish_will)
         self._stopping = False
         self._noise = Noise()
         self._timer: asyncio.TimerHandle | None = None
@@ -187,11 +186,6 @@ class Gateway:
         """Whether no connection more is taken."""
         return self._stopping or len(self._open) >= self._connections_max
 
-    @property
-    def storms(self) -> bool:
-        """Whether many come at once."""
-        return len(self._strangers) > STRANGERS_FEW
-
     def opened(self, connection: Connection) -> bool:
         """A transport is there; False when there is no room for it."""
         if self.full:
@@ -200,19 +194,13 @@ class Gateway:
         self.meters.connections[connection.listener] += 1
         self._open.add(connection)
         self._wheel[self.second % CHECK_SECONDS].add(connection)
-        self._strangers[connection] = None
-        if len(self._strangers) > STRANGERS_MAX:
-            oldest = next(iter(self._strangers))
-            _log.info("connection of %s closed: too many others say not who they are either", oldest.name)
-            del self._strangers[oldest]
-            self.meters.refused["CROWDED"] += 1
-            oldest.abort()
+        self.strangers.add(connection)
         return True
 
     def closed(self, connection: Connection) -> None:
         """A transport is gone."""
         self._open.discard(connection)
-        self._strangers.pop(connection, None)
+        self.strangers.remove(connection)
         for spoke in self._wheel:
             spoke.discard(connection)
         if self._all_gone is not None and not self._open:
@@ -256,9 +244,9 @@ class Gateway:
             session, present = self.broker.open(client_id), False
         else:
             present = True
-            self._wills.pop(client_id, None)  # the client is back before its will was due
+            self.wills.came_back(client_id)
             subscribing.judge_again(self, connection, session)
-        self._strangers.pop(connection, None)
+        self.strangers.remove(connection)
         self._connections[client_id] = connection
         self.broker.online[client_id] = connection
         self._live.came(client_id)
@@ -286,15 +274,12 @@ class Gateway:
         self.keeping.left(session)
         if will is not None:
             delay = min(will.properties.will_delay_seconds or 0, session.expiry_seconds)
-            self._wills[session.client_id] = (self.second + delay, will)
-            if not delay or len(self._wills) > DELAYED_WILLS_MAX:
-                self._publish_will(session.client_id)
+            self.wills.leave(session.client_id, will, self.second, delay)
         if not session.expiry_seconds:
             self._discard(session)
 
     def _discard(self, session: Session) -> None:
-        if session.client_id in self._wills:
-            self._publish_will(session.client_id)
+        self.wills.publish(session.client_id)
         self.notices.ended(session)
         self.keeping.ended(session)
         self.broker.discard(session)
@@ -358,15 +343,13 @@ class Gateway:
             doorway.check()
         for connection in list(self._wheel[second % CHECK_SECONDS]):
             connection.check(second)
-        for client_id in [name for name, (due_at, _) in self._wills.items() if due_at <= second]:
-            self._publish_will(client_id)
+        self.wills.pass_to(second)
         if second % CHECK_SECONDS == 0:
             self.retained.expire()
             for session in self.broker.expired(second):
                 self._discard(session)
 
-    def _publish_will(self, client_id: str) -> None:
-        _, will = self._wills.pop(client_id)
+    def _publish_will(self, client_id: str, will: Will) -> None:
         self.publish(
             Published(will.topic, will.payload, will.qos, client_id, will.properties, retain=will.retain)
         )
