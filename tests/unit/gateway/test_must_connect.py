@@ -1,9 +1,11 @@
 """What MQTT demands of a server from CONNECT to DISCONNECT, by raw packets on a socket."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
-from outfitter_server.gateway import limits
+from outfitter_server.gateway import limits, words
 from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import (
     ConnAck,
@@ -339,6 +341,17 @@ async def test_refusals_are_told_in_words_where_the_client_wants_them_and_has_ro
     small = await world.client("c", 5, properties=Properties(maximum_packet_bytes=100))
     assert [why for _, why in await refusals(small)] == [None] * 4
     assert [kind for kind, _ in wanting] == [PubAck, SubAck, UnsubAck, Disconnect]
+
+
+def test_every_reason_to_close_has_words():
+    sources = Path(words.__file__).parent.glob("*.py")
+    found = {
+        name
+        for path in sources
+        for name in re.findall(r"close\(Reason\.(\w+)(?:\)|, with_will)", path.read_text())
+    }
+    assert len(found) >= 8
+    assert found <= {reason.name for reason in words.WORDS}
 
 
 async def test_a_refused_connect_is_told_in_words_that_fit(world):

@@ -42,6 +42,8 @@ WORDS: Final[Mapping[Reason, str]] = {
     Reason.PACKET_TOO_LARGE: f"a payload may have {PAYLOAD_BYTES_MAX:,} bytes",
     Reason.PROTOCOL_ERROR: "this packet has no place here",
     Reason.TOPIC_NAME_INVALID: BAD_TOPIC,
+    Reason.ADMINISTRATIVE_ACTION: "an operator ended the connection",
+    Reason.MAXIMUM_CONNECT_TIME: "a connection over WebSocket lasts a day at most; sign anew and connect again",
 }
 
 
