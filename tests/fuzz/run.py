@@ -19,6 +19,7 @@ WORK = HERE.parents[1] / ".fuzz"
 CORPUS = HERE / "corpus"
 KEPT_BYTES = 400  # of one input that is kept: the corpus is there to be replayed quickly
 KEPT_TOTAL_BYTES = 12_000  # of one target
+CHILD = "--one"  # said to the processes that fuzz; what follows are libFuzzer's own arguments
 OPTIONS = ("-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1")
 
 sys.path.insert(0, str(HERE))
@@ -27,6 +28,9 @@ from fuzzing import TARGETS, target  # noqa: E402 - it lies beside this program,
 
 def main() -> int:
     """0 unless a target broke a promise."""
+    if sys.argv[1:2] == [CHILD]:
+        fuzz(sys.argv[2], sys.argv[3:])
+        return 0
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all unless given"
@@ -35,11 +39,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="targets at the same time")
     parser.add_argument("--bytes", type=int, default=2_048, help="the longest input")
     parser.add_argument("--keep", action="store_true", help="renew the corpus of the repository")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    given, rest = parser.parse_known_args()
-    if given.one:
-        fuzz(given.one, rest)
-        return 0
+    given = parser.parse_args()
     with ThreadPoolExecutor(given.jobs) as pool:
         runs = pool.map(lambda name: run(name, given), given.targets or TARGETS)
         failed = [report(*each) for each in runs]
@@ -74,7 +74,7 @@ def run(name: str, given: argparse.Namespace) -> tuple[str, float, str, list[Pat
 
 def child(name: str, options: list[str]) -> str:
     """What a process that fuzzes prints."""
-    line = [sys.executable, __file__, "--one", name, *options]
+    line = [sys.executable, __file__, CHILD, name, *options]
     return subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False).stdout  # fmt: skip
 
 

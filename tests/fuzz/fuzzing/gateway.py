@@ -213,6 +213,10 @@ class _Committer:
     def when_room(self, callback: Callable[[], None]) -> None:
         self._waiting.append(callback)
 
+    @property
+    def crowded(self) -> bool:
+        return self.full
+
     def make_room(self) -> None:
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
