@@ -107,6 +107,9 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
         )
         _refuse(connection, Reason.NOT_AUTHORIZED, why, return_code=_NOT_AUTHORIZED)
         return False
+    if not gateway.has_room(identity.certificate_id):
+        _refuse(connection, Reason.QUOTA_EXCEEDED, "the certificate has as many connections as one may have")
+        return False
     connection.certificate_id = identity.certificate_id
     connection.permit = PolicyPermit(gateway.devices, identity, client_id, gateway.installation)
     return True

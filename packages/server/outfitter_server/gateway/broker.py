@@ -11,9 +11,11 @@ import msgspec
 from outfitter_server.gateway.limits import (
     IN_FLIGHT_MAX,
     OFFLINE_SESSIONS_MAX,
+    QUEUE_BYTES_KEPT,
     QUEUE_BYTES_MAX,
     QUEUE_MESSAGES_MAX,
     QUEUES_BYTES_MAX,
+    SESSIONS_OF_A_CERTIFICATE,
 )
 from outfitter_server.gateway.routes import Interest
 from outfitter_server.mqtt.encode import encode_publish
@@ -25,7 +27,10 @@ from outfitter_server.mqtt.topics import SubscriptionTrie
 from outfitter_server.services.messages import Published, lifetime_seconds
 
 _BOUNDS = Bounds(
-    window_messages=IN_FLIGHT_MAX, queue_messages=QUEUE_MESSAGES_MAX, queue_bytes=QUEUE_BYTES_MAX
+    window_messages=IN_FLIGHT_MAX,
+    queue_messages=QUEUE_MESSAGES_MAX,
+    queue_bytes=QUEUE_BYTES_MAX,
+    queue_bytes_kept=QUEUE_BYTES_KEPT,
 )
 
 
@@ -77,6 +82,7 @@ class Broker:
         self.subscriptions = 0
         self.online: dict[str, Receiver] = {}
         self._offline: dict[str, int] = {}  # client id to the second of its expiry, first gone first
+        self._away: dict[str, dict[str, None]] = {}  # by certificate, first gone first
         self._subscriptions: SubscriptionTrie[Session, Subscription] = SubscriptionTrie()
         self._shared: SubscriptionTrie[str, Share] = SubscriptionTrie()
         self._shares: dict[str, Share] = {}  # by the whole filter, $share/GROUP/filter
@@ -89,6 +95,7 @@ class Broker:
     def resume(self, client_id: str, now: int) -> Session | None:
         """The session that waits for this client id, unless it has expired."""
         expires_at = self._offline.pop(client_id, now + 1)
+        self._come(client_id)
         return self.sessions.get(client_id) if expires_at > now else None
 
     def subscribe(
@@ -113,11 +120,28 @@ class Broker:
         self.subscriptions -= existed
         return existed
 
-    def leave(self, session: Session, now: int) -> None:
-        """The session goes offline; it waits for its client for ``session.expiry_seconds``."""
+    def leave(self, session: Session, now: int) -> Session | None:
+        """The session goes offline; it waits for its client for ``session.expiry_seconds``.
+
+        Returns:
+            The one that has to end for it, when its certificate has too many.
+        """
         expiry = session.expiry_seconds
         self._offline.pop(session.client_id, None)
         self._offline[session.client_id] = now + expiry if expiry != EXPIRY_NEVER else EXPIRY_NEVER
+        if not session.owner:
+            return None
+        away = self._away.setdefault(session.owner, {})
+        away[session.client_id] = None
+        return self.sessions[next(iter(away))] if len(away) > SESSIONS_OF_A_CERTIFICATE else None
+
+    def _come(self, client_id: str) -> None:
+        session = self.sessions.get(client_id)
+        away = None if session is None else self._away.get(session.owner)
+        if session is not None and away is not None:
+            away.pop(client_id, None)
+            if not away:
+                del self._away[session.owner]
 
     def expired(self, now: int) -> list[Session]:
         """The sessions that nobody waits for any more, and those that are too many."""
@@ -136,6 +160,7 @@ class Broker:
         session.subscriptions.clear()
         session.clear_queue()
         if self.sessions.get(session.client_id) is session:
+            self._come(session.client_id)
             del self.sessions[session.client_id]
             self._offline.pop(session.client_id, None)
 

@@ -98,6 +98,7 @@ class Connection(Reading):
         """Leave the session to its expiry and publish the will."""
         self.closing = True
         self._out.clear()
+        self._let_go()
         self.end(with_will=True)
         self._gateway.closed(self)
 

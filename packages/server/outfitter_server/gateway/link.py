@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Final, Protocol, cast
 
-from outfitter_server.gateway.limits import HELD_BYTES_MAX, WRITE_BUFFER_BYTES
+from outfitter_server.gateway.limits import ALL_HELD_BYTES_MAX, HELD_BYTES_MAX, WRITE_BUFFER_BYTES
 from outfitter_server.services.meters import Meters
 
 # Why a connection is not read
@@ -22,6 +22,7 @@ class Writes(Protocol):
     """Who gathers the connections that have something to write."""
 
     meters: Meters
+    held_bytes: int  # for all clients that do not read
 
     def flush_soon(self, link: "Link") -> None:
         """Call ``link.flush`` at the end of this turn of the loop."""
@@ -69,12 +70,17 @@ class Link(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read: neither do we."""
         self.pause(WRITING)
-        self._held_bytes = 0
 
     def resume_writing(self) -> None:
         """The client reads again."""
+        self._let_go()
         self.resume(WRITING)
         self.flush()
+
+    def _let_go(self) -> None:
+        """Nothing is held back any more."""
+        self._writes.held_bytes -= self._held_bytes
+        self._held_bytes = 0
 
     def pause(self, why: int) -> None:
         """Stop reading for one more reason."""
@@ -98,7 +104,8 @@ class Link(asyncio.Protocol):
         self._out.append(frame)
         if self._pauses & WRITING:
             self._held_bytes += len(frame)
-            if self._held_bytes > HELD_BYTES_MAX:
+            self._writes.held_bytes += len(frame)
+            if self._held_bytes > HELD_BYTES_MAX or self._writes.held_bytes > ALL_HELD_BYTES_MAX:
                 _log.info("connection of %s closed: it does not read what it is sent", self.name)
                 self.abort()
 
@@ -124,4 +131,5 @@ class Link(asyncio.Protocol):
         """Close without another byte."""
         self.closing = True
         self._out.clear()
+        self._let_go()
         self._transport.abort()

@@ -18,6 +18,7 @@ from outfitter_server.gateway.limits import (
     CHECK_SECONDS,
     CLOSE_SECONDS,
     CONNECTIONS_MAX,
+    CONNECTIONS_OF_A_CERTIFICATE,
     REJUDGED_PER_TURN,
 )
 from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
@@ -98,6 +99,7 @@ class Gateway:
         self.broker = Broker()
         self.notices = Notices(plane, self.broker, Filler(delivery, None, None), traces or Traces())
         self.second = 0
+        self.held_bytes = 0
         self.keeping = Keeping(book, self)
         self.presence = Presence(self)
         self.turns = Turns(committer)
@@ -181,6 +183,10 @@ class Gateway:
 
     # Connections
 
+    def has_room(self, certificate_id: str) -> bool:
+        """Whether a certificate may have one more connection."""
+        return len(self._by_certificate.get(certificate_id, ())) < CONNECTIONS_OF_A_CERTIFICATE
+
     @property
     def full(self) -> bool:
         """Whether no connection more is taken."""
@@ -247,6 +253,7 @@ class Gateway:
             self.wills.came_back(client_id)
             subscribing.judge_again(self, connection, session)
         self.strangers.remove(connection)
+        session.owner = connection.certificate_id
         self._connections[client_id] = connection
         self.broker.online[client_id] = connection
         self._live.came(client_id)
@@ -270,8 +277,10 @@ class Gateway:
                 del self._by_certificate[connection.certificate_id]
         self.notices.offline(session)
         session.detach()
-        self.broker.leave(session, self.second)
+        surplus = self.broker.leave(session, self.second)
         self.keeping.left(session)
+        if surplus is not None:
+            self._discard(surplus)
         if will is not None:
             delay = min(will.properties.will_delay_seconds or 0, session.expiry_seconds)
             self.wills.leave(session.client_id, will, self.second, delay)

@@ -4,7 +4,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from outfitter_server.gateway.limits import FILTERS_PER_SUBSCRIBE_MAX, SUBSCRIPTIONS_MAX
+from outfitter_server.gateway.limits import (
+    ALL_SUBSCRIPTIONS_MAX,
+    FILTERS_PER_SUBSCRIBE_MAX,
+    SUBSCRIPTIONS_MAX,
+)
 from outfitter_server.gateway.permits import SUBSCRIBE
 from outfitter_server.gateway.routes import Interest, interest
 from outfitter_server.gateway.words import about_filters
@@ -47,7 +51,9 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
         )  # MQTT-3.8.3-4
         return
     codes: list[int] = []
-    room = SUBSCRIPTIONS_MAX - len(session.subscriptions)
+    room = min(
+        SUBSCRIPTIONS_MAX - len(session.subscriptions), ALL_SUBSCRIPTIONS_MAX - gateway.broker.subscriptions
+    )
     for request in packet.filters:
         refused = _refusal(connection, packet, request)
         if refused is None and request.filter not in session.subscriptions:

@@ -80,6 +80,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     window_messages: int
     queue_messages: int
     queue_bytes: int
+    queue_bytes_kept: int = 0
 
 
 class Budget:
@@ -151,6 +152,7 @@ class Session:
         expiry_seconds: how long it outlives its connection.
         identifier: what it is called in events; "" before there was one.
         journal: of a session that outlives the process, None of others.
+        owner: the certificate that its client came with last, "" when there was none.
     """
 
     __slots__ = (
@@ -168,6 +170,7 @@ class Session:
         "identifier",
         "journal",
         "notices",
+        "owner",
         "subscriptions",
         "window",
     )
@@ -178,6 +181,7 @@ class Session:
         self.subscriptions: dict[str, Subscription] = {}
         self.notices: dict[str, Notice] = {}
         self.expiry_seconds = 0
+        self.owner = ""
         self.window = bounds.window_messages
         self.dropped = 0
         self._bounds = bounds
@@ -260,7 +264,8 @@ class Session:
         while len(self._queue) > 1 and (
             len(self._queue) > bounds.queue_messages
             or self._queue_bytes > bounds.queue_bytes
-            or budget.held > budget.bytes_max
+            # Who keeps little does not give way to who keeps much.
+            or (budget.held > budget.bytes_max and self._queue_bytes > bounds.queue_bytes_kept)
         ):
             oldest = self._queue.popleft()
             self._count(-1, -oldest.size())

@@ -1,0 +1,171 @@
+"""What many clients together may take, and one certificate of it."""
+
+import asyncio
+import logging
+
+import pytest
+from outfitter_server.gateway import broker as broker_module
+from outfitter_server.gateway import server as server_module
+from outfitter_server.gateway import strangers as strangers_module
+from outfitter_server.gateway import wills as wills_module
+from outfitter_server.gateway.broker import Broker
+from outfitter_server.gateway.limits import LOG_LINES_MAX, LOG_SECONDS
+from outfitter_server.gateway.noise import Noise
+from outfitter_server.gateway.strangers import Strangers
+from outfitter_server.gateway.turns import Turns
+from outfitter_server.gateway.wills import Wills
+from outfitter_server.mqtt.packets import Will
+from outfitter_server.mqtt.retained import Retained, RetainedTopics
+from outfitter_server.mqtt.sessions import Bounds, Budget, Message, Session
+from outfitter_server.services.meters import Meters
+
+
+def test_a_certificate_hoards_its_own_sessions_only(monkeypatch):
+    monkeypatch.setattr(broker_module, "SESSIONS_OF_A_CERTIFICATE", 3)
+    broker = Broker()
+    for owner, count in (("honest", 2), ("hoarder", 5)):
+        for number in range(count):
+            session = broker.open(f"{owner}-{number}")
+            session.owner, session.expiry_seconds = owner, 100
+            surplus = broker.leave(session, 0)
+            if surplus is not None:
+                broker.discard(surplus)
+    assert set(broker.sessions) == {"honest-0", "honest-1", "hoarder-2", "hoarder-3", "hoarder-4"}
+    broker.resume("hoarder-2", 1)
+    back = broker.open("hoarder-9")
+    back.owner = "hoarder"
+    assert broker.leave(back, 1) is None, "who came back is not away"
+
+
+def test_a_certificate_has_so_many_connections(world, monkeypatch):
+    monkeypatch.setattr(server_module, "CONNECTIONS_OF_A_CERTIFICATE", 0)
+    assert not world.gateway.has_room("any")
+
+
+def test_who_keeps_little_keeps_it_when_others_keep_too_much():
+    budget = Budget(1_000)
+    bounds = Bounds(window_messages=1, queue_messages=100, queue_bytes=10_000, queue_bytes_kept=300)
+    greedy, modest = Session("greedy", bounds, budget), Session("modest", bounds, budget)
+    for _ in range(20):
+        greedy.enqueue(Message(b"\0\1a", b"x" * 97))
+    for _ in range(3):
+        modest.enqueue(Message(b"\0\1a", b"x" * 97))
+    assert modest.queued == 3
+    greedy.enqueue(Message(b"\0\1a", b"x" * 97))
+    assert greedy.queued < 10
+
+
+def test_wills_are_bounded_together_and_forgotten_when_they_are_out(monkeypatch):
+    monkeypatch.setattr(wills_module, "WILLS_BYTES_MAX", 100)
+    published = []
+    wills = Wills(lambda client_id, will: published.append(client_id))
+    will = Will(topic="t", payload=b"x" * 59, qos=0, retain=False)
+    assert wills.has_room(will)
+    wills.keep(will)
+    assert not wills.has_room(will)
+    wills.leave("one", will, 0, 5)
+    assert (published, len(wills), wills.held) == ([], 1, 60)
+    wills.pass_to(5)
+    assert (published, len(wills), wills.held) == (["one"], 0, 0)
+    wills.keep(will)
+    wills.leave("two", will, 0, 5)
+    wills.came_back("two")
+    assert (published, wills.held) == (["one"], 0)
+
+
+class Waiting:
+    name = "somewhere"
+
+    def __init__(self):
+        self.aborted = False
+
+    def abort(self):
+        self.aborted = True
+
+
+def test_the_oldest_stranger_gives_way(monkeypatch):
+    monkeypatch.setattr(strangers_module, "STRANGERS_MAX", 2)
+    meters, waiting = Meters(), [Waiting() for _ in range(4)]
+    strangers = Strangers(meters.refused)
+    for each in waiting[:3]:
+        strangers.add(each)
+    strangers.remove(waiting[1])
+    strangers.add(waiting[3])
+    assert [each.aborted for each in waiting] == [True, False, False, False]
+    assert meters.refused["CROWDED"] == 1
+
+
+def test_a_log_line_is_repeated_so_often_and_then_counted(caplog):
+    caplog.set_level(logging.INFO)
+    log = logging.getLogger("outfitter_server.gateway.noise_test")
+    noise = Noise()
+    noise.attach()
+    try:
+        for number in range(1_000):
+            log.info("closed: %s", number)
+        log.info("something else")
+        noise.pass_to(LOG_SECONDS)
+        log.info("closed: %s", "again")
+    finally:
+        noise.detach()
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[:2] == ["closed: 0", "closed: 1"]
+    assert lines[LOG_LINES_MAX:] == [
+        "something else",
+        f"{1_000 - LOG_LINES_MAX} more lines in {LOG_SECONDS} s like: closed: %s",
+        "closed: again",
+    ]
+
+
+class Busy:
+    """A connection with so many packets, each turn of which is counted."""
+
+    def __init__(self, name, left, order):
+        self.name, self.left, self.order, self.held_back = name, left, order, False
+
+    def take_turn(self):
+        self.order.append(self.name)
+        self.left -= 1
+        return self.left > 0
+
+    def hold_back(self):
+        self.held_back = True
+
+
+class Crowd:
+    crowded = False
+
+
+async def until(check):
+    async with asyncio.timeout(5):
+        while not check():  # noqa: ASYNC110 - turns of the loop are what is waited for
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+async def test_turns_go_round(crowded):
+    crowd, order = Crowd(), []
+    crowd.crowded = crowded
+    turns = Turns(crowd)
+    for name in "ab":
+        turns.join(Busy(name, 3, order))
+    if crowded:
+        await until(lambda: turns.deferred > 1)
+        assert order == []
+        crowd.crowded = False
+    await until(lambda: not len(turns))
+    assert order == ["a", "b"] * 3
+
+
+def test_a_walk_over_what_is_retained_takes_small_steps_and_outlives_changes():
+    topics = RetainedTopics()
+    for number in range(50):
+        topics.put(Retained(f"a/{number}/b", b"x", 0, 0))
+    walk = topics.walk("a/+/none")
+    steps = 0
+    for found in walk:
+        assert found is None
+        topics.remove(f"a/{steps}/b")
+        steps += 1
+    assert steps >= 50
+    assert list(topics.match("a/#")) == []
