@@ -11,14 +11,17 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / ".fuzz"
 CORPUS = HERE / "corpus"
 KEPT_BYTES = 400  # of one input that is kept: the corpus is there to be replayed quickly
 KEPT_TOTAL_BYTES = 12_000  # of one target
+MADE = re.compile("[0-9a-f]{40}")  # the names that libFuzzer gives
 CHILD = "--one"  # said to the processes that fuzz; what follows are libFuzzer's own arguments
 OPTIONS = ("-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1")
 
@@ -79,17 +82,45 @@ def child(name: str, options: list[str]) -> str:
 
 
 def keep(name: str, own: Path) -> None:
-    """Few and small inputs that reach what all of them reach; those with a name of their own stay."""
-    for path in CORPUS.joinpath(name).iterdir():
-        if re.fullmatch(r"[0-9a-f]{40}", path.name):
+    """The smallest inputs that each reach a step from line to line of ours that none before them did."""
+    folder = CORPUS / name
+    for path in folder.iterdir():
+        if MADE.fullmatch(path.name):
             path.rename(own / path.name)
-    child(name, ["-merge=1", f"-max_len={KEPT_BYTES}", str(CORPUS / name), str(own)])
-    made = [path for path in CORPUS.joinpath(name).iterdir() if re.fullmatch(r"[0-9a-f]{40}", path.name)]
+    seen: set[object] = set()
+    for path in folder.iterdir():
+        seen |= steps(name, path.read_bytes())
     total = 0
-    for path in sorted(made, key=lambda path: path.stat().st_size):
-        total += path.stat().st_size
-        if total > KEPT_TOTAL_BYTES:
-            path.unlink()
+    for path in sorted(own.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
+        size = path.stat().st_size
+        if size > KEPT_BYTES or total + size > KEPT_TOTAL_BYTES:
+            break
+        reached = steps(name, content := path.read_bytes())
+        if not reached <= seen:
+            seen |= reached
+            total += size
+            (folder / path.name).write_bytes(content)
+
+
+def steps(name: str, data: bytes) -> set[object]:
+    """The steps from one line of our packages to another that a target takes with these bytes."""
+    found: set[object] = set()
+    last: list[int] = [0]
+
+    def line(frame: FrameType, _event: str, _argument: object) -> Callable[..., object]:
+        found.add((frame.f_code, last[0], frame.f_lineno))
+        last[0] = frame.f_lineno
+        return line
+
+    def call(frame: FrameType, _event: str, _argument: object) -> Callable[..., object] | None:
+        return line if "/outfitter_" in frame.f_code.co_filename else None
+
+    sys.settrace(call)
+    try:
+        target(name)(data)
+    finally:
+        sys.settrace(None)
+    return found
 
 
 def report(name: str, seconds: float, printed: str, found: list[Path]) -> bool:
