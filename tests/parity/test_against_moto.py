@@ -146,7 +146,7 @@ def test_deploy_brings_page_and_function_there_and_again_changes_nothing(moto, d
 def test_the_command_line_knows_groups_devices_and_jobs_of_the_other(moto):
     assert [each["name"] for each in moto.outfitter("group", "list")] == ["lamps"]
     devices = moto.outfitter("device", "list", "--group", "lamps")
-    assert {each["name"] for each in devices} == {"lamp-1", "lamp-2"}
+    assert {each["name"]: each["connection"] for each in devices} == {"lamp-1": None, "lamp-2": None}
     (moto.folder / "lamp.json").write_text('{"colour": "green"}')
     made = moto.outfitter("config", "push", "lamp.json", "group:lamps")
     document = json.loads(moto.client("iot").get_job_document(jobId=made["job_id"])["document"])

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 REGISTRY_NAME: Final = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
@@ -16,6 +17,16 @@ class Device:
     arn: str
     device_type: str | None
     attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """Whether a device is connected; since when, or when it left and why, as far as the service knows."""
+
+    connected: bool
+    since: datetime | None = None
+    reason: str | None = None
+    """AWS's disconnectReason of one that is not connected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from outfitter_updates.cli.output import (
     print_table,
     tell,
 )
+from outfitter_updates.cli.presence import presence_object, presence_text
 from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
 from outfitter_updates.operations.policy import POLICY_NAME
 
@@ -95,21 +96,30 @@ def add(
 @json_option
 @pass_application
 def list_devices(application: Application, group: str | None, limit: int, as_json: bool) -> None:
-    """List devices."""
+    """List devices, and whether they are connected."""
     found = application.cloud.devices.list(group, limit)
+    presences = application.cloud.presences.of([each.name for each in found])
     if as_json:
-        print_json([device_object(each) for each in found])
+        print_json(
+            [
+                {**device_object(each), "connection": presence_object(presences.get(each.name))}
+                for each in found
+            ]
+        )
         return
     rows = [
         [
             each.name,
             each.device_type or "",
+            presence_text(presences.get(each.name)),
             ", ".join(f"{key}={value}" for key, value in each.attributes.items()),
         ]
         for each in found
     ]
     print_table(
-        ["DEVICE", "TYPE", "ATTRIBUTES"], rows, "No devices. `outfitter device add NAME --out DIR` makes one."
+        ["DEVICE", "TYPE", "CONNECTION", "ATTRIBUTES"],
+        rows,
+        "No devices. `outfitter device add NAME --out DIR` makes one.",
     )
 
 
@@ -119,19 +129,22 @@ def list_devices(application: Application, group: str | None, limit: int, as_jso
 @json_option
 @pass_application
 def show(application: Application, name: str, limit: int, as_json: bool) -> None:
-    """Show a device: attributes, groups, certificates, and its jobs with their reasons."""
+    """Show a device: attributes, groups, certificates, whether it is connected, and its jobs with their reasons."""
     cloud = application.cloud
     found = cloud.devices.need(name)
     groups, certificates = cloud.devices.groups_of(name), cloud.devices.certificates_of(name)
+    presence = cloud.presences.of([name]).get(name)
     executions = cloud.jobs.executions_of(name, limit)
     if as_json:
         told = {**device_object(found), "groups": list(groups), "certificates": list(certificates)}
+        told["connection"] = presence_object(presence)
         print_json({**told, "executions": [execution_object(each) for each in executions]})
         return
     print_fields(
         {
             "Device": found.name,
             "Type": found.device_type or "",
+            "Connection": presence_text(presence),
             "Attributes": ", ".join(f"{key}={value}" for key, value in found.attributes.items()),
             "Groups": ", ".join(groups),
             "Certificates": ", ".join(arn.rpartition("/")[2] for arn in certificates),

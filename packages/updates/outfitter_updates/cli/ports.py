@@ -2,7 +2,7 @@
 
 # ruff: noqa: D102 - the methods are told of where they are fulfilled, in the cloud room
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from outfitter_contract.execution import Status
 
 from outfitter_updates.catalogue.configurations import Configuration, StoredConfiguration
-from outfitter_updates.catalogue.devices import Claim, Device, DeviceOrder, Group, Identity
+from outfitter_updates.catalogue.devices import Claim, Device, DeviceOrder, Group, Identity, Presence
 from outfitter_updates.catalogue.records import RecordState, Running
 from outfitter_updates.catalogue.software import Image, SoftwareVersion
 from outfitter_updates.operations.deployment import Deployment, DeploymentOrder
@@ -31,6 +31,12 @@ class DevicesPort(Protocol):
     def create_group(self, name: str, parent: str | None, description: str | None) -> Group: ...
     def join(self, group: str, names: Sequence[str]) -> None: ...
     def resolve(self, wanted: TargetName) -> Device | Group: ...
+
+
+class PresencesPort(Protocol):
+    """Who is connected."""
+
+    def of(self, names: Sequence[str]) -> Mapping[str, Presence]: ...
 
 
 class IdentitiesPort(Protocol):
@@ -136,6 +142,8 @@ class CloudPort(Protocol):
 
     @property
     def devices(self) -> DevicesPort: ...
+    @property
+    def presences(self) -> PresencesPort: ...
     @property
     def identities(self) -> IdentitiesPort: ...
     @property

@@ -11,6 +11,7 @@ from outfitter_updates.cloud.identities import Identities
 from outfitter_updates.cloud.jobs import Jobs
 from outfitter_updates.cloud.lines import Lines
 from outfitter_updates.cloud.own import Own
+from outfitter_updates.cloud.presences import Presences
 from outfitter_updates.cloud.privileges import Privileges
 from outfitter_updates.cloud.records import Records
 from outfitter_updates.cloud.software import Software
@@ -23,6 +24,7 @@ class Cloud:
     def __init__(self, *, profile: str | None, region: str | None, endpoint_url: str | None) -> None:
         self._connection = Connection(profile=profile, region=region, endpoint_url=endpoint_url)
         self.devices = Devices(self._connection)
+        self.presences = Presences(self._connection)
         self.identities = Identities(self._connection, self.devices)
         self.claims = Claims(self._connection, self.identities)
         self.software = Software(self._connection)
