@@ -38,6 +38,8 @@ def test_a_group_is_updated_and_watched_to_its_end(console, width):
     expect(page.get_by_text("3 of 3 devices done")).to_be_visible(timeout=LONG)
     expect(page.get_by_role("definition").filter(has_text="completed")).to_be_visible()
     expect(page.get_by_role("button", name="3 succeeded")).to_be_visible()
+    console.row("lamp-1").get_by_role("button", name="Proof").click()
+    expect(console.row("lamp-1")).to_contain_text(f"version {version}, slot ")
     assert console.fits()
     console.go("Devices")
     for name in ("lamp-1", "lamp-2", "lamp-3"):
@@ -77,6 +79,9 @@ def test_a_failure_tells_its_reason(console):
     expect(page.get_by_role("rowheader")).to_have_count(3)
     assert console.fits()
     console.picture("failure")
+    console.row("lamp-1").get_by_text("exit code 3").click()
+    expect(console.row("lamp-1").locator("pre")).to_be_visible()
+    assert console.fits()
     page.get_by_role("link", name="lamp-1").click()
     expect(page.get_by_role("heading", name="lamp-1")).to_be_visible()
     expect(page.get_by_role("definition").filter(has_text="lamp 1.")).to_be_visible()

@@ -1,5 +1,6 @@
 /** One job: how far it is, each device's state and reason, and how to stop it. */
 
+import { account } from "./account.ts";
 import type { Context } from "./context.ts";
 import { badge, fill, h, link, moment, more, say, table, to, word } from "./dom.ts";
 import { type Execution, FINAL, type Job, type JobDocument, type State, counts, isSettled } from "./fleet.ts";
@@ -22,7 +23,7 @@ class JobView {
   readonly #summary = h("p", { role: "status" });
   readonly #facts = h("dl");
   readonly #chips = h("div", { class: "chips", role: "group", "aria-label": "Only devices in this state" });
-  readonly #list = table("Devices of this job", ["Device", "State", "Step", "Reason", "Updated", ""]);
+  readonly #list = table("Devices of this job", ["Device", "State", "Step", "Reason or proof", "Updated", ""]);
   readonly #more: HTMLButtonElement;
   readonly #cancel = h("button", { type: "button", class: "danger", onclick: () => this.#askToCancel() }, "Cancel this job");
   readonly #asked = new Set<string>();
@@ -132,14 +133,15 @@ class JobView {
     this.#list.set(
       this.#shown.map((each) => {
         const known = this.#details.get(id(each));
-        const wanting = !known && !this.#asked.has(id(each)) && each.state !== "QUEUED" && each.state !== "SUCCEEDED";
-        const ask = h("button", { type: "button", class: "fine", onclick: () => void this.#tell([each]).catch(this.context.report) }, "Ask");
+        const wanting = !known && !this.#asked.has(id(each)) && each.state !== "QUEUED";
+        const what = each.state === "SUCCEEDED" ? "Proof" : "Ask";
+        const ask = h("button", { type: "button", class: "fine", onclick: () => void this.#tell([each]).catch(this.context.report) }, what);
         const percent = known?.["percent"] && !FINAL.has(each.state) ? ` ${known["percent"]} %` : "";
         return [
           link(to("devices", each.thing), each.thing),
           badge(each.state),
           `${known?.["step"] ?? ""}${percent}`,
-          wanting ? ask : (known?.["reason"] ?? ""),
+          wanting ? ask : known ? account(each.state, known) : "",
           moment(each.updated),
           this.#onward(each),
         ];
