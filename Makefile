@@ -6,7 +6,7 @@ CONSOLE := packages/updates/console
 MQTTJS := tests/browser/node_modules
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-page format schema tables power-cuts conformance console chromium mqttjs peers clean
+.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-page format schema tables power-cuts conformance console chromium mqttjs peers clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -55,8 +55,14 @@ bench-million: install ## a job for a million things, memory, start (1 minute)
 bench-rivals: install $(RIVALS)/ministack ## beside MiniStack, each in a network of its own (2 minutes)
 	@$(BIN)/python -m outfitter_fleet.load.rivals --ministack $(RIVALS)/ministack $(ARGS)
 
+bench-gateway: install peers ## the gateway beside Debian's Mosquitto, the same clients in turn (3 minutes)
+	@$(BIN)/python -m outfitter_fleet.load.gateway $(ARGS)
+
+bench-idle: install ## 15,000 connections that only listen: memory, coming, coming back after a restart (4 minutes)
+	@$(BIN)/python -m outfitter_fleet.load.idle $(ARGS)
+
 bench-page: ## all of them, written into docs/reference/performance.md
-	@for each in bench bench-growth bench-million bench-rivals; do $(MAKE) --no-print-directory $$each ARGS="--root ." || exit 1; done
+	@for each in bench bench-growth bench-million bench-rivals bench-gateway bench-idle; do $(MAKE) --no-print-directory $$each ARGS="--root ." || exit 1; done
 
 $(RIVALS)/ministack:
 	@$(PYTHON) -m venv .bench/ministack
@@ -105,7 +111,7 @@ peers: ## mosquitto and its clients, which tests and benchmarks stand beside, wh
 	@command -v mosquitto >/dev/null && command -v mosquitto_pub >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
 	|| { echo "installing mosquitto and mosquitto-clients" >&2; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients; } >/dev/null \
-	|| echo "mosquitto cannot be installed: tests/acceptance/test_mqtt_clients.py will fail"
+	|| echo "mosquitto cannot be installed: tests/acceptance/test_mqtt_clients.py and test_bench.py will fail"
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(CONSOLE)/node_modules $(MQTTJS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench .fuzz

@@ -108,3 +108,26 @@ def test_rivals_are_asked_the_same(tmp_path, rival, free_port):
         for size, one in told[side].items():
             assert one["cycles"]["count"] == int(size)
             assert one["create_seconds"] > 0
+
+
+def test_the_gateway_is_measured_beside_mosquitto(tmp_path):
+    size = ["--connections", "3", "--pairs", "2", "--subscribers", "5", "--rounds", "1"]
+    size += ["--round-seconds", "0.3", "--warm-up-seconds", "0.1"]
+    told = measured(tmp_path, "outfitter_fleet.load.gateway", *size)
+    assert set(told["beside"]) == {
+        "get, TLS",
+        "get",
+        *(f"one to {many}, QoS {qos}" for many in ("one", "5") for qos in (0, 1)),
+    }
+    for one in told["beside"].values():
+        assert one["ours"]["rate"] > 0
+        assert one["theirs"]["rate"] > 0
+
+
+def test_idle_connections_are_weighed_and_come_back(tmp_path):
+    told = measured(tmp_path, "outfitter_fleet.load.idle", "--connections", "12", "--settle-seconds", "0.1")
+    for wire in ("plain", "tls"):
+        one = told["wires"][wire]
+        assert 0 < one["joined_seconds"] < 60
+        for how in ("SIGTERM", "kill -9"):
+            assert 0 < one["returns"][how]["informed_seconds"] < 60

@@ -57,13 +57,19 @@ class Ground:
             raise ProvisioningFailed("the server was not started")
         return self._server
 
-    def start(self) -> Server:
-        """Serve the folder, again if it was served before; on one core, when there are more."""
+    def start(self, *, where_it_was: bool = False) -> Server:
+        """Serve the folder, again if it was served before; on one core, when there are more.
+
+        ``where_it_was``: on the ports of the server before, whose clients look for it there.
+        """
+        endpoints = self.server.endpoints if where_it_was else None
         self.cores = cores()
         if self.cores:
             os.sched_setaffinity(0, {self.cores[0]})
         try:
-            self._server = start_server(self.processes, self.folder / "data", "http", "mqtt", "mqtts")
+            self._server = start_server(
+                self.processes, self.folder / "data", "http", "mqtt", "mqtts", endpoints=endpoints
+            )
         finally:
             if self.cores:
                 os.sched_setaffinity(0, {self.cores[1]})
@@ -143,7 +149,6 @@ class Ground:
         Raises:
             ProvisioningFailed: what the generator says went wrong.
         """
-        self.say(name)
         host, port = self.server.address("mqtts" if wire == "tls" else "mqtt")
         plan = Plan(
             host=host,
@@ -155,16 +160,25 @@ class Ground:
             core=self.cores[1] if self.cores else None,
             server_pid=self.server.process.pid,
         )
+        return self.run(name, plan)
+
+    def run(self, name: str, plan: Plan) -> Round:
+        """One round as planned, in a generator of its own.
+
+        Raises:
+            ProvisioningFailed: what the generator says went wrong.
+        """
+        self.say(name)
         generator = self.client(f"generator-{name.replace(' ', '-')}", "generator", msgspec.json.encode(plan))
         try:
-            line = generator.line("", _LOAD_SECONDS_MAX + seconds)
+            line = generator.line("", _LOAD_SECONDS_MAX + plan.round_seconds)
         finally:
             generator.stop()
         return msgspec.json.decode(self.result(name, line), type=Round)
 
     def client(self, name: str, module: str, plan: bytes) -> Process:
         """Start a client of this package with a plan."""
-        path = self.folder / f"{module}.json"
+        path = self.folder / f"{name}.json"
         path.write_bytes(plan)
         return self.processes.start(
             name, [program("python"), "-m", f"outfitter_fleet.load.{module}", str(path)]

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from outfitter_contract import topics
 
+from outfitter_fleet.load.echo import REQUESTS
 from outfitter_fleet.load.plan import Client, Exchange, Spread
 from outfitter_fleet.load.provision import Device
 
@@ -61,6 +62,31 @@ def echoing(device: Device) -> Client:
         listens=(topic,),
         exchanges=tuple(Exchange(payload=payload, expected=payload) for payload in payloads),
     )
+
+
+def asking(device: Device) -> Client:
+    """Asks for its jobs again and again."""
+    topic = f"$aws/things/{device.name}/jobs/get"
+    return msgspec.structs.replace(
+        updating(device, ""),
+        topic=topic,
+        answer=f"{topic}/accepted",
+        listens=(),
+        aside=(),
+        exchanges=tuple(_question() for _ in range(_EXCHANGES)),
+    )
+
+
+def asking_an_echo(device: Device) -> Client:
+    """The same where a client answers instead of a job service: it must subscribe to the answers."""
+    topic = REQUESTS.format(device.name)
+    answer = f"{topic}/accepted"
+    return msgspec.structs.replace(asking(device), topic=topic, answer=answer, listens=(answer,))
+
+
+def _question() -> Exchange:
+    token = secrets.token_hex(8)
+    return Exchange(payload=f'{{"clientToken":"{token}"}}', expected=f'"{token}"')
 
 
 def _update_topic(thing: str, job: str) -> str:

@@ -22,21 +22,29 @@ class BadFrame(Exception):  # noqa: N818 - what was received
     """The bytes are no MQTT packet."""
 
 
-def connect(client_id: str, keep_alive_seconds: int = 60) -> bytes:
-    """CONNECT with a clean session and no will."""
-    body = _PROTOCOL + bytes((_CLEAN_SESSION,)) + keep_alive_seconds.to_bytes(2) + _text(client_id)
+def connect(client_id: str, keep_alive_seconds: int = 60, *, clean: bool = True) -> bytes:
+    """CONNECT with no will, and a clean session unless it is to outlive the connection."""
+    flags = bytes((_CLEAN_SESSION if clean else 0,))
+    body = _PROTOCOL + flags + keep_alive_seconds.to_bytes(2) + _text(client_id)
     return _framed(0x10, body)
 
 
-def subscribe(packet_id: int, *topic_filters: str) -> bytes:
-    """SUBSCRIBE to filters at QoS 1."""
-    body = b"".join(_text(topic_filter) + b"\x01" for topic_filter in topic_filters)
+def subscribe(packet_id: int, *topic_filters: str, qos: int = 1) -> bytes:
+    """SUBSCRIBE to filters."""
+    body = b"".join(_text(topic_filter) + bytes((qos,)) for topic_filter in topic_filters)
     return _framed(0x82, packet_id.to_bytes(2) + body)
 
 
-def publish(packet_id: int, topic: str, payload: bytes) -> bytes:
+def publish(packet_id: int, topic: str, payload: bytes, *, qos: int = 1) -> bytes:
+    """PUBLISH, with its packet id at QoS 1."""
+    if qos:
+        return publish_raw(packet_id, topic.encode(), payload)
+    return _framed(PUBLISH, _text(topic) + payload)
+
+
+def publish_raw(packet_id: int, topic: bytes, payload: bytes) -> bytes:
     """PUBLISH at QoS 1."""
-    return _framed(PUBLISH | _QOS_1, _text(topic) + packet_id.to_bytes(2) + payload)
+    return _framed(PUBLISH | _QOS_1, len(topic).to_bytes(2) + topic + packet_id.to_bytes(2) + payload)
 
 
 def puback(packet_id: bytes) -> bytes:

@@ -4,6 +4,7 @@ import configparser
 import secrets
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -69,15 +70,20 @@ class Server:
         }
 
 
-def start_server(processes: Processes, data: Path, *listeners: str) -> Server:
+def start_server(
+    processes: Processes, data: Path, *listeners: str, endpoints: Mapping[str, str] | None = None
+) -> Server:
     """Serve ``data``, new or used before, on free loopback ports of these listeners (http, https, mqtt, mqtts).
+
+    ``endpoints`` are those of a server that was here before, to be reached where it was.
 
     Raises:
         ProcessEnded: it did not come up.
     """
     key_id, secret = _root_key(data)
     began = time.perf_counter()
-    flags = [word for listener in listeners for word in (f"--{listener}", ANY_PORT)]
+    at = endpoints or {}
+    flags = [word for listener in listeners for word in (f"--{listener}", at.get(listener, ANY_PORT))]
     process = processes.start(
         "outfitterd",
         [program("outfitterd"), "serve", "--data", str(data), *flags],
@@ -85,7 +91,7 @@ def start_server(processes: Processes, data: Path, *listeners: str) -> Server:
     )
     ready = process.line("ready ", READY_SECONDS)
     ready_seconds = time.perf_counter() - began
-    endpoints = dict(word.split("=", 1) for word in ready.split()[1:] if "=" in word)
+    bound = dict(word.split("=", 1) for word in ready.split()[1:] if "=" in word)
     ca = data.parent / "ca.pem"
     ca.write_bytes(
         subprocess.run(
@@ -95,7 +101,7 @@ def start_server(processes: Processes, data: Path, *listeners: str) -> Server:
     return Server(
         process=process,
         data=data,
-        endpoints=endpoints,
+        endpoints=bound,
         access_key_id=key_id,
         secret_access_key=secret,
         ca=ca,

@@ -1,0 +1,204 @@
+"""``python -m outfitter_fleet.load.gateway``: the gateway beside Debian's Mosquitto, in turns, with the same clients.
+
+A device asks for its jobs: ours answers itself, by its policies; at Mosquitto a client hears the requests and echoes them.
+Messages on free topics: one publisher to one subscriber, and to a thousand. Servers on one core, all clients on the other.
+"""
+
+import sys
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from outfitter_fleet.load import loads
+from outfitter_fleet.load.command import options, run
+from outfitter_fleet.load.fan import FanPlan
+from outfitter_fleet.load.ground import Ground
+from outfitter_fleet.load.mosquitto import Mosquitto, start_mosquitto, version
+from outfitter_fleet.load.plan import Plan, Round, middle
+from outfitter_fleet.load.report import Grid, Part, verdict
+
+JOB: Final = "bench-gateway"
+_FAN_SECONDS_MAX: Final = 120.0
+_ECHO_SECONDS_MAX: Final = 20.0
+
+
+class GatewaySize(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a run is."""
+
+    connections: int = 500
+    pairs: int = 200
+    subscribers: int = 1_000
+    rounds: int = 3
+    round_seconds: float = 4.0
+    warm_up_seconds: float = 1.0
+
+
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """The median round of each server, and the least that ours should be of Mosquitto."""
+
+    ours: Round
+    theirs: Round
+    mark: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times Mosquitto's rate."""
+        return self.ours.rate / self.theirs.rate
+
+
+class GatewayFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured, by what was done."""
+
+    size: GatewaySize
+    version: str
+    beside: dict[str, Beside]
+
+
+def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
+    """Measure all of it.
+
+    Raises:
+        ProcessEnded, ProvisioningFailed: the reason.
+    """
+    ground.start()
+    ground.prepare(size.connections)
+    ground.job_on_devices(JOB)
+    mosquitto = start_mosquitto(ground)
+    marks = {"get, TLS": 1.3, "get": 2.0}
+    fans = {
+        "one to one, QoS 0": (size.pairs, 1, 0, 0.5),
+        "one to one, QoS 1": (size.pairs, 1, 1, 0.5),
+        f"one to {size.subscribers:,}, QoS 0": (1, size.subscribers, 0, 0.3),
+        f"one to {size.subscribers:,}, QoS 1": (1, size.subscribers, 1, 0.15),
+    }
+    ours: dict[str, list[Round]] = {}
+    theirs: dict[str, list[Round]] = {}
+    for _ in range(size.rounds):
+        for name in marks:
+            wire = "tls" if name.endswith("TLS") else "plain"
+            ours.setdefault(name, []).append(_get(ground, wire, size))
+            theirs.setdefault(name, []).append(_get_echoed(ground, mosquitto, wire, size))
+        for name, (publishers, subscribers, qos, _) in fans.items():
+            shape = (publishers, subscribers, qos)
+            ours.setdefault(name, []).append(_fan(ground, None, shape, size))
+            theirs.setdefault(name, []).append(_fan(ground, mosquitto, shape, size))
+    marks |= {name: mark for name, (_, _, _, mark) in fans.items()}
+    mosquitto.process.stop()
+    return GatewayFigures(
+        size=size,
+        version=version(),
+        beside={
+            name: Beside(ours=middle(ours[name]), theirs=middle(theirs[name]), mark=marks[name])
+            for name in ours
+        },
+    )
+
+
+def _get(ground: Ground, wire: str, size: GatewaySize) -> Round:
+    clients = [loads.asking(device) for device in ground.devices]
+    return ground.load(f"get over {wire}", clients, wire, size.round_seconds, size.warm_up_seconds)
+
+
+def _get_echoed(ground: Ground, mosquitto: Mosquitto, wire: str, size: GatewaySize) -> Round:
+    host, port = mosquitto.addresses[wire]
+    plan = Plan(
+        host=host,
+        port=port,
+        clients=tuple(loads.asking_an_echo(device) for device in ground.devices),
+        ca=str(ground.server.ca) if wire == "tls" else None,
+        round_seconds=size.round_seconds,
+        warm_up_seconds=size.warm_up_seconds,
+        core=ground.cores[1] if ground.cores else None,
+        server_pid=mosquitto.process.pid,
+    )
+    echo = ground.client(f"echo-{wire}", "echo", msgspec.json.encode(plan))
+    try:
+        echo.line("echoing", _ECHO_SECONDS_MAX)
+        return ground.run(f"get over {wire}, Mosquitto", plan)
+    finally:
+        echo.stop()
+
+
+def _fan(
+    ground: Ground, mosquitto: Mosquitto | None, shape: tuple[int, int, int], size: GatewaySize
+) -> Round:
+    publishers, subscribers, qos = shape
+    if mosquitto is None:
+        (host, port), process = ground.server.address("mqtt"), ground.server.process
+    else:
+        (host, port), process = mosquitto.addresses["plain"], mosquitto.process
+    plan = FanPlan(
+        host=host,
+        port=port,
+        publishers=publishers,
+        subscribers=subscribers,
+        qos=qos,
+        window=1 if subscribers == 1 else 4,
+        round_seconds=size.round_seconds,
+        warm_up_seconds=size.warm_up_seconds,
+        core=ground.cores[1] if ground.cores else None,
+        server_pid=process.pid,
+    )
+    name = f"{publishers} to {subscribers} each, QoS {qos}{', Mosquitto' if mosquitto else ''}"
+    ground.say(name)
+    client = ground.client("fan", "fan", msgspec.json.encode(plan))
+    try:
+        line = client.line("", _FAN_SECONDS_MAX)
+    finally:
+        client.stop()
+    return msgspec.json.decode(ground.result("the publishers", line), type=Round)
+
+
+def parts(figures: GatewayFigures) -> list[Part]:
+    """The figures in words."""
+    size = figures.size
+    return [
+        Grid(
+            f"Beside Mosquitto {figures.version} (Debian's, set_tcp_nodelay true, no limits, no policies): get: "
+            f"{size.connections} connections, one request in flight each, QoS 1, until the answer is there; messages: "
+            f"deliveries a second over plain MQTT, {size.pairs} pairs or {size.subscribers:,} subscribers of one publisher; "
+            f"median of {size.rounds} rounds in turn:",
+            ("", "a second", "Mosquitto", "times", "mark", "server µs", "Mosquitto", "p99 ms", "Mosquitto"),
+            [
+                (
+                    name,
+                    f"{one.ours.rate:,.0f}",
+                    f"{one.theirs.rate:,.0f}",
+                    f"{one.ratio:.2f}",
+                    f"{one.mark:g} {verdict(one.ratio >= one.mark)}",
+                    f"{one.ours.server_us:.1f}",
+                    f"{one.theirs.server_us:.1f}",
+                    f"{one.ours.p99_ms:.1f}",
+                    f"{one.theirs.p99_ms:.1f}",
+                )
+                for name, one in figures.beside.items()
+            ],
+        )
+    ]
+
+
+def main() -> int:
+    """See command.run; the defaults are the published measurement."""
+    size = GatewaySize()
+    parser = options("outfitter_fleet.load.gateway", __doc__)
+    parser.add_argument("--connections", type=int, default=size.connections)
+    parser.add_argument("--pairs", type=int, default=size.pairs)
+    parser.add_argument("--subscribers", type=int, default=size.subscribers)
+    parser.add_argument("--rounds", type=int, default=size.rounds)
+    parser.add_argument("--round-seconds", type=float, default=size.round_seconds)
+    parser.add_argument("--warm-up-seconds", type=float, default=size.warm_up_seconds)
+    given = parser.parse_args()
+    size = GatewaySize(
+        connections=given.connections,
+        pairs=given.pairs,
+        subscribers=given.subscribers,
+        rounds=given.rounds,
+        round_seconds=given.round_seconds,
+        warm_up_seconds=given.warm_up_seconds,
+    )
+    return run(given, "gateway", partial(measure, size=size), parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
