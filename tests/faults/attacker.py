@@ -13,7 +13,6 @@ import socket
 import ssl
 import struct
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,11 +76,11 @@ def client(name: str, version: int = 4, receive_bytes: int | None = None, **opti
     return made
 
 
-def ended() -> bool:
-    """Whether the test has seen enough."""
+def ended(seconds: float = 0) -> bool:
+    """Whether the test has seen enough, within some time."""
     with selectors.DefaultSelector() as waiting:
         waiting.register(sys.stdin, selectors.EVENT_READ)
-        return bool(waiting.select(0))
+        return bool(waiting.select(seconds))
 
 
 def on() -> None:
@@ -187,7 +186,7 @@ def half_open(kind: str = "tls", first: bytes = b"") -> None:
     """Connections that say nothing, or begin and say no more."""
     held: list[socket.socket] = []
     on()
-    while not ended():
+    while not ended(0.01):
         if len(held) < 3000:
             for _ in range(50):
                 with contextlib.suppress(OSError):
@@ -196,7 +195,6 @@ def half_open(kind: str = "tls", first: bytes = b"") -> None:
                     count("connections")
         else:
             held.pop(0).close()
-        time.sleep(0.01)
 
 
 def slow_handshakes() -> None:
@@ -207,14 +205,13 @@ def slow_connects() -> None:
     """CONNECT, a byte at a time."""
     packet, held = connect_packet("x" * 100), []
     on()
-    while not ended():
+    while not ended(0.05):
         if len(held) < 500:
             held += [tcp(given["plain"]) for _ in range(50)]
         for each in held:
             with contextlib.suppress(OSError):
                 each.sendall(packet[:1])
             count("bytes")
-        time.sleep(0.05)
 
 
 def churn(begin: Callable[[int], list[socket.socket]]) -> None:

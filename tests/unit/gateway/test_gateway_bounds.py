@@ -146,11 +146,12 @@ async def until(check):
 async def test_turns_go_round(crowded):
     crowd, order = Crowd(), []
     crowd.crowded = crowded
-    turns = Turns(crowd)
+    meters = Meters()
+    turns = Turns(crowd, meters)
     for name in "ab":
         turns.join(Busy(name, 3, order))
     if crowded:
-        await until(lambda: turns.deferred > 1)
+        await until(lambda: meters.turns_waited > 1)
         assert order == []
         crowd.crowded = False
     await until(lambda: not len(turns))

@@ -9,7 +9,7 @@ from outfitter_server.base.throttle import AWS_RATES, DEVICE_READS, DEVICE_WRITE
 from outfitter_server.gateway import limits as gateway
 from outfitter_server.jobs import details, documents, lifecycle, targets, values
 from outfitter_server.jobs import limits as jobs
-from outfitter_server.mqtt import topics
+from outfitter_server.mqtt import decode, topics
 from outfitter_server.services import (
     destinations,
     event_publisher,
@@ -205,8 +205,42 @@ def _gateway() -> list[Row]:
         ("retained messages", retained.MESSAGES_MAX, "PUBACK", "500,000"),
         ("bytes of all retained messages", retained.BYTES_MAX, "PUBACK", "not stated"),
         ("events that are published at once", event_publisher.AT_ONCE_MAX, "they wait", "not stated"),
+        *_abuse(),
         ("messages a second of a connection", _NONE, "", "100"),
         ("CONNECTs a second of a client id", _NONE, "", "1"),
+    ]
+
+
+def _abuse() -> list[Row]:
+    """What keeps some clients from the share of others."""
+    closed = "the connection is closed"
+    return [
+        ("connections of a certificate", gateway.CONNECTIONS_OF_A_CERTIFICATE, "CONNACK", "not stated"),
+        (
+            "sessions of a certificate that are away",
+            gateway.SESSIONS_OF_A_CERTIFICATE,
+            "the first that left gives way",
+            "not stated",
+        ),
+        ("subscriptions of all sessions", gateway.ALL_SUBSCRIPTIONS_MAX, "SUBACK", "not stated"),
+        ("bytes of the wills of all clients", gateway.WILLS_BYTES_MAX, "CONNACK", "not stated"),
+        ("filters of an UNSUBSCRIBE", decode.FILTERS_MAX, closed, "not stated"),
+        ("bytes that a client which does not read is kept", gateway.HELD_BYTES_MAX, closed, "not stated"),
+        ("bytes that all of them together are kept", gateway.ALL_HELD_BYTES_MAX, closed, "not stated"),
+        ("connections without their CONNECT", gateway.STRANGERS_MAX, "the oldest gives way", "not stated"),
+        (
+            "connections that were to begin TLS and say nothing",
+            gateway.SILENT_MAX,
+            "the oldest gives way",
+            "not stated",
+        ),
+        ("TLS handshakes under way", gateway.HANDSHAKES_MAX, "the oldest gives way", "not stated"),
+        (
+            "packets a second of a connection, served at once",
+            gateway.SHARE_PACKETS,
+            "more [wait for their turn](abuse.md)",
+            "not stated",
+        ),
     ]
 
 

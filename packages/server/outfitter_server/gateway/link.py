@@ -106,6 +106,7 @@ class Link(asyncio.Protocol):
             self._held_bytes += len(frame)
             self._writes.held_bytes += len(frame)
             if self._held_bytes > HELD_BYTES_MAX or self._writes.held_bytes > ALL_HELD_BYTES_MAX:
+                self._writes.meters.slow_readers += 1
                 _log.info("connection of %s closed: it does not read what it is sent", self.name)
                 self.abort()
 

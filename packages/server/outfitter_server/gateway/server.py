@@ -102,7 +102,7 @@ class Gateway:
         self.held_bytes = 0
         self.keeping = Keeping(book, self)
         self.presence = Presence(self)
-        self.turns = Turns(committer)
+        self.turns = Turns(committer, self.meters)
         self._connections: dict[str, Connection] = {}
         self._entering: dict[str, Connection] = {}
         self._by_certificate: dict[str, set[Connection]] = {}

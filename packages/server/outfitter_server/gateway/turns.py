@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from outfitter_server.gateway.limits import CROWDED_SECONDS, ROUND_SECONDS
+from outfitter_server.services.meters import Meters
 
 
 class Reader(Protocol):
@@ -32,15 +33,11 @@ class Crowd(Protocol):
 
 
 class Turns:
-    """The round of one gateway. Use it on the event loop's thread.
+    """The round of one gateway. Use it on the event loop's thread."""
 
-    Attributes:
-        deferred: how often a connection had to wait for its turn.
-    """
-
-    def __init__(self, crowd: Crowd) -> None:
+    def __init__(self, crowd: Crowd, meters: Meters) -> None:
         """Nobody waits."""
-        self.deferred = 0
+        self._meters = meters
         self._crowd = crowd
         self._waiting: deque[Reader] = deque()
         self._fresh: list[
@@ -76,7 +73,7 @@ class Turns:
         self._scheduled = bool(waiting)
         if not waiting:
             return
-        self.deferred += 1
+        self._meters.turns_waited += 1
         loop = asyncio.get_running_loop()
         if crowded:
             loop.call_later(CROWDED_SECONDS, self._go_round)

@@ -130,7 +130,7 @@ FAMILIES: Final = (
     Family(
         "outfitter_mqtt_connections_refused",
         _counter,
-        "Connections that got no session; FULL: there was no room for one more.",
+        "Connections that got no session; FULL: there was no room, CROWDED: gave way, SILENT: said nothing, HANDSHAKE: of TLS.",
         ("reason",),
         _by(lambda meters: meters.refused),
     ),
@@ -140,6 +140,20 @@ FAMILIES: Final = (
         "Connections with a session that ended, by AWS's disconnectReason.",
         ("reason",),
         _by(lambda meters: meters.closed),
+    ),
+    Family(
+        "outfitter_mqtt_slow_readers_closed",
+        _counter,
+        "Connections that were closed because their clients did not read what they were sent.",
+        (),
+        _one(lambda sources: sources.meters.slow_readers),
+    ),
+    Family(
+        "outfitter_mqtt_turns_waited",
+        _counter,
+        "Moments in which connections that sent more than their share waited for their turn.",
+        (),
+        _one(lambda sources: sources.meters.turns_waited),
     ),
     Family(
         "outfitter_mqtt_messages_received",

@@ -49,6 +49,8 @@ class Meters:
         closed: sessions' connections that ended, by disconnectReason.
         messages_in, messages_out: PUBLISH packets, by QoS.
         bytes_in, bytes_out: of everything on MQTT connections, without TLS.
+        slow_readers: connections that were closed because their clients did not read.
+        turns_waited: moments in which connections that sent more than their share waited for their turn.
         dropped: messages that somebody was to get and did not, by reason; those of full queues are in their Budget.
         notifications: notify and notify-next sent.
         events: presence and subscription events published.
@@ -69,6 +71,8 @@ class Meters:
         self.messages_out = [0, 0]
         self.bytes_in = 0
         self.bytes_out = 0
+        self.slow_readers = 0
+        self.turns_waited = 0
         self.dropped = _counts()
         self.notifications = 0
         self.events = 0
