@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import re
+import subprocess
 import sys
 import tarfile
 import threading
@@ -51,7 +52,9 @@ class Store:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
         self._thread.start()
 
     @staticmethod
@@ -82,7 +85,6 @@ class Ground:
         self.tools = sys.modules[type(server).__module__]
         self.server, self.folder = server, folder
         self.release, self.second, self.revoked, self.stranger = Signer(), Signer(), Signer(), Signer()
-        self.store = Store()
         self._numbers = itertools.count(1)
         self.device = self.tools.AgentDevice(
             server, folder / "device", f"target-{os.getpid()}", "--type", "p1", settings=SETTINGS
@@ -91,6 +93,7 @@ class Ground:
         keys.mkdir()
         (keys / "release.pub").write_text(self.release.line)
         (keys / "revoked.pub").write_text(self.revoked.line)
+        self.store = Store()
         self.device.start()
 
     @property
@@ -429,6 +432,19 @@ def test_what_is_signed_is_still_installed(ground):
     assert (status, told.get("version")) == ("SUCCEEDED", "5.0.0"), told
     tool = ground.device.folder / "software" / told["slot"] / "tool"
     assert tool.stat().st_mode & 0o7777 == 0o755
+
+
+def test_the_status_tells_what_is_trusted(ground):
+    command = [
+        ground.tools.BIN / "outfitter-agent",
+        "status",
+        "--json",
+        "--config",
+        ground.device.folder / "agent.toml",
+    ]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert told["trusted_keys"].split() == sorted([ground.release.key_id, ground.second.key_id])
+    assert told["minimum_version"] == "1.5.0"
 
 
 def test_the_document_has_a_row_for_each_attack():

@@ -11,10 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.journal import FILE_NAME, FolderInUseError, decode, is_locked
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.main.settings import Settings, SettingsError, load_settings
+from outfitter_agent.plans.keys import keys_that_count
 from outfitter_agent.plans.transaction import Journal
+from outfitter_agent.plans.troubles import Trouble
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -161,12 +164,27 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "name": installed.name if installed else None,
         "version": installed.version if installed else None,
         "sha256": installed.sha256 if installed else None,
+        **_trust(settings, installed.name if installed else ""),
         "configuration": _digest(settings.configuration),
         "job": journal.job.job_id if journal.job else None,
         "stage": under_way.stage.value if under_way else None,
         "unreported_job": final.job.job_id if final else None,
         "unreported_status": final.status.value if final else None,
     }
+
+
+def _trust(settings: Settings, name: str) -> dict[str, str | None]:
+    """The keys that count, or why none does, and the lowest version of the software that may be installed."""
+    shown: dict[str, str | None] = {"trusted_keys": None, "minimum_version": None}
+    if settings.trusted_keys is not None:
+        anchor = Anchor(settings.trusted_keys, settings.state)
+        try:
+            trust = anchor.load()
+            shown["trusted_keys"] = " ".join(sorted(keys_that_count(anchor.anchors(), trust)))
+            shown["minimum_version"] = trust.minimums.get(name)
+        except Trouble as trouble:
+            shown["trusted_keys"] = trouble.reason
+    return shown
 
 
 def _digest(path: Path) -> str | None:
