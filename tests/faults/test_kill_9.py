@@ -147,7 +147,7 @@ def test_every_job_ends_and_tells_the_truth(site):
     running = dict.fromkeys(DEVICES, "1.0.0")
     for number, version in enumerate(["2.0.0", "2.1.0", "3.0.0"]):
         job = f"round-{number}"
-        site.outfitter("update", "group:lamps", SOFTWARE, version, "--job-id", job)
+        site.outfitter("update", "group:lamps", SOFTWARE, version, "--job-id", job, "--confirm")
         site.kill_at_random(random.Random(number), 4.0)
         wait_until(
             lambda job=job: site.ended(job),
@@ -160,6 +160,8 @@ def test_every_job_ends_and_tells_the_truth(site):
             ]["detailsMap"]
             if entry["status"] == "SUCCEEDED":
                 running[name] = version
+                assert details["version"] == version, "a success is proven"
+                assert {"sha256", "slot", "boot_id", "health"} <= set(details)
             else:
                 assert entry["status"] == "FAILED", (name, entry)
                 assert details.get("reason"), "a failure says why"

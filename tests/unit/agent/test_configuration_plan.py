@@ -91,6 +91,16 @@ CASES = {
         reason="breaks its schema",
         step="refused",
     ),
+    "proof of another configuration asked for": Case(
+        document=DOWNLOAD | {"confirm": {"sha256": digest("newer")}},
+        ends=Status.FAILED,
+        reason="could not be proven",
+        step="refused",
+    ),
+    "proof of the one in force asked for": Case(
+        document=DOWNLOAD | {"sha256": digest("old"), "confirm": {"sha256": digest("old")}},
+        ends=Status.SUCCEEDED,
+    ),
     "too large": Case(
         document=DOWNLOAD,
         world={"faults": {effects.DownloadConfiguration: Trouble("larger than this device takes")}},

@@ -136,6 +136,25 @@ CASES = {
         ends=Status.FAILED,
         reason="the disk is full",
     ),
+    "proof asked for": Case(
+        document=INSTALL | {"confirm": {"version": "2.0.0", "sha256": NEW_DIGEST, "slot": "b"}},
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+    ),
+    "proof of another version asked for": Case(
+        document=INSTALL | {"confirm": {"version": "3.0.0"}},
+        ends=Status.FAILED,
+        reason="could not be proven as the job's confirm asks: version is '2.0.0' instead of '3.0.0'",
+        step="refused",
+    ),
+    "proof of another image than the one that runs": Case(
+        document=INSTALL | {"version": "1.0.0", "sha256": OLD_DIGEST, "confirm": {"sha256": NEW_DIGEST}},
+        ends=Status.FAILED,
+        reason="could not be proven",
+    ),
+    "proof that is no proof": Case(
+        document=INSTALL | {"confirm": "yes"}, ends=Status.FAILED, reason="'confirm' of the job document"
+    ),
     "no reboot": Case(
         world={"reboots_work": False},
         ends=Status.FAILED,
