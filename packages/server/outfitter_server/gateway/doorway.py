@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from outfitter_server.gateway.decrypting import Decrypting, shared_buffer
 from outfitter_server.gateway.limits import (
     ACCEPTS_PER_TURN,
     BACKLOG,
@@ -81,6 +82,7 @@ class Doorway:
         self._context = context
         self._is_full = is_full
         self._loop = asyncio.get_running_loop()
+        self._buffer = shared_buffer()
         self._listening: list[socket.socket] = []
         self._silent: dict[socket.socket, float] = {}  # until when it may be; the oldest first
         self._speaking: deque[socket.socket] = deque()  # its handshake can begin
@@ -212,13 +214,16 @@ class Doorway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _make_decrypting(self) -> Decrypting:
+        return Decrypting(self._make(), self._buffer)
+
     async def _hand_over(self, taken: socket.socket) -> None:
         context = self._context
         if context is not None:
             self._shaking[taken] = self._loop.time()
         try:
             await self._loop.connect_accepted_socket(
-                self._make,
+                self._make if context is None else self._make_decrypting,
                 taken,
                 ssl=context,
                 ssl_handshake_timeout=None if context is None else HANDSHAKE_SECONDS,
