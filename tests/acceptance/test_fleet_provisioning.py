@@ -230,6 +230,23 @@ def test_a_claim_reaches_its_template_and_nothing_else(fleet, make_template, cla
     assert claim.acknowledged.get(timeout=SECONDS) == 0x90
 
 
+def test_a_claim_takes_nobodys_session(fleet, make_template, newcomers):
+    name = make_template()
+    made = fleet.iot.create_keys_and_certificate(setAsActive=True)
+    policy = fleet.policy({"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"})
+    fleet.iot.attach_policy(policyName=policy, target=made["certificateArn"])
+    owner = newcomers(made["certificatePem"], made["keyPair"]["PrivateKey"], fleet.name("owner"))
+    assert owner.reason == 0
+    claim = fleet.iot.create_provisioning_claim(templateName=name)
+    taker = newcomers(
+        claim["certificatePem"], claim["keyPair"]["PrivateKey"], owner.client._client_id.decode()
+    )
+    assert taker.reason == 0x87
+    assert not owner.ended.is_set()
+    again = newcomers(claim["certificatePem"], claim["keyPair"]["PrivateKey"], fleet.name("claim"))
+    assert again.reason == 0
+
+
 def test_policies_decide_what_another_certificate_may_ask(fleet, make_template, newcomers):
     name = make_template()
     made = fleet.iot.create_keys_and_certificate(setAsActive=True)

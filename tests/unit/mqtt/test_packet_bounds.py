@@ -127,7 +127,9 @@ def test_the_longest_texts(version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_as_many_filters_and_codes_as_there_may_be(version):
-    there_and_back(p.Subscribe(1, tuple(p.FilterRequest(f"f/{n}", n % 3) for n in range(FILTERS_MAX))), version)
+    there_and_back(
+        p.Subscribe(1, tuple(p.FilterRequest(f"f/{n}", n % 3) for n in range(FILTERS_MAX))), version
+    )
     there_and_back(p.SubAck(1, tuple(n % 256 for n in range(FILTERS_MAX))), version)
     there_and_back(p.Unsubscribe(1, tuple(f"f/{n}" for n in range(FILTERS_MAX))), version)
 

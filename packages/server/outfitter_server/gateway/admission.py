@@ -110,6 +110,12 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
     if not gateway.has_room(identity.certificate_id):
         _refuse(connection, Reason.QUOTA_EXCEEDED, "the certificate has as many connections as one may have")
         return False
+    session = gateway.broker.sessions.get(client_id)
+    if identity.temporary and session is not None and session.owner != identity.certificate_id:
+        # Its policy allows any client id; a device's messages are not for who merely holds a claim.
+        why = f"a claim may not take the session of {client_id!r} from its owner: connect with another client id"
+        _refuse(connection, Reason.NOT_AUTHORIZED, why)
+        return False
     connection.certificate_id = identity.certificate_id
     connection.permit = PolicyPermit(gateway.devices, identity, client_id, gateway.installation)
     return True

@@ -38,8 +38,12 @@ ALL_HELD_BYTES_MAX: Final = 128 * 1024 * 1024  # all of them together: who then 
 VERDICTS_MAX: Final = 128  # remembered policy decisions of one connection
 ROUTES_MAX: Final = 64  # remembered topics of one connection, a kilobyte each
 REJUDGED_PER_TURN: Final = 200  # connections judged anew before others get their turn
-RETAINED_WALKS_MAX: Final = 64  # filters of one connection that wait to be told what is retained; the oldest gives way
-RETAINED_STEPS_AT_ONCE: Final = 300  # topics looked at before it is the turn of others; a message sent counts as ten
+RETAINED_WALKS_MAX: Final = (
+    64  # filters of one connection that wait to be told what is retained; the oldest gives way
+)
+RETAINED_STEPS_AT_ONCE: Final = (
+    300  # topics looked at before it is the turn of others; a message sent counts as ten
+)
 RETAINED_STEPS_KEPT: Final = 20_000  # at the end of a connection, for the session that outlives it
 SIGNED_AT_ONCE: Final = 1  # certificates of devices that come with a claim; the interpreter has one lock
 EVENTS_MAX: Final = 50_000  # presence and subscription events that wait for listeners to read

@@ -28,7 +28,9 @@ from outfitter_server.services.ports import Store, Transaction
 
 BATCH_MAX: Final = 1_000
 QUEUE_MAX: Final = 20_000
-CROWD: Final = 100  # requests that one of a well-behaved client may find before its own, because of others that are not
+CROWD: Final = (
+    100  # requests that one of a well-behaved client may find before its own, because of others that are not
+)
 
 Result = TypeVar("Result")
 Change = Callable[["Batch"], Result]

@@ -28,6 +28,7 @@ class DeviceIdentity:
         things: the things that it is attached to.
         documents: the default versions of the policies on it and on the groups (and those above) of its things.
         subject: policy variables that it gives, by full name, ``iot:CertificateId`` among them.
+        temporary: a claim of CreateProvisioningClaim.
     """
 
     certificate_id: str
@@ -35,6 +36,7 @@ class DeviceIdentity:
     things: frozenset[str]
     documents: tuple[PolicyDocument, ...]
     subject: Mapping[str, str]
+    temporary: bool = False
 
     @property
     def active(self) -> bool:
@@ -121,4 +123,5 @@ def _claim(tx: Transaction, certificate_id: str, now: int) -> DeviceIdentity | N
         documents=(parse_policy(row["document"]),),
         subject=msgspec.json.decode(row["subject"], type=dict[str, str])
         | {"iot:CertificateId": certificate_id},
+        temporary=True,
     )
