@@ -1,17 +1,23 @@
 """Downloads against a real HTTP server that misbehaves on command."""
 
 import hashlib
+import json
+import os
+import re
 import resource
 import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.partial import Partial
+from outfitter_agent.hands.room import unpacking_needs
 from outfitter_agent.plans.effects import Downloaded, UrlExpired
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
@@ -30,10 +36,14 @@ class Store:
         self.faults = []
         self.requests = []
         self.released = threading.Event()
+        self.refuses = None
 
     def serve(self, handler):
         self.requests.append({name.lower(): value for name, value in handler.headers.items()})
         fault = self.faults.pop(0) if self.faults else None
+        if self.refuses:
+            self._plain(handler, self.refuses, self.content)
+            return
         if isinstance(fault, int):
             self._plain(handler, fault, b"<Error/>")
         elif fault == "redirect":
@@ -143,6 +153,10 @@ def new_fetcher(folder, wait=lambda seconds: False, **changes):
 
 def fetch(fetcher, url, sha256=DIGEST, size=LENGTH, progress=lambda received, total: None):
     return fetcher.fetch(url, sha256=sha256, size=size, progress=progress)
+
+
+def quiet(received, total):
+    """Nobody looks."""
 
 
 def test_whole(fetcher, url):
@@ -357,3 +371,90 @@ def test_disk_full(tmp_path, url):
     )
     assert child.stdout.startswith("the disk is full: no room after"), child.stderr
     assert child.stdout.endswith("False\n"), "the partial file made room"
+
+
+def test_budget_is_one_for_all_attempts_and_lives(tmp_path, store, url):
+    """Half comes in the first life; the whole of a changed object would be too much in the second."""
+    store.faults = ["truncate", *[503] * 2]
+    bounds = {"job_bytes_max": LENGTH + HALF // 2}
+    with pytest.raises(Trouble, match="gave up"):
+        new_fetcher(tmp_path, attempts_max=2, **bounds).fetch(
+            url, sha256=None, size=None, progress=quiet, job="one"
+        )
+    store.etag = '"two"'
+    with pytest.raises(Trouble, match="would cost more than a job may fetch") as told:
+        new_fetcher(tmp_path, **bounds).fetch(url, sha256=None, size=None, progress=quiet, job="one")
+    spent, missing, bound = (int(number) for number in re.findall(r"\b\d+\b", told.value.reason))
+    assert HALF < spent < HALF + 100_000, "half, two refusals, and what came with the head of the whole"
+    assert LENGTH + HALF <= spent + missing <= LENGTH + HALF + 2 * len(b"<Error/>")
+    assert bound == LENGTH + HALF // 2
+    assert new_fetcher(tmp_path, **bounds).fetch(
+        url, sha256=None, size=None, progress=quiet, job="another"
+    ) == Downloaded(sha256=DIGEST, size=LENGTH)
+
+
+def test_budget_is_noted_before_it_is_spent(tmp_path, store, url):
+    """Who dies at any instant has not spent more than is written down."""
+    noted = []
+
+    def look(received, total):
+        if received:
+            noted.append((received, json.loads((tmp_path / "spent.json").read_bytes())["bytes"]))
+
+    store.faults = ["truncate"] * 3
+    fetcher = new_fetcher(tmp_path, job_bytes_max=2 * LENGTH)
+    fetcher.fetch(url, sha256=DIGEST, size=LENGTH, progress=look, job="one")
+    assert noted
+    assert all(received <= written for received, written in noted)
+    assert json.loads((tmp_path / "spent.json").read_bytes()) == {"job": "one", "bytes": LENGTH}
+    fetcher.discard()
+    assert not (tmp_path / "spent.json").exists()
+
+
+def test_budget_of_what_has_no_length(tmp_path, store, url):
+    store.faults = ["chunked"]
+    with pytest.raises(Trouble, match="costs more than a job may fetch"):
+        fetch(new_fetcher(tmp_path, job_bytes_max=HALF), url, sha256=None, size=None)
+
+
+def test_no_budget_writes_nothing(tmp_path, url):
+    fetch(new_fetcher(tmp_path), url)
+    assert not (tmp_path / "spent.json").exists()
+
+
+def test_bandwidth(tmp_path, url):
+    """A megabyte at four a second takes a fifth of one at the least; libcurl lets the first bit through at once."""
+    began = time.monotonic()
+    assert fetch(new_fetcher(tmp_path, bytes_per_second_max=4_000_000), url).sha256 == DIGEST
+    assert time.monotonic() - began > 0.15
+
+
+def test_refusal_without_an_end_is_not_read(fetcher, store, url):
+    store.content, store.refuses = b"x" * (1 << 22), 404
+    with pytest.raises(Trouble, match="HTTP 404"):
+        fetch(fetcher, url)
+
+
+def test_room_for_unpacking_is_looked_at_first(tmp_path, store, url):
+    limited = limits()
+    fetcher = Fetcher(
+        tmp_path, ca_file=None, limits=limited, wait=lambda _: False, also_needs=lambda total: 1 << 60
+    )
+    with pytest.raises(Trouble, match=rf"needs {LENGTH} bytes, and {1 << 60} or more once it is unpacked"):
+        fetch(fetcher, url)
+    assert not fetcher.path.exists()
+
+
+def test_what_unpacking_needs(tmp_path):
+    slots = tmp_path / "software"
+    assert unpacking_needs(tmp_path, slots, 100_000) == 100_000
+    for slot in ("a", "b"):
+        (slots / slot / "lib").mkdir(parents=True)
+        with (slots / slot / "lib/data").open("wb") as file:
+            file.write(b"x" * 65_536)
+            file.flush()
+            os.fsync(file.fileno())
+    (slots / "current").symlink_to("a")
+    assert unpacking_needs(tmp_path, slots, 100_000) <= 100_000 - 65_536
+    assert unpacking_needs(tmp_path, slots, 10) == 0
+    assert unpacking_needs(Path("/proc"), slots, 100_000) == 0

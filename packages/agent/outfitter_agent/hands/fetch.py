@@ -18,11 +18,14 @@ from urllib.parse import urlsplit
 import pycurl
 
 from outfitter_agent.hands.partial import Partial
+from outfitter_agent.hands.spending import Spending
 from outfitter_agent.plans.effects import Downloaded, UrlExpired
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 REDIRECTS_MAX: Final = 5
 START_OVERS_MAX: Final = 5
+REFUSAL_BYTES_MAX: Final = 64 * 1024
+"""Of what a store says with a refusal; nobody reads it."""
 EXPIRED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 """What stores answer to a pre-signed URL, or its token, that is past its time."""
 PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -49,6 +52,10 @@ class FetchLimits:
     bytes_max: int
     seconds_max: float = 86_400
     """All attempts together, with URLs that expire in between: who sends a byte now and then does not send for ever."""
+    bytes_per_second_max: int = 0
+    """0: as fast as it goes."""
+    job_bytes_max: int = 0
+    """All attempts of one job together, over restarts too; 0: no bound."""
 
 
 class _Passing(Exception):  # noqa: N818 - not an error yet
@@ -70,12 +77,15 @@ class Fetcher:
         limits: FetchLimits,
         wait: Callable[[float], bool],
         what: str = "image",
+        also_needs: Callable[[int], int] = lambda _total: 0,
     ) -> None:
         """``wait(seconds)`` sleeps; True when the agent is to stop or the job has ended elsewhere.
 
-        ``what`` is the word for the file in reasons.
+        ``what`` is the word for the file in reasons; ``also_needs`` tells what else a file of so many bytes will need of
+        the same disk.
         """
-        self._partial = Partial(folder, what=what)
+        self._partial = Partial(folder, what=what, also_needs=also_needs)
+        self._spending = Spending(folder, bytes_max=limits.job_bytes_max, what=what)
         self._what = what
         self._ca_file = ca_file
         self._limits = limits
@@ -91,11 +101,15 @@ class Fetcher:
         """Remove the image, whole or partial."""
         self._began = None
         self._partial.discard()
+        self._spending.forget()
 
     def fetch(
-        self, url: str, *, sha256: str | None, size: int | None, progress: Progress
+        self, url: str, *, sha256: str | None, size: int | None, progress: Progress, job: str = ""
     ) -> Downloaded | UrlExpired:
-        """The image at the URL, complete and checked. Raises Trouble, Abandoned and what ``progress`` raises."""
+        """The image at the URL, complete and checked. Raises Trouble, Abandoned and what ``progress`` raises.
+
+        What it costs is counted as ``job``'s.
+        """
         if size is not None and size > self._limits.bytes_max:
             raise Trouble(
                 f"the {self._what} of {size} bytes is larger than this device takes ({self._limits.bytes_max})"
@@ -110,11 +124,13 @@ class Fetcher:
             progress(received, total)
 
         partial.open(known_as)
+        self._spending.begin(job)
         began = partial.length
         try:
             whole = sha256 is not None and partial.digest == sha256
             status = HTTPStatus.OK if whole else self._transfer(url, known_as, sha256, size, in_time)
         finally:
+            self._spending.settle()
             partial.close()
         if status in EXPIRED:
             return UrlExpired(
@@ -130,7 +146,9 @@ class Fetcher:
         while True:
             before = self._partial.length
             try:
-                transfer = _Transfer(self._partial, known_as, size, self._limits, progress, self._what)
+                transfer = _Transfer(
+                    self._partial, self._spending, known_as, size, self._limits, progress, self._what
+                )
                 status = transfer.run(url, self._ca_file)
                 if status not in EXPIRED:
                     self._check(sha256, size, resumed=before > 0)
@@ -184,6 +202,7 @@ class _Transfer:
     def __init__(
         self,
         partial: Partial,
+        spending: Spending,
         known_as: str,
         size: int | None,
         limits: FetchLimits,
@@ -191,6 +210,8 @@ class _Transfer:
         what: str,
     ) -> None:
         self._partial = partial
+        self._spending = spending
+        self._refusal_bytes = 0
         self._what = what
         self._known_as = known_as
         self._size = size
@@ -209,13 +230,15 @@ class _Transfer:
         try:
             curl.perform()
             if self._succeeded() and not self._opened:
-                self._open()  # an empty body calls nothing
+                self._open(0)  # an empty body calls nothing
         except pycurl.error as error:
             if self._raised is not None:
                 raise self._raised from None
             code, message = error.args
             if code in HOPELESS:
                 raise Trouble(f"the {self._what} is not accessible: {message}") from None
+            if self._refusal_bytes > REFUSAL_BYTES_MAX:
+                return self._judge_status()
             raise _Passing(message or f"libcurl error {code}") from None
         finally:
             curl.close()
@@ -249,11 +272,13 @@ class _Transfer:
             self._headers[name.lower()] = value.strip()
 
     def _on_body(self, block: bytes) -> int:
-        if not self._succeeded():
-            return len(block)
         try:
+            self._spending.spend(len(block))
+            if not self._succeeded():
+                self._refusal_bytes += len(block)
+                return len(block) if self._refusal_bytes <= REFUSAL_BYTES_MAX else -1
             if not self._opened:
-                self._open()
+                self._open(len(block))
             self._check_length(self._partial.length + len(block))
             self._partial.append(block)
         except BaseException as raised:  # noqa: BLE001 - raised again when libcurl has returned
@@ -261,8 +286,8 @@ class _Transfer:
             return -1
         return len(block)
 
-    def _open(self) -> None:
-        """Look at the headers before the first byte is kept."""
+    def _open(self, first_bytes: int) -> None:
+        """Look at the headers before the first byte is kept; so many have come, and are counted, by now."""
         self._opened = True
         length = self._headers.get("content-length", "")
         if self._status == HTTPStatus.PARTIAL_CONTENT:
@@ -277,6 +302,7 @@ class _Transfer:
             self._total = int(length) if length.isdecimal() else self._size
         if self._total is not None:
             self._check_length(self._total)
+            self._spending.foresee(self._total - self._partial.length - first_bytes)
             self._partial.make_room(self._total)
 
     def _check_length(self, length: int) -> None:
@@ -324,6 +350,7 @@ def prepared(url: str, limits: FetchLimits, ca_file: Path | None, tick: Callable
     curl.setopt(pycurl.CONNECTTIMEOUT, limits.connect_timeout_seconds)
     curl.setopt(pycurl.LOW_SPEED_LIMIT, limits.stall_bytes)
     curl.setopt(pycurl.LOW_SPEED_TIME, limits.stall_seconds)
+    curl.setopt(pycurl.MAX_RECV_SPEED_LARGE, limits.bytes_per_second_max)
     curl.setopt(pycurl.NOPROGRESS, 0)
     curl.setopt(pycurl.XFERINFOFUNCTION, tick)
     if ca_file is not None:

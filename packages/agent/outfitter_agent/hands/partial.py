@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -27,9 +28,15 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class Partial:
     """One partial file; ``length`` and ``digest`` are always those of the bytes written."""
 
-    def __init__(self, folder: Path, *, what: str = "image") -> None:
-        """Use the folder, making it if it is new; ``what`` is the word for the file in reasons."""
+    def __init__(
+        self, folder: Path, *, what: str = "image", also_needs: Callable[[int], int] = lambda _total: 0
+    ) -> None:
+        """Use the folder, making it if it is new; ``what`` is the word for the file in reasons.
+
+        ``also_needs`` tells what else a file of so many bytes will need of the same disk.
+        """
         self._what = what
+        self._also_needs = also_needs
         make_folder(folder)
         self.path = folder / "image.part"
         self._note = folder / "image.json"
@@ -90,9 +97,14 @@ class Partial:
     def make_room(self, total: int) -> None:
         """Refuse now what will not fit; raises Trouble."""
         free = shutil.disk_usage(self.path.parent).free
-        if total - self.length > free - ROOM_KEPT_BYTES:
+        missing, later = total - self.length, self._also_needs(total)
+        if missing + later > free - ROOM_KEPT_BYTES:
             self.discard()
-            raise Trouble(f"the disk is full: the {self._what} needs {total} bytes, {free} are free")
+            unpacked = f", and {later} or more once it is unpacked" if later else ""
+            raise Trouble(
+                f"the disk is full: the {self._what} needs {missing} bytes{unpacked}; {free} are free, of which"
+                f" {ROOM_KEPT_BYTES} are kept"
+            )
 
     def close(self) -> None:
         """Sync what was written, and close the file; raises Trouble when the disk is full."""

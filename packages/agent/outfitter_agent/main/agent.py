@@ -21,6 +21,7 @@ from outfitter_agent.hands.processes import end_strays
 from outfitter_agent.hands.put import Uploader
 from outfitter_agent.hands.reboot import Reboot, RebootMachine, RestartAgent
 from outfitter_agent.hands.reload import Reload
+from outfitter_agent.hands.room import unpacking_needs
 from outfitter_agent.hands.signals import Signals, Stopping
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.hands.supervisor import Supervisor
@@ -181,6 +182,7 @@ class Agent:
             ca_file=ca_file,
             limits=_limits(settings, settings.image_bytes_max),
             wait=self._wait_between_attempts,
+            also_needs=lambda total: unpacking_needs(settings.state, settings.slots, total),
         )
 
     def _configurator(self, ca_file: Path | None) -> Configurator:
@@ -237,6 +239,8 @@ def _limits(settings: Settings, bytes_max: int) -> FetchLimits:
         stall_bytes=settings.download_stall_bytes,
         bytes_max=bytes_max,
         seconds_max=settings.download_seconds_max,
+        bytes_per_second_max=settings.download_bytes_per_second_max,
+        job_bytes_max=settings.download_bytes_max_per_job,
     )
 
 

@@ -148,7 +148,8 @@ class Performer:
             if throttle.due(time.monotonic(), received, total):
                 self._client.report(details.downloading(base, received, total))
 
-        return fetcher.fetch(effect.url, sha256=effect.sha256, size=effect.size, progress=progress)
+        job = f"{self._job.job_id} {self._job.execution_number}" if self._job else ""
+        return fetcher.fetch(effect.url, sha256=effect.sha256, size=effect.size, progress=progress, job=job)
 
     def _fresh_document(self) -> object:
         """Ask until there is an answer: without a connection there is nothing else to do for this job."""

@@ -62,6 +62,8 @@ class Settings:
     download_stall_seconds: int = _number(30, 1, 3600)
     download_stall_bytes: int = _number(100, 1, 1_000_000)
     download_seconds_max: float = _number(86_400.0, 1, 31_536_000)
+    download_bytes_per_second_max: int = _number(0, 0, 2**40)
+    download_bytes_max_per_job: int = _number(0, 0, 2**50)
     image_bytes_max: int = _number(4 * 1024**3, 1, 2**50)
     log_bytes_max: int = _number(256 * 1024, 4096, 1_000_000_000)
     configuration: Path = Path("configuration.json")
@@ -176,6 +178,11 @@ def _check_together(settings: Settings, path: Path) -> None:
         raise SettingsError(f"{path}: 'mqtt_version' must be one of {', '.join(MQTT_VERSIONS)}")
     if settings.trusted_keys is not None and not os.access(settings.trusted_keys, os.R_OK):
         raise SettingsError(f"{path}: {settings.trusted_keys}, the place of 'trusted_keys', cannot be read")
+    if 0 < settings.download_bytes_per_second_max <= settings.download_stall_bytes:
+        raise SettingsError(
+            f"{path}: 'download_bytes_per_second_max' must be above 'download_stall_bytes'"
+            f" ({settings.download_stall_bytes}), or every download would count as stalled"
+        )
     if settings.tls:
         _check_files(settings, path)
 

@@ -1,0 +1,326 @@
+"""Faults between an agent and its store and gateway: a real agent behind a proxy; docs/reference/download-faults.md has a row for each."""
+
+import datetime as dt
+import hashlib
+import ipaddress
+import itertools
+import json
+import os
+import random
+import re
+import resource
+import ssl
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from faulty_proxy import Proxy, Store, Tunnel
+from signed_images import image, member
+
+TABLE = Path(__file__).parents[2] / "docs" / "reference" / "download-faults.md"
+SETTINGS = """
+system_ca = "store-ca.pem"
+download_attempts_max = 3
+download_stall_seconds = 1
+download_stall_bytes = 100000
+download_connect_timeout_seconds = 5
+settle_seconds = 0
+"""
+DISK_BYTES = 150_000
+
+
+class Certificates:
+    """An authority that devices trust for downloads, and what it has signed."""
+
+    def __init__(self, folder):
+        self._folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "store authority")])
+        self.pem = self._signed(self._name, self._key, -4000, 4000, authority=True)
+
+    def context(self, name, host, first_day, last_day):
+        """A server's TLS with a certificate for a host, valid between two days counted from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        file = self._folder / f"{name}.pem"
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        file.write_bytes(private + self._signed(subject, key, first_day, last_day, host=host))
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        made.load_cert_chain(file)
+        return made
+
+    def _signed(self, subject, key, first_day, last_day, *, authority=False, host=""):
+        now = dt.datetime.now(dt.UTC)
+        names = [x509.IPAddress(ipaddress.ip_address(host))] if host[:1].isdigit() else [x509.DNSName(host)]
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + dt.timedelta(days=first_day))
+            .not_valid_after(now + dt.timedelta(days=last_day))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if not authority:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        made = builder.sign(self._key, hashes.SHA256())
+        return made.public_bytes(serialization.Encoding.PEM)
+
+
+class Ground:
+    """A device that reaches its store and its gateway through proxies."""
+
+    def __init__(self, server, folder):
+        self.tools = sys.modules[type(server).__module__]
+        self.server = server
+        self.numbers = itertools.count(1)
+        self.certificates = Certificates(folder)
+        self.store = Store()
+        self.proxy = Proxy(self.store.port)
+        self.tunnel = Tunnel(server.port("mqtts"))
+        self.device = self.tools.AgentDevice(
+            server, folder / "device", f"faulty-{os.getpid()}", "--type", "p1", settings=SETTINGS
+        )
+        at = self.device.folder
+        (at / "store-ca.pem").write_bytes(self.certificates.pem)
+        own = re.search(r'^ca\s*=\s*"(.*)"', (at / "agent.toml").read_text(), re.MULTILINE)[1]
+        (at / "both.pem").write_bytes((at / own).read_bytes() + self.certificates.pem)
+        settings = f'port = {self.tunnel.port}\nca = "both.pem"\n'
+        (at / "agent.toml.d" / "30-proxy.toml").write_text(settings)
+        self.device.start()
+
+    def content(self):
+        """The version of a new image, and the image: it does not compress."""
+        version = f"1.{next(self.numbers)}.0"
+        return version, image(version, member("filling", random.Random(version).randbytes(300_000)))
+
+    def begin(self, scheme="http", **changes):
+        """A job for a new image that lies in the store."""
+        version, content = self.content()
+        path = self.store.put(content)
+        url = f"{scheme}://127.0.0.1:{self.proxy.port}{path}"
+        digest = hashlib.sha256(content).hexdigest()
+        members = {"url": url, "version": version, "sha256": digest, "size": len(content)} | changes
+        iot = self.server.client("iot")
+        job_id = f"{self.device.name}-{next(self.numbers)}"
+        iot.create_job(
+            jobId=job_id,
+            targets=[iot.describe_thing(thingName=self.device.name)["thingArn"]],
+            document=json.dumps({"operation": "install"} | members),
+        )
+        return job_id, members
+
+    def running(self):
+        """The record of the slot that runs."""
+        software = self.device.folder / "software"
+        return json.loads((software / f"{(software / 'current').readlink()}.json").read_bytes())
+
+    def close(self):
+        code = self.device.stop()
+        for each in (self.proxy, self.tunnel, self.store):
+            each.close()
+        assert code == 0, self.device.log()
+
+
+@pytest.fixture(scope="module")
+def ground(server, tmp_path_factory):
+    """Its agent has installed an image through both proxies."""
+    made = Ground(server, tmp_path_factory.mktemp("faulty"))
+    try:
+        job_id, _ = made.begin()
+        assert made.device.ends(job_id)[0] == "SUCCEEDED", made.device.log()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(autouse=True)
+def _well(ground):
+    yield
+    ground.proxy.faults, ground.proxy.always, ground.proxy.context = [], None, None
+    ground.tunnel.let_in()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What the proxy does to one answer after the other, and how the job ends."""
+
+    faults: tuple = ()
+    always: str | int | None = None
+    ends: str = "SUCCEEDED"
+    reason: str = ""
+    requests: int | None = None
+
+
+FAULTS = {
+    "truncated": Fault(faults=("truncate", "truncate"), requests=3),
+    "stalled": Fault(faults=("stall",), requests=2),
+    "changed in the store half way": Fault(faults=("other etag",), requests=2),
+    "a corrupt byte": Fault(faults=("corrupt",), ends="FAILED", reason="corrupt: its SHA-256", requests=1),
+    "a corrupt byte in the first of two parts": Fault(faults=("corrupt and truncate",), requests=3),
+    "403 once": Fault(faults=("truncate", 403), requests=3),
+    "403 always": Fault(always=403, ends="FAILED", reason="HTTP 403 from the store, also with a fresh URL"),
+    "404": Fault(faults=(404,), ends="FAILED", reason="HTTP 404 from the store", requests=1),
+    "416": Fault(faults=("truncate", 416), requests=3),
+    "500 twice": Fault(faults=(500, 500), requests=3),
+    "503 always": Fault(
+        always=503, ends="FAILED", reason="HTTP 503 from the store; gave up after 3", requests=3
+    ),
+    "a length that is too long": Fault(
+        faults=("longer",), ends="FAILED", reason="bytes or more instead of", requests=1
+    ),
+    "a length that is too short": Fault(
+        faults=("shorter",), ends="FAILED", reason="bytes instead of", requests=1
+    ),
+    "a redirect loop": Fault(always="redirect", ends="FAILED", reason="gave up after 3 attempts in a row"),
+    "the connection is closed at once": Fault(
+        always="close", ends="FAILED", reason="gave up after 3 attempts in a row", requests=3
+    ),
+    "a refusal without an end": Fault(
+        faults=("endless 404",), ends="FAILED", reason="HTTP 404 from the store", requests=1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_store(name, ground):
+    fault, before = FAULTS[name], ground.running()
+    ground.proxy.faults, ground.proxy.always, ground.proxy.requests = list(fault.faults), fault.always, []
+    job_id, members = ground.begin()
+    status, details = ground.device.ends(job_id)
+    assert (status, fault.reason in details.get("reason", "")) == (fault.ends, True), details
+    if fault.ends == "SUCCEEDED":
+        assert ground.running()["sha256"] == members["sha256"] == details["sha256"]
+    else:
+        assert ground.running() == before
+    if fault.requests is not None:
+        assert len(ground.proxy.requests) == fault.requests, ground.proxy.requests
+    assert not list((ground.device.folder / "state/download").glob("image.*")), "nothing is left over"
+
+
+CERTIFICATES = {
+    "the store's certificate has expired": ("127.0.0.1", -800, -400),
+    "the device's clock is a year behind": ("127.0.0.1", 365, 800),
+    "the store's certificate is for another name": ("store.example", -1, 1),
+}
+
+
+@pytest.mark.parametrize("name", CERTIFICATES)
+def test_certificates(name, ground):
+    before = ground.running()
+    ground.proxy.context = ground.certificates.context(f"store-{len(name)}", *CERTIFICATES[name])
+    status, details = ground.device.ends(ground.begin("https")[0])
+    assert status == "FAILED"
+    assert re.search("certificate|subject name", details["reason"]), details
+    assert ground.running() == before
+    ground.proxy.context = ground.certificates.context(f"good-{len(name)}", "127.0.0.1", -1, 1)
+    status, details = ground.device.ends(ground.begin("https")[0])
+    assert status == "SUCCEEDED", details
+
+
+def disk_becomes_full(ground):
+    """A limit on the size of files, which fails as a full disk does."""
+    process = ground.device.process.pid
+    before = resource.prlimit(process, resource.RLIMIT_FSIZE, (DISK_BYTES, resource.RLIM_INFINITY))
+    try:
+        status, details = ground.device.ends(ground.begin()[0])
+    finally:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+    assert status == "FAILED"
+    assert "the disk is full: no room after" in details["reason"], details
+
+
+def budget_is_too_small(ground):
+    restarted(ground, "download_bytes_max_per_job = 100000")
+    status, details = ground.device.ends(ground.begin()[0])
+    restarted(ground, "")
+    assert status == "FAILED"
+    assert "would cost more than a job may fetch" in details["reason"], details
+
+
+def killed_half_way(ground):
+    ground.proxy.faults, ground.proxy.requests = ["stall"], []
+    job_id, members = ground.begin()
+    part = ground.device.folder / "state/download/image.part"
+    ground.tools.eventually(lambda: part.exists() and part.stat().st_size)
+    ground.device.kill()
+    ground.device.start()
+    status, details = ground.device.ends(job_id)
+    assert (status, details["sha256"]) == ("SUCCEEDED", members["sha256"]), details
+    assert ground.proxy.requests[-1].startswith("bytes="), ground.proxy.requests
+
+
+def restarted(ground, settings):
+    ground.device.stop()
+    (ground.device.folder / "agent.toml.d" / "40-more.toml").write_text(settings)
+    ground.device.start()
+
+
+DEVICE = {
+    "the disk becomes full": disk_becomes_full,
+    "the budget is too small": budget_is_too_small,
+    "killed half way": killed_half_way,
+}
+
+
+@pytest.mark.parametrize("name", DEVICE)
+def test_device(name, ground):
+    DEVICE[name](ground)
+    status, details = ground.device.ends(ground.begin()[0])
+    assert status == "SUCCEEDED", details
+
+
+def gone_for_the_download(ground):
+    ground.proxy.faults = ["stall"]
+    job_id, members = ground.begin()
+    part = ground.device.folder / "state/download/image.part"
+    ground.tools.eventually(lambda: part.exists() and part.stat().st_size)
+    ground.tunnel.shut()
+    ground.tools.eventually(lambda: ground.running()["sha256"] == members["sha256"])
+    journal = ground.device.folder / "state/journal.json"
+    ground.tools.eventually(lambda: json.loads(journal.read_bytes())["final"])
+    assert ground.device.execution(job_id)[0] == "IN_PROGRESS"
+    ground.tunnel.let_in()
+    status, details = ground.device.ends(job_id)
+    assert (status, details["sha256"]) == ("SUCCEEDED", members["sha256"])
+
+
+def certificate_has_expired(ground):
+    refused = ground.tunnel.shut(ground.certificates.context("gateway", "localhost", -800, -400))
+    job_id, _ = ground.begin()
+    for _ in range(2):
+        refused.acquire(timeout=20)
+    assert ground.device.execution(job_id)[0] == "QUEUED"
+    assert ground.device.process.poll() is None
+    ground.tunnel.let_in()
+    assert ground.device.ends(job_id)[0] == "SUCCEEDED"
+
+
+GATEWAY = {
+    "the gateway is gone for the download": gone_for_the_download,
+    "the gateway's certificate has expired": certificate_has_expired,
+}
+
+
+@pytest.mark.parametrize("name", GATEWAY)
+def test_gateway(name, ground):
+    GATEWAY[name](ground)
+
+
+def test_the_table_names_each():
+    rows = re.findall(r"^\| ([^|]+?) \|", TABLE.read_text("utf-8"), re.MULTILINE)
+    assert [row for row in rows if row not in ("fault", "---")] == [
+        *FAULTS,
+        *CERTIFICATES,
+        *DEVICE,
+        *GATEWAY,
+    ]
