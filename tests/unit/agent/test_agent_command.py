@@ -94,7 +94,7 @@ def test_wrong_usage_is_2(arguments):
     assert "outfitter-agent" in run.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["status"]])
+@pytest.mark.parametrize("arguments", [[], ["run"], ["status"], ["check"], ["provision"]])
 def test_help_has_an_example(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--help"])

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.journal import FILE_NAME, FolderInUseError, decode, is_locked
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.main.settings import Settings, SettingsError, load_settings
+from outfitter_agent.plans.findings import Finding, Level, listed, wrong
 from outfitter_agent.plans.keys import keys_that_count
 from outfitter_agent.plans.transaction import Journal
 from outfitter_agent.plans.troubles import Trouble
@@ -36,8 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(chosen.config, os.environ)
     except SettingsError as error:
+        if chosen.command == "check":
+            return _show([wrong("settings", str(error), "mend the settings")], as_json=chosen.json)
         sys.stderr.write(f"outfitter-agent: {error}\n")
         return USAGE
+    if chosen.command == "check":
+        return _check(settings, chosen)
     return _run(settings, chosen) if chosen.command == "run" else _status(settings, as_json=chosen.json)
 
 
@@ -64,9 +70,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Shows what is installed and what is under way; the agent need not run.",
         epilog="Example: outfitter-agent status --config /etc/outfitter/agent.toml --json",
     )
-    status.add_argument("--json", action="store_true", help="print JSON")
+    check = commands.add_parser(
+        "check",
+        help="look for what keeps the agent from its work",
+        description="Looks at the certificate, the clock, the network, disks, slots and settings; says what is wrong and"
+        " what to do. Exit code 1 when something is wrong.",
+        epilog="Example: outfitter-agent check --config /etc/outfitter/agent.toml",
+    )
+    check.add_argument("--url", metavar="URL", help="of an image, to be fetched as the agent would")
+    for command in (status, check):
+        command.add_argument("--json", action="store_true", help="print JSON")
     _add_provision(commands)
-    for command in (run, status):
+    for command in (run, status, check):
         command.add_argument(
             "--config", type=Path, required=True, metavar="FILE", help="the settings, a TOML file"
         )
@@ -121,6 +136,21 @@ def _provision(chosen: argparse.Namespace) -> int:
         return FAILED
     sys.stderr.write("it has an identity already\n" if name is None else f"this device is {name}\n")
     return DONE
+
+
+def _check(settings: Settings, chosen: argparse.Namespace) -> int:
+    from outfitter_agent.main.check import check
+
+    logging.disable(logging.CRITICAL)  # what would be logged is told as a finding
+    return _show(check(settings, chosen.url), as_json=chosen.json)
+
+
+def _show(findings: list[Finding], *, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
+    else:
+        sys.stdout.write(listed(findings))
+    return FAILED if any(each.level is Level.WRONG for each in findings) else DONE
 
 
 def _run(settings: Settings, chosen: argparse.Namespace) -> int:
