@@ -4,6 +4,8 @@ BIN := .venv/bin
 RIVALS := .bench/ministack/bin
 CONSOLE := packages/updates/console
 MQTTJS := tests/browser/node_modules
+# Node trusts no certificates of the system by itself, and a registry may be behind an authority of the house's own.
+export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
 .PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-page format schema tables power-cuts conformance console chromium mqttjs peers clean
