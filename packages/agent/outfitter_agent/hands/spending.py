@@ -67,7 +67,8 @@ class Spending:
     def forget(self) -> None:
         """The job has ended."""
         self._job, self._spent, self._noted = "", 0, 0
-        self._note.unlink(missing_ok=True)
+        if self._bytes_max:
+            self._note.unlink(missing_ok=True)
 
     def _write(self, noted: int) -> None:
         write_durably(self._note, json.dumps({"job": self._job, "bytes": noted}).encode())
