@@ -168,6 +168,24 @@ def test_schema_of_the_device_decides(shell, device, tmp_path):
     assert one.holds() == {"interval": 7}
 
 
+def test_what_is_marked_in_the_schema_stays_on_the_device(shell, device, tmp_path):
+    marked = {"serial": {"x-outfitter": "device"}, "wifi": {"properties": {"password": {"writeOnly": True}}}}
+    settings = 'configuration_schema = "schema.json"\n'
+    one = device(1, settings=settings).configured(interval=5, serial="1", wifi={"password": "topsecret"})
+    two = device(2, settings=settings).configured(interval=6, serial="2", wifi={"password": "another"})
+    for each in (one, two):
+        (each.folder / "schema.json").write_text(json.dumps({"properties": marked}))
+        each.start()
+    told = shell.told("config", "pull", one.name)
+    assert told["parameters"] == {"interval": 5, "serial": "1", "wifi": {}}
+    assert one.execution(told["job_id"])[1]["left_out"] == "wifi.password"
+    shell.run("config", "propagate", one.name, two.name, "--id", two.name, "--wait")
+    assert two.holds() == {"interval": 5, "serial": "2", "wifi": {"password": "another"}}
+    status, details = two.execution(f"{two.name}-down")
+    assert (status, details["ignored"]) == ("SUCCEEDED", "serial")
+    assert details["sha256"] == hashlib.sha256(two.configuration.read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from outfitter_agent.plans import effects
-from outfitter_agent.plans.effects import Configuration, Downloaded, Uploaded, UrlExpired, Verdict
+from outfitter_agent.plans.effects import Configuration, Downloaded, Prepared, Uploaded, UrlExpired, Verdict
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.jobs import carry_out, give_up
 from outfitter_agent.plans.recover import recover
@@ -152,7 +152,7 @@ class World:
                 assert self.part
                 self.previous = self.configuration or self.previous
                 self.prepared = f"{self.configuration}+{self.wanted}" if effect.merge else self.wanted
-                return digest_of(self.prepared)
+                return Prepared(sha256=digest_of(self.prepared))
             case effects.ApplyConfiguration():
                 self.configuration = self.prepared
             case effects.RestoreConfiguration():

@@ -44,7 +44,7 @@ class Place:
 
     def prepare(self, content, *, merge=False):
         self.downloaded.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        return self.file.prepare(self.downloaded, merge=merge)
+        return self.file.prepare(self.downloaded, merge=merge).sha256
 
 
 @pytest.fixture
@@ -58,20 +58,20 @@ def test_replaced_and_put_back(place):
     assert place.path.read_bytes() == OWN, "nothing is touched yet"
     place.file.apply()
     assert json.loads(place.path.read_bytes()) == {"a": 3}
-    assert place.file.read(strict=True).sha256 == digest == hashlib.sha256(b'{"a": 3}').hexdigest()
+    assert place.file.read(leaving=True).sha256 == digest == hashlib.sha256(b'{"a": 3}').hexdigest()
     place.file.restore(existed=True)
     assert place.path.read_bytes() == OWN
     assert (place.state / "previous.json").read_bytes() == OWN
 
 
 def test_first_one_and_none_again(place):
-    assert place.file.read(strict=True) is None
+    assert place.file.read(leaving=True) is None
     place.prepare({"a": 1})
     place.file.apply()
     assert place.path.stat().st_mode & 0o777 == 0o600
     place.file.restore(existed=False)
     place.file.restore(existed=False)
-    assert place.file.read(strict=True) is None
+    assert place.file.read(leaving=True) is None
 
 
 def test_mode_and_link_stay(place, tmp_path):
@@ -97,7 +97,7 @@ def test_merged(place):
 
 def test_merged_with_nothing_new_is_the_same_file(place):
     place.holds(OWN)
-    assert place.prepare({"b": 2}, merge=True) == place.file.read(strict=True).sha256
+    assert place.prepare({"b": 2}, merge=True) == place.file.read(leaving=True).sha256
 
 
 def test_merged_with_nothing_at_all(place):
@@ -139,7 +139,7 @@ def test_own_file_that_is_too_large_to_be_kept_is_not_touched(place):
     """What could be put back by half only is never replaced."""
     own = json.dumps({"own": "x" * 5000}).encode()
     place.holds(own)
-    for attempt in (lambda: place.prepare({"a": 1}), lambda: place.file.read(strict=False)):
+    for attempt in (lambda: place.prepare({"a": 1}), lambda: place.file.read(leaving=False)):
         with pytest.raises(Trouble, match="this device's configuration is larger than this device takes"):
             attempt()
     assert place.path.read_bytes() == own
@@ -161,8 +161,8 @@ def test_link_in_the_way_is_not_followed(place, tmp_path):
 def test_own_file_that_holds_none(place):
     place.holds(b"pump: 7")
     with pytest.raises(Trouble, match="this device's configuration is refused: it is not JSON"):
-        place.file.read(strict=True)
-    assert place.file.read(strict=False).content == b"pump: 7"
+        place.file.read(leaving=True)
+    assert place.file.read(leaving=False).content == b"pump: 7"
     place.prepare({"a": 1})
     place.file.apply()
     place.file.restore(existed=True)

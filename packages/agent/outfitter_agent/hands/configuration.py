@@ -20,7 +20,8 @@ from outfitter_contract.configuration import (
 
 from outfitter_agent.hands.durable import make_folder, sync_folder, write_durably
 from outfitter_agent.hands.schema import check
-from outfitter_agent.plans.effects import Configuration
+from outfitter_agent.plans.annotations import Marks, for_this_device, read_marks, without_secrets
+from outfitter_agent.plans.effects import Configuration, Prepared
 from outfitter_agent.plans.troubles import Trouble
 
 NEW_FILE_MODE: Final = 0o600
@@ -38,33 +39,37 @@ class ConfigurationFile:
         self._schema = schema
         self._bytes_max = bytes_max
 
-    def read(self, *, strict: bool) -> Configuration | None:
-        """What the file holds, None when there is none.
+    def read(self, *, leaving: bool) -> Configuration | None:
+        """What the file holds, None when there is none; ``leaving``: without secrets.
 
-        Raises Trouble when it is larger than may be, and, strict, when it holds no configuration.
+        Raises Trouble when it is larger than may be, and, leaving, when it holds no configuration.
         """
         content = self._content()
         if content is None:
             return None
-        if strict:
-            self._parsed(content, OWN)
-        return Configuration(content=content, sha256=hashlib.sha256(content).hexdigest())
+        left_out: tuple[str, ...] = ()
+        if leaving:
+            kept, left_out = without_secrets(self._parsed(content, OWN), self._marks())
+            content = build_configuration(kept) if left_out else content
+        return Configuration(content=content, sha256=hashlib.sha256(content).hexdigest(), left_out=left_out)
 
-    def prepare(self, downloaded: Path, *, merge: bool) -> str:
-        """Check what was downloaded and lay it ready; the digest of what shall be in force. Raises Trouble."""
+    def prepare(self, downloaded: Path, *, merge: bool) -> Prepared:
+        """Check what was downloaded and lay it ready, the device's own values as they are. Raises Trouble."""
         content, present = downloaded.read_bytes(), self._content()
-        parameters = self._parsed(content, "the configuration")
-        if merge and present is not None:
-            own = self._parsed(present, OWN)
-            parameters = merged(own, parameters)
-            content = present if parameters == own else build_configuration(parameters)
+        sent, marks = self._parsed(content, "the configuration"), self._marks()
+        ignored: tuple[str, ...] = ()
+        if (merge and present is not None) or marks.device or marks.secret:
+            own = {} if present is None else self._parsed(present, OWN)
+            wanted = merged(own, sent) if merge else sent
+            wanted, ignored = for_this_device(wanted, own, marks)
+            content = self._bytes_of(wanted, (sent, content), (own, present))
             self._check_size(content, "the merged configuration")
         write_durably(self._next, content)
         if self._schema is not None:
             check(self._schema, self._next)
         if present is not None:
             write_durably(self._previous, present)
-        return hashlib.sha256(content).hexdigest()
+        return Prepared(sha256=hashlib.sha256(content).hexdigest(), ignored=ignored)
 
     def apply(self) -> None:
         """Put what was prepared in its place."""
@@ -79,6 +84,26 @@ class ConfigurationFile:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
             sync_folder(path.parent)
+
+    def _marks(self) -> Marks:
+        if self._schema is None:
+            return Marks()
+        unusable = f"the schema of this device, {self._schema}, cannot be used"
+        try:
+            return read_marks(self._schema.read_bytes())
+        except OSError as error:
+            raise Trouble(f"{unusable}: {error.strerror}") from None
+        except (ValueError, RecursionError):
+            raise Trouble(f"{unusable}: it is not JSON") from None
+
+    @staticmethod
+    def _bytes_of(wanted: Parameters, *known: tuple[Parameters, bytes | None]) -> bytes:
+        """Those of one that says the same, if there is one: what is as it was keeps its digest."""
+        built = build_configuration(wanted)
+        for parameters, content in reversed(known):
+            if content is not None and build_configuration(parameters) == built:
+                return content
+        return built
 
     def _content(self) -> bytes | None:
         """The whole file: what could be kept by half only is not touched."""

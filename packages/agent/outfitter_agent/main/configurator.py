@@ -38,7 +38,7 @@ class Configurator:
         """The effect's result; ``fetch`` downloads and reports how far it is. TypeError: it is no effect of these."""
         match effect:
             case effects.ReadConfiguration():
-                return self._file.read(strict=effect.strict)
+                return self._file.read(leaving=effect.leaving)
             case effects.UploadConfiguration():
                 return self._uploader.put(effect.url, effect.content)
             case effects.DownloadConfiguration():

@@ -59,8 +59,7 @@ def upload(execution: Execution, facts: Facts, left: Change | None = None) -> Pl
     except Trouble as trouble:
         yield from _refuse(change, trouble, facts)
     else:
-        size = len(configuration.content)
-        told = details.uploaded(configuration.sha256, size, boot_id=facts.boot_id)
+        told = details.uploaded(configuration, boot_id=facts.boot_id)
         yield from close(final(change.job, change.version_number, Status.SUCCEEDED, told))
 
 
@@ -78,7 +77,7 @@ def download(execution: Execution, facts: Facts, left: Change | None = None) -> 
     if change.stage is ChangeStage.APPLYING:
         yield from _prove(change, facts)
         return
-    told = details.configured(change.sha256, boot_id=facts.boot_id, health=IN_FORCE)
+    told = details.configured(change, boot_id=facts.boot_id, health=IN_FORCE)
     yield from close(final(change.job, change.version_number, Status.SUCCEEDED, told))
 
 
@@ -112,7 +111,7 @@ def _accept(execution: Execution, change: Change, facts: Facts, operation: Opera
 
 def _send(execution: Execution, change: Change, facts: Facts) -> Plan[Configuration]:
     document = yield from _accept(execution, change, facts, Operation.CONFIG_UPLOAD)
-    configuration = yield from perform(ReadConfiguration())
+    configuration = yield from perform(ReadConfiguration(leaving=True))
     if configuration is None:
         raise Trouble("this device has no configuration: its file does not exist")
     yield from perform(Report(details=details.progress(Step.UPLOADING, boot_id=facts.boot_id)))
@@ -139,17 +138,18 @@ def _prepare(execution: Execution, change: Change, facts: Facts) -> Plan[Change]
 
     yield from with_fresh_urls(document, "the configuration is not accessible", attempt)
     yield from perform(Report(details=details.progress(Step.CHECKING, boot_id=facts.boot_id)))
-    wanted = yield from perform(PrepareConfiguration(merge=document.merge))
-    acceptance.check_confirm(document, sha256=wanted)
-    if present == wanted and not document.forced:
-        return replace(change, sha256=wanted)
+    prepared = yield from perform(PrepareConfiguration(merge=document.merge))
+    acceptance.check_confirm(document, sha256=prepared.sha256)
+    change = replace(change, sha256=prepared.sha256, ignored=", ".join(prepared.ignored))
+    if present == prepared.sha256 and not document.forced:
+        return change
     yield from perform(Report(details=details.progress(Step.APPLYING, boot_id=facts.boot_id)))
-    return replace(change, stage=ChangeStage.APPLYING, sha256=wanted, previous=present)
+    return replace(change, stage=ChangeStage.APPLYING, previous=present)
 
 
 def _in_force() -> Plan[str | None]:
     """The digest of the file; one that holds no configuration has one, too, as it is put back when need be."""
-    configuration = yield from perform(ReadConfiguration(strict=False))
+    configuration = yield from perform(ReadConfiguration())
     return None if configuration is None else configuration.sha256
 
 
@@ -166,7 +166,7 @@ def _prove(change: Change, facts: Facts) -> Plan[None]:
     if not verdict.healthy:
         yield from _enter_rollback(replace(change, reason=verdict.reason, log=verdict.log), facts)
         return
-    told = details.configured(change.sha256, boot_id=facts.boot_id, health=verdict.reason)
+    told = details.configured(change, boot_id=facts.boot_id, health=verdict.reason)
     yield from close(final(change.job, change.version_number, Status.SUCCEEDED, told))
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from outfitter_contract.details import LOG_KEYS, VALUE_LENGTH_MAX, Step, clean_details, clean_value
 
+from outfitter_agent.plans.effects import Configuration
 from outfitter_agent.plans.transaction import Change, Update
 
 LOG_LENGTH_MAX: Final = len(LOG_KEYS) * VALUE_LENGTH_MAX
@@ -58,14 +59,28 @@ def rolled_back(update: Update, *, boot_id: str, health: str) -> dict[str, str]:
     return clean_details(pairs | _log(update.log))
 
 
-def uploaded(sha256: str, size: int, *, boot_id: str) -> dict[str, str]:
+def uploaded(sent: Configuration, *, boot_id: str) -> dict[str, str]:
     """What an upload ends with; digest and size (bytes) are those of what the store has."""
-    return clean_details({"step": Step.DONE, "boot_id": boot_id, "sha256": sha256, "size": size})
+    pairs: dict[str, str | int | None] = {
+        "step": Step.DONE,
+        "boot_id": boot_id,
+        "sha256": sent.sha256,
+        "size": len(sent.content),
+        "left_out": ", ".join(sent.left_out),
+    }
+    return clean_details(pairs)
 
 
-def configured(sha256: str, *, boot_id: str, health: str) -> dict[str, str]:
+def configured(change: Change, *, boot_id: str, health: str) -> dict[str, str]:
     """What a change of the configuration ends with that succeeded; the digest is that of the one in force."""
-    return clean_details({"step": Step.DONE, "boot_id": boot_id, "sha256": sha256, "health": health})
+    pairs: dict[str, str | int | None] = {
+        "step": Step.DONE,
+        "boot_id": boot_id,
+        "sha256": change.sha256,
+        "health": health,
+        "ignored": change.ignored,
+    }
+    return clean_details(pairs)
 
 
 def trusting(counter: int, key_ids: Sequence[str], *, boot_id: str) -> dict[str, str]:

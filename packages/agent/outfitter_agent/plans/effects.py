@@ -45,6 +45,17 @@ class Configuration:
 
     content: bytes
     sha256: str
+    left_out: tuple[str, ...] = ()
+    """Secret parameters that are in the file and not in ``content``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A configuration that lies ready."""
+
+    sha256: str
+    ignored: tuple[str, ...] = ()
+    """Parameters that are the device's own and would have been overwritten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +190,8 @@ class Discard(Effect[None]):
 class ReadConfiguration(Effect[Configuration | None]):
     """The configuration in force, None on a device without; raises Trouble when it is too large to be kept."""
 
-    strict: bool = True
-    """Whether a file that holds no configuration raises Trouble as well."""
+    leaving: bool = False
+    """Whether it shall leave the device: without its secrets; a file that holds no configuration raises Trouble."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,10 +213,10 @@ class DownloadConfiguration(Effect[Downloaded | UrlExpired]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrepareConfiguration(Effect[str]):
-    """Check what was downloaded; lay it, and the one in force, beside the file, durably; the digest of what shall be.
+class PrepareConfiguration(Effect[Prepared]):
+    """Check what was downloaded; lay it, and the one in force, beside the file, durably.
 
-    Merged, it is the one in force with the parameters of the downloaded one. Raises Trouble when it is no
+    What belongs to the device alone stays as it is. Merged, it is the one in force with the parameters of the downloaded one. Raises Trouble when it is no
     configuration or breaks the device's schema.
     """
 

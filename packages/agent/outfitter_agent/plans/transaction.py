@@ -101,6 +101,8 @@ class Change:
     """Digest of the configuration that shall be in force; set from APPLYING on."""
     previous: str | None = None
     """Digest of the one before; None: there was none."""
+    ignored: str = ""
+    """Names of parameters that were sent and are the device's own."""
     reason: str = ""
     """Why it is taken back."""
     log: str = ""
