@@ -8,7 +8,7 @@ MQTTJS := tests/browser/node_modules
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-page format schema tables power-cuts conformance console chromium mqttjs peers clean
+.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-page format schema tables power-cuts conformance console chromium mqttjs peers rauc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ install: .venv/installed ## everything into .venv; quiet and quick when nothing 
 demo: install ## the mission on an empty machine: one server, real agents, a table at the end (KEEP=1 leaves it running)
 	@$(BIN)/python -m outfitter_fleet.demo $(if $(KEEP),--keep)
 
-test: install chromium peers mqttjs ## every test
+test: install chromium peers rauc mqttjs ## every test
 	@$(BIN)/python -m pytest -q
 
 soak: install ## ten thousand random lives of jobs of each kind, and of sessions; takes an hour or so and tells how far it is
@@ -114,6 +114,13 @@ peers: ## mosquitto and its clients, which tests and benchmarks stand beside, wh
 	|| { echo "installing mosquitto and mosquitto-clients" >&2; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients; } >/dev/null \
 	|| echo "mosquitto cannot be installed: tests/acceptance/test_mqtt_clients.py and test_bench.py will fail"
+
+rauc: ## RAUC and what makes and installs its bundles, which the agent's tests do as root, when missing and this machine lets us bring it
+	@command -v rauc >/dev/null && command -v mksquashfs >/dev/null && command -v gdbus >/dev/null && command -v dbus-daemon >/dev/null \
+	|| test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	|| { echo "installing rauc, squashfs-tools, dbus and libglib2.0-bin" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends rauc squashfs-tools dbus libglib2.0-bin; } >/dev/null \
+	|| echo "rauc cannot be installed: tests/unit/agent/test_rauc_slots.py will fail"
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(CONSOLE)/node_modules $(MQTTJS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench .fuzz
