@@ -1,7 +1,10 @@
 """What the threads of the agent tell its main thread."""
 
 import threading
+import time
+from collections.abc import Callable
 
+from outfitter_agent.hands.notify import Notifier
 from outfitter_agent.plans.troubles import Abandoned
 
 
@@ -12,8 +15,9 @@ class Stopping(BaseException):
 class Signals:
     """Flags under one condition; the main thread waits for them."""
 
-    def __init__(self) -> None:
-        """Nothing has happened."""
+    def __init__(self, notifier: Notifier | None = None) -> None:
+        """Nothing has happened; the watchdog hears of every wait and every look."""
+        self._notifier = notifier or Notifier({})
         self._changed = threading.Condition()
         self._stopping = False
         self._abandoned = False
@@ -56,6 +60,7 @@ class Signals:
 
     def check(self, *, abandonable: bool) -> None:
         """Raise Stopping, or Abandoned if asked to, when it is so."""
+        self._notifier.beat()
         if self._stopping:
             raise Stopping
         if abandonable and self._abandoned:
@@ -64,26 +69,38 @@ class Signals:
     def sleep(self, seconds: float, *, abandonable: bool) -> None:
         """Wait; raises Stopping or Abandoned as soon as it is so."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or (abandonable and self._abandoned), seconds)
+            self._wait(lambda: self._stopping or (abandonable and self._abandoned), seconds)
         self.check(abandonable=abandonable)
 
     def stopped_within(self, seconds: float) -> bool:
         """Wait; whether the agent was told to end."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._stopping, seconds)
+            return self._wait(lambda: self._stopping, seconds)
 
     def wait_until_up(self, *, abandonable: bool) -> None:
         """Wait for a connection; raises Stopping or Abandoned."""
         with self._changed:
-            self._changed.wait_for(lambda: self._up or self._stopping or (abandonable and self._abandoned))
+            self._wait(lambda: self._up or self._stopping or (abandonable and self._abandoned))
         self.check(abandonable=abandonable)
 
     def wait_for_work(self, seconds: float | None) -> None:
         """Wait until there may be something to do, or the time is over; raises Stopping."""
         with self._changed:
-            self._changed.wait_for(lambda: self._work or self._stopping, seconds)
+            self._wait(lambda: self._work or self._stopping, seconds)
             self._work = False
         self.check(abandonable=False)
+
+    def _wait(self, over: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Wait, with a beat in time for the watchdog; whether it is over and not just too late."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            self._notifier.beat()
+            left = None if deadline is None else deadline - time.monotonic()
+            slices = [each for each in (left, self._notifier.beat_seconds) if each is not None]
+            if self._changed.wait_for(over, min(slices, default=None)):
+                return True
+            if left is not None and left <= 0:
+                return False
 
     def _set(
         self,

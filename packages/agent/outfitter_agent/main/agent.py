@@ -1,6 +1,7 @@
 """The agent: recovers, then takes one job after the other for as long as it runs."""
 
 import logging
+import os
 import random
 import signal
 import threading
@@ -16,7 +17,8 @@ from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.health import HealthTimes
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile, lock_folder
-from outfitter_agent.hands.mqtt import Link, backoff
+from outfitter_agent.hands.mqtt import backoff
+from outfitter_agent.hands.notify import Notifier
 from outfitter_agent.hands.processes import end_strays
 from outfitter_agent.hands.put import Uploader
 from outfitter_agent.hands.reboot import Reboot, RebootMachine, RestartAgent
@@ -27,6 +29,7 @@ from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.hands.supervisor import Supervisor
 from outfitter_agent.hands.trust import write_bundle
 from outfitter_agent.main.configurator import Configurator
+from outfitter_agent.main.link import link_of
 from outfitter_agent.main.performer import Performer
 from outfitter_agent.main.settings import Settings
 from outfitter_agent.plans.details import progress
@@ -52,7 +55,8 @@ class Agent:
         strays = end_strays(settings.state)
         if strays:
             log.warning("ended %d processes that a former agent left", strays)
-        self._signals = Signals()
+        self._notifier = Notifier(os.environ)
+        self._signals = Signals(self._notifier)
         self._journal = JournalFile(settings.state)
         self._slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
         self._supervisor = Supervisor(
@@ -63,7 +67,7 @@ class Agent:
             configuration=settings.configuration,
         )
         self._client = JobsClient(
-            _link(settings), self._signals, answer_timeout_seconds=settings.answer_timeout_seconds
+            link_of(settings), self._signals, answer_timeout_seconds=settings.answer_timeout_seconds
         )
         self._reboot = self._plug_in(arguments)
         self._facts = Facts(
@@ -102,9 +106,11 @@ class Agent:
         log.info("agent of %s, boot %s", self._settings.thing_name, self._facts.boot_id)
         try:
             self._client.start()
+            self._notifier.ready()
             self._work()
         except Stopping:
             log.info("ending")
+            self._notifier.stopping()
         finally:
             self._close()
 
@@ -241,22 +247,6 @@ def _limits(settings: Settings, bytes_max: int) -> FetchLimits:
         seconds_max=settings.download_seconds_max,
         bytes_per_second_max=settings.download_bytes_per_second_max,
         job_bytes_max=settings.download_bytes_max_per_job,
-    )
-
-
-def _link(settings: Settings) -> Link:
-    return Link(
-        host=settings.endpoint,
-        port=settings.port,
-        client_id=settings.thing_name,
-        tls=settings.tls,
-        ca=settings.ca,
-        certificate=settings.certificate,
-        private_key=settings.private_key,
-        version_5=settings.mqtt_version == "5",
-        keep_alive_seconds=settings.keep_alive_seconds,
-        session_expiry_seconds=settings.session_expiry_seconds,
-        reconnect_max_seconds=settings.reconnect_max_seconds,
     )
 
 
