@@ -73,6 +73,8 @@ def test_what_a_client_does_with_a_broker(server, fleet, ends, kind, version, tl
         relay.cut()
         ends.remove(relay.cut)
     assert late.take() == Heard(f"{base}/gone", b"without a word", 1, retain=False)
+    mouth.publish(f"{base}/kept", b"", retain=True)  # for whoever subscribes to everything after this
+    assert late.take() == Heard(f"{base}/kept", b"", 1, retain=False)
     if kind is not Mosquitto:
         ear.forget()
 

@@ -30,9 +30,14 @@ def disk():
         yield Path(place) / "device"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_words():
+    with quiet():
+        yield
+
+
 @pytest.fixture(scope="module")
 def found(disk):
-    quiet()
     return played(disk)
 
 
@@ -49,7 +54,6 @@ def test_the_table_is_fresh(found):
 
 @pytest.mark.parametrize("scene", ALL, ids=lambda scene: scene.title)
 def test_a_second_cut_while_it_recovers(scene, disk):
-    quiet()
     wrong = [describe(each) for each in twice(scene, disk, PAIRS) if each.wrong]
     assert wrong == []
 

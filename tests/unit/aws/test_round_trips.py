@@ -26,6 +26,7 @@ from outfitter_server.base.refusals import InvalidRequest
 
 SERVICES = load_services()
 SCOPES = {
+    "ConnectionOperations": "iotdata",
     "IdentityOperations": "sts",
     "JobsDataOperations": "iot-jobs-data",
     "DataPlaneOperations": "iotdata",

@@ -142,7 +142,11 @@ def _check(settings: Settings, chosen: argparse.Namespace) -> int:
     from outfitter_agent.main.check import check
 
     logging.disable(logging.CRITICAL)  # what would be logged is told as a finding
-    return _show(check(settings, chosen.url), as_json=chosen.json)
+    try:
+        findings = check(settings, chosen.url)
+    finally:
+        logging.disable(logging.NOTSET)
+    return _show(findings, as_json=chosen.json)
 
 
 def _show(findings: list[Finding], *, as_json: bool) -> int:

@@ -15,8 +15,7 @@ DOCUMENT: Final = Path(__file__).resolve().parents[4] / "docs/reference/power-cu
 
 def main() -> int:
     """0 written and nothing wrong, 1 written and something wrong."""
-    quiet()
-    with tempfile.TemporaryDirectory(prefix="outfitter-power-", dir=ground()) as folder:
+    with quiet(), tempfile.TemporaryDirectory(prefix="outfitter-power-", dir=ground()) as folder:
         found = played(Path(folder) / "device")
     DOCUMENT.write_text(filled(DOCUMENT.read_text("utf-8"), blocks(found)), "utf-8")
     wrong = [outcome for each in found.values() for outcome in each if outcome.wrong]

@@ -226,6 +226,13 @@ def live(disk: Disk, world: World, step: Callable[[str], None]) -> int:
     raise Fault(f"no rest after {LIVES_MAX} starts")
 
 
-def quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
     """Keep the agent's log of thousands of lives to what is wrong."""
-    logging.getLogger("outfitter_agent").setLevel(logging.CRITICAL)
+    log = logging.getLogger("outfitter_agent")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
