@@ -26,6 +26,11 @@ from outfitter_server.main.settings import ServeSettings
 MAINTAIN_SECONDS: Final = 0.25
 TRIM_SECONDS: Final = 10.0
 HOURLY_SECONDS: Final = 3600.0
+COLLECT_AFTER: Final = (
+    700,
+    10,
+    50,
+)  # of what is made later, the old is looked through five times less often than Python would
 FILES_RESERVED: Final = 256  # for blobs, the store and the log
 _M_MMAP_THRESHOLD: Final = -3  # of <malloc.h>
 _TLS_BUFFER_BYTES: Final = 256 * 1024  # of each connection
@@ -122,6 +127,7 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 def keep_buffers_apart() -> None:
