@@ -122,6 +122,16 @@ def test_sigterm_ends_agent_and_software(config, software):
     until(lambda: gone(child))
 
 
+def test_more_sigterms_do_not_end_it_half_way(config, software):
+    pause = threading.Event()
+    with start(config) as agent:
+        pid_in(software)
+        while agent.poll() is None:
+            agent.send_signal(signal.SIGTERM)
+            pause.wait(0.001)
+        assert agent.returncode == 0
+
+
 def test_second_agent_is_refused(config, software):
     with start(config) as agent:
         pid_in(software)

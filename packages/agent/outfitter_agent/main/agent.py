@@ -40,6 +40,7 @@ from outfitter_agent.plans.transaction import Journal
 from outfitter_agent.plans.troubles import Abandoned
 
 RETRY_SECONDS_MAX: Final = 60.0
+ENDINGS: Final = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Agent:
 
     def run(self) -> None:
         """Work until told to end by SIGTERM or SIGINT; the software ends with the agent."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDINGS:
             # a handler interrupts the very thread that may hold the condition: leave it to another one
             signal.signal(number, lambda *_: threading.Thread(target=self._signals.stop).start())
         log.info("agent of %s, boot %s", self._settings.thing_name, self._facts.boot_id)
@@ -112,6 +113,8 @@ class Agent:
             log.info("ending")
             self._notifier.stopping()
         finally:
+            for number in ENDINGS:
+                signal.signal(number, signal.SIG_IGN)  # it ends already; Python's own end would fall to a second one
             self._close()
 
     def _work(self) -> None:
