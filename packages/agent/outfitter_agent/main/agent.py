@@ -114,7 +114,7 @@ class Agent:
             self._notifier.stopping()
         finally:
             for number in ENDINGS:
-                signal.signal(number, signal.SIG_IGN)  # it ends already; Python's own end would fall to a second one
+                signal.signal(number, signal.SIG_IGN)  # or a second one would kill Python while it ends
             self._close()
 
     def _work(self) -> None:
