@@ -8,7 +8,7 @@ MQTTJS := tests/browser/node_modules
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-page format schema tables power-cuts conformance console chromium mqttjs peers rauc clean
+.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-page format schema tables power-cuts deb conformance console chromium mqttjs peers rauc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ tables: install ## write the tables of docs/reference anew from the contract
 
 power-cuts: install ## cut the agent's power before and after every step, and write docs/reference/power-cuts.md anew (10 seconds)
 	@$(BIN)/python -m outfitter_fleet.power
+
+deb: install ## the agent as a package for Debian 12, into dist/ (ARCH=arm64 for the other architecture)
+	@sh packages/agent/debian/build.sh dist $(or $(ARCH),$(shell dpkg --print-architecture))
 
 conformance: install ## the conformance tests against ours, MiniStack and moto; writes their table (needs unshare and faketime)
 	@$(BIN)/python -m outfitter_fleet.conformance
