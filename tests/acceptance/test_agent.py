@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -189,7 +190,12 @@ def test_install_and_roll_back(version, server, tmp_path, eventually):
     assert (details["step"], details["slot"], details["log_1"]) == ("rolled-back", "a", "no lamp")
     shown = device.status()
     assert (shown["version"], shown["job"], shown["unreported_job"]) == ("1.0.0", None, None)
+    assert shown["connected_since"] <= datetime.now(UTC).isoformat(timespec="seconds")
     assert device.stop() == 0
+    shown = device.status()
+    assert (shown["connected_since"], shown["last_status"]) == (None, "FAILED")
+    assert shown["last_job"] != first
+    assert "exit code 3" in shown["last_error"]
 
 
 def test_what_is_refused(device, server, eventually):

@@ -18,6 +18,7 @@ from outfitter_contract.topics import jobs_prefix, notify, notify_next
 
 from outfitter_agent.hands.mqtt import Connection, Link
 from outfitter_agent.hands.signals import Signals
+from outfitter_agent.hands.status import StatusFile
 from outfitter_agent.plans.facts import Execution
 from outfitter_agent.plans.transaction import FinalReport, JobRef
 from outfitter_agent.plans.troubles import Abandoned
@@ -51,8 +52,11 @@ class Answer:
 class JobsClient:
     """The agent's side of the conversation about jobs; methods are for the main thread."""
 
-    def __init__(self, link: Link, signals: Signals, *, answer_timeout_seconds: float) -> None:
+    def __init__(
+        self, link: Link, signals: Signals, *, answer_timeout_seconds: float, status: StatusFile
+    ) -> None:
         """Nothing is connected until ``start``."""
+        self._status = status
         self._thing = link.client_id
         self._prefix = jobs_prefix(link.client_id)
         self._signals = signals
@@ -215,6 +219,7 @@ class JobsClient:
             if self._watched is not None:
                 self.subscribe_once()
                 self._send_progress()
+        self._status.link(up=True)
         self._signals.link(up=True)
 
     def _down(self) -> None:
@@ -223,6 +228,7 @@ class JobsClient:
             self._guard.notify_all()
         for take in waiting.values():
             take(None)
+        self._status.link(up=False)
         self._signals.link(up=False)
 
     def _message(self, topic: str, payload: bytes) -> None:

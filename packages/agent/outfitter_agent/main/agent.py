@@ -26,6 +26,7 @@ from outfitter_agent.hands.reload import Reload
 from outfitter_agent.hands.room import unpacking_needs
 from outfitter_agent.hands.signals import Signals, Stopping
 from outfitter_agent.hands.slots.folder import FolderSlots
+from outfitter_agent.hands.status import LastError, StatusFile
 from outfitter_agent.hands.supervisor import Supervisor
 from outfitter_agent.hands.trust import write_bundle
 from outfitter_agent.main.configurator import Configurator
@@ -67,8 +68,12 @@ class Agent:
             stop_timeout_seconds=settings.stop_timeout_seconds,
             configuration=settings.configuration,
         )
+        self._status = StatusFile(settings.state)
         self._client = JobsClient(
-            link_of(settings), self._signals, answer_timeout_seconds=settings.answer_timeout_seconds
+            link_of(settings),
+            self._signals,
+            answer_timeout_seconds=settings.answer_timeout_seconds,
+            status=self._status,
         )
         self._reboot = self._plug_in(arguments)
         self._facts = Facts(
@@ -104,6 +109,7 @@ class Agent:
         for number in ENDINGS:
             # a handler interrupts the very thread that may hold the condition: leave it to another one
             signal.signal(number, lambda *_: threading.Thread(target=self._signals.stop).start())
+        logging.getLogger("outfitter_agent").addHandler(LastError(self._status))
         log.info("agent of %s, boot %s", self._settings.thing_name, self._facts.boot_id)
         try:
             self._client.start()
@@ -158,6 +164,7 @@ class Agent:
         if journal.final is not None:
             status = self._client.report_final(journal.final)
             self._journal.save(Journal())
+            self._status.ended(journal.final.job.job_id, status)
             log.info("job %s is %s", journal.final.job.job_id, status)
         self._client.subscribe_once()
         execution = self._client.start_next(progress(Step.ACCEPTED, boot_id=self._facts.boot_id))
@@ -183,6 +190,7 @@ class Agent:
     def _close(self) -> None:
         self._client.close()
         self._supervisor.stop()
+        self._status.close()
 
     def _fetcher(self, ca_file: Path | None) -> Fetcher:
         settings = self._settings

@@ -15,6 +15,7 @@ from typing import Any, Final
 from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.journal import FILE_NAME, FolderInUseError, decode, is_locked
 from outfitter_agent.hands.slots.folder import FolderSlots
+from outfitter_agent.hands.status import read_status
 from outfitter_agent.main.settings import Settings, SettingsError, load_settings
 from outfitter_agent.plans.findings import Finding, Level, listed, wrong
 from outfitter_agent.plans.keys import keys_that_count
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser(
         "status",
         help="show what is installed and what is under way",
-        description="Shows what is installed and what is under way; the agent need not run.",
+        description="Shows what is installed, what is under way, and how the last job ended; the agent need not run.",
         epilog="Example: outfitter-agent status --config /etc/outfitter/agent.toml --json",
     )
     check = commands.add_parser(
@@ -190,10 +191,13 @@ def _facts(settings: Settings) -> dict[str, Any]:
     slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
     installed = slots.installed(slots.current())
     under_way, final = journal.update or journal.change, journal.final
+    running, told = is_locked(settings.state), read_status(settings.state)
+    connected_since = told.pop("connected_since")
     return {
         "thing_name": settings.thing_name,
         "device_type": settings.device_type,
-        "agent_running": is_locked(settings.state),
+        "agent_running": running,
+        "connected_since": connected_since if running else None,
         "slot": installed.slot if installed else None,
         "name": installed.name if installed else None,
         "version": installed.version if installed else None,
@@ -204,6 +208,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "stage": under_way.stage.value if under_way else None,
         "unreported_job": final.job.job_id if final else None,
         "unreported_status": final.status.value if final else None,
+        **told,
     }
 
 
