@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RIVALS := .bench/ministack/bin
+MENDER := .bench/mender
 CONSOLE := packages/updates/console
 MQTTJS := tests/browser/node_modules
 # Node trusts no certificates of the system by itself, and a registry may be behind an authority of the house's own.
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-page format schema tables power-cuts deb conformance console chromium mqttjs peers rauc clean
+.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-agent bench-page format schema tables power-cuts deb conformance console chromium mqttjs peers rauc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -63,7 +64,16 @@ bench-gateway: install peers ## the gateway beside Debian's Mosquitto, the same 
 bench-idle: install ## 15,000 connections that only listen: memory, coming, coming back after a restart (4 minutes)
 	@$(BIN)/python -m outfitter_fleet.load.idle $(ARGS)
 
-bench-page: ## all of them, written into docs/reference/performance.md
+bench-agent: install rauc $(MENDER)/usr/bin/mender ## the agent on its device: start, idle, memory and time of an install; into docs/reference/agent-performance.md (2 minutes)
+	@$(BIN)/python -m outfitter_fleet.load.agent --root . $(ARGS) \
+	$$(test "$$(id -u)" = 0 && command -v rauc >/dev/null && test -x $(MENDER)/usr/bin/mender && echo --beside $(MENDER))
+
+$(MENDER)/usr/bin/mender: # Debian's client of Mender, unpacked and not installed, with what makes its artifacts
+	@mkdir -p $(MENDER) && cd $(MENDER) && apt-get download -qq mender-client mender-artifact 2>/dev/null \
+	&& for each in *.deb; do dpkg-deb --extract $$each . || exit 1; done \
+	|| echo "Debian's mender-client cannot be brought here: it is left out"
+
+bench-page: ## all of the above but bench-agent, written into docs/reference/performance.md
 	@for each in bench bench-growth bench-million bench-rivals bench-gateway bench-idle; do $(MAKE) --no-print-directory $$each ARGS="--root ." || exit 1; done
 
 $(RIVALS)/ministack:

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from outfitter_fleet.load import updaters
+from outfitter_fleet.stage.processes import Processes
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -81,6 +83,30 @@ def test_a_large_job_memory_and_starts_are_measured(tmp_path):
     assert told["rollout"]["things"] == 3000
     assert 0 < told["ready_seconds"] < 30
     assert all(20 < size < 1_000 for size in told["memory_mb"].values())
+
+
+def test_the_agent_is_measured(tmp_path):
+    page = tmp_path / "docs/reference/agent-performance.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("<!-- begin agent -->\n<!-- end agent -->", "utf-8")
+    size = ["--sizes", "2", "5", "--idle-seconds", "0.1", "--root", str(tmp_path)]
+    told = measured(tmp_path, "outfitter_fleet.load.agent", *size)
+    assert 0 < told["connected_seconds"] < 20
+    assert 10 < told["idle_mb"] < 200
+    assert [each["image_mb"] for each in told["installs"]] == [2, 5]
+    assert all(each["seconds"] > 0 and each["peak_mb"] >= told["idle_mb"] / 2 for each in told["installs"])
+    assert "| installing an image of 5 MB |" in page.read_text("utf-8")
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_rauc_installs_the_same(tmp_path):
+    """Needs root, for RAUC mounts."""
+    (tmp_path / "data").write_bytes(b"noise" * 100_000)
+    with Processes(tmp_path) as processes:
+        told = updaters.rauc(processes, tmp_path / "rauc", tmp_path / "data")
+    assert told.name.startswith("RAUC 1.")
+    assert told.seconds > 0
+    assert told.peak_mb > 1
 
 
 @pytest.fixture

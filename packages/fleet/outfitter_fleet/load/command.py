@@ -23,7 +23,7 @@ Figures = TypeVar("Figures", bound=msgspec.Struct)
 PAGE: Final = "docs/reference/performance.md"
 
 
-def options(program: str, description: str | None) -> argparse.ArgumentParser:
+def options(program: str, description: str | None, page: str = PAGE) -> argparse.ArgumentParser:
     """A parser with the options of every benchmark."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {program}", description=description, formatter_class=argparse.RawTextHelpFormatter
@@ -33,7 +33,7 @@ def options(program: str, description: str | None) -> argparse.ArgumentParser:
         "--root",
         type=Path,
         metavar="FOLDER",
-        help=f"write the figures into {PAGE} (and pictures) of this working tree, too",
+        help=f"write the figures into {page} (and pictures) of this working tree, too",
     )
     return parser
 
@@ -44,6 +44,7 @@ def run(
     measure: Callable[[Ground], Figures],
     parts: Callable[[Figures], list[Part]],
     picture: tuple[str, Callable[[Figures], str]] | None = None,
+    page: str = PAGE,
 ) -> int:
     """Measure and print. 0 when all was measured, whatever the figures; 1 when something failed, with where the logs are.
 
@@ -53,6 +54,7 @@ def run(
         measure: makes the figures; progress goes to standard error through the ground's ``say``.
         parts: says them.
         picture: a name below ``docs/images``, and what draws it (SVG).
+        page: where the block is.
     """
     interrupt_on_termination()
     folder = Path(tempfile.mkdtemp(prefix="outfitter-bench-"))
@@ -77,7 +79,7 @@ def run(
     else:
         show(said, Console(width=150, highlight=False))
     if given.root:
-        write(given.root / PAGE, block, markdown(said))
+        write(given.root / page, block, markdown(said))
         if picture:
             (given.root / "docs/images" / picture[0]).write_text(picture[1](figures), "utf-8")
     return 0
