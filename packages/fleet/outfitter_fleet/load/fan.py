@@ -5,17 +5,14 @@ before it. The packets that come are all of one length, so that they are counted
 """
 
 import asyncio
-import os
 import sys
 import time
-from pathlib import Path
 from typing import Final, cast
 
 import msgspec
-import uvloop
 
 from outfitter_fleet.load import packets
-from outfitter_fleet.load.generator import LoadFailed, cpu_seconds
+from outfitter_fleet.load.generator import LoadFailed, cpu_seconds, run_plan
 from outfitter_fleet.load.plan import Round
 
 _CONNECT_SECONDS: Final = 20.0
@@ -210,19 +207,5 @@ async def fan_out(plan: FanPlan) -> Round:
     return measured
 
 
-def main() -> int:
-    """Run the plan in the file that the only argument names."""
-    plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=FanPlan)
-    if plan.core is not None:
-        os.sched_setaffinity(0, {plan.core})
-    try:
-        measured = uvloop.run(fan_out(plan))
-    except (LoadFailed, OSError, TimeoutError) as error:
-        print(f"failed {type(error).__name__}: {error}", flush=True)
-        return 1
-    print("result", msgspec.json.encode(measured).decode(), flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_plan(FanPlan, fan_out))

@@ -9,8 +9,9 @@ import os
 import ssl
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 import uvloop
@@ -22,6 +23,16 @@ _CONNECTING_MAX: Final = 16
 _CONNECT_SECONDS: Final = 20.0
 _LAST_ANSWERS_SECONDS: Final = 0.5
 _GOODBYE_SECONDS: Final = 0.1
+
+
+class _Pinned(Protocol):
+    """A plan that may name the one core it runs on."""
+
+    @property
+    def core(self) -> int | None: ...
+
+
+_AnyPlan = TypeVar("_AnyPlan", bound=_Pinned)
 
 
 class LoadFailed(Exception):  # noqa: N818 - what happened, not whose fault it is
@@ -240,13 +251,13 @@ async def generate(plan: Plan) -> Round:
     return msgspec.structs.replace(measured, answers=meter.answers, asides=meter.asides)
 
 
-def main() -> int:
-    """Run the plan in the file that the only argument names."""
-    plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
+def run_plan(kind: type[_AnyPlan], load: Callable[[_AnyPlan], Coroutine[Any, Any, msgspec.Struct]]) -> int:
+    """Run the plan in the file that the only argument names; print ``result {...}`` or ``failed ...``."""
+    plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=kind)
     if plan.core is not None:
         os.sched_setaffinity(0, {plan.core})
     try:
-        measured = uvloop.run(generate(plan))
+        measured = uvloop.run(load(plan))
     except (LoadFailed, OSError, TimeoutError) as error:
         print(f"failed {type(error).__name__}: {error}", flush=True)
         return 1
@@ -255,4 +266,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_plan(Plan, generate))
