@@ -141,5 +141,8 @@ def test_outside_its_window_a_job_is_scheduled_and_held(timed_server, iot, every
 
 
 def test_what_is_wrong_is_said(server):
-    assert "Thing nobody-there was not found" in outfitter(server, "why", "nobody-there", code=1).stderr
-    assert "was not found" in outfitter(server, "job", "pause", "no-such-job", code=1).stderr
+    assert (
+        "There is no device named 'nobody-there'" in outfitter(server, "why", "nobody-there", code=1).stderr
+    )
+    for verb in ("pause", "resume"):
+        assert "There is no job 'no-such-job'" in outfitter(server, "job", verb, "no-such-job", code=1).stderr

@@ -127,6 +127,7 @@ def cancel(application: Application, job_id: str, force: bool, comment: str | No
 @pass_application
 def pause(application: Application, job_id: str, as_json: bool) -> None:
     """Pause a job: nothing more begins, what runs goes on. Only with an Outfitter server."""
+    application.cloud.jobs.need(job_id)
     _state(application.cloud.own.pause(job_id), as_json=as_json)
 
 
@@ -136,6 +137,7 @@ def pause(application: Application, job_id: str, as_json: bool) -> None:
 @pass_application
 def resume(application: Application, job_id: str, as_json: bool) -> None:
     """Let a paused job go on. Only with an Outfitter server."""
+    application.cloud.jobs.need(job_id)
     _state(application.cloud.own.resume(job_id), as_json=as_json)
 
 

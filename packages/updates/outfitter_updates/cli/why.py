@@ -19,6 +19,7 @@ def why(application: Application, device: str, job_id: str | None, as_json: bool
 
     Only an Outfitter server knows this; AWS keeps no causes.
     """
+    application.cloud.devices.need(device)
     told = application.cloud.own.why(device, job_id)
     if as_json:
         print_json(told)
