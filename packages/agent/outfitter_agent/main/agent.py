@@ -15,7 +15,6 @@ from outfitter_agent.hands.configuration import ConfigurationFile
 from outfitter_agent.hands.durable import make_folder
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.health import HealthTimes
-from outfitter_agent.hands.heap import give_back
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile, lock_folder
 from outfitter_agent.hands.mqtt import backoff
@@ -180,7 +179,6 @@ class Agent:
         job = job_of(execution, journal)
         log.info("job %s, execution %d", job.job_id, job.execution_number)
         self._performer.run(carry_out(execution, self._facts, journal), job)
-        give_back()
 
     def _plug_in(self, arguments: list[str]) -> Reboot:
         settings = self._settings
