@@ -18,6 +18,7 @@ def reload(tmp_path):
             folder=tmp_path,
             log=tmp_path / "reload.log",
             environment={"OUTFITTER_CONFIGURATION": str(tmp_path / "c.json")},
+            name="the reload command",
         )
 
     return make

@@ -19,7 +19,7 @@ DRAIN_SECONDS: Final = 1.0
 
 
 class Reload:
-    """The command ``configuration_reload``."""
+    """A command that tells services: ``configuration_reload``, or a hook."""
 
     def __init__(
         self,
@@ -29,8 +29,10 @@ class Reload:
         folder: Path,
         log: Path,
         environment: Mapping[str, str],
+        name: str,
     ) -> None:
-        """``folder`` is where it runs; ``environment`` is added to the usual names."""
+        """``folder`` is where it runs; ``environment`` is added to the usual names; ``name`` is what reasons call it."""
+        self._name = name
         self._command = list(command)
         self._timeout_seconds = timeout_seconds
         self._folder = folder
@@ -47,7 +49,7 @@ class Reload:
         except OSError as error:
             return Verdict(
                 healthy=False,
-                reason=f"the reload command could not be started: {error.strerror}: {error.filename}",
+                reason=f"{self._name} could not be started: {error.strerror}: {error.filename}",
             )
         reader = threading.Thread(target=self._copy, args=(child,), name="reload-output", daemon=True)
         reader.start()
@@ -61,11 +63,11 @@ class Reload:
                 child.wait()
         reader.join(DRAIN_SECONDS)
         if code == 0:
-            return Verdict(healthy=True, reason="the reload command passed")
+            return Verdict(healthy=True, reason=f"{self._name} passed")
         reason = (
-            f"the reload command took longer than {self._timeout_seconds:g} s"
+            f"{self._name} took longer than {self._timeout_seconds:g} s"
             if code is None
-            else f"the reload command {ending(code)}"
+            else f"{self._name} {ending(code)}"
         )
         return Verdict(healthy=False, reason=reason, log=self._output.tail())
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from outfitter_agent.hands.configuration import ConfigurationFile
 from outfitter_agent.hands.durable import make_folder
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.health import HealthTimes
+from outfitter_agent.hands.hooks import Hooks
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile, lock_folder
 from outfitter_agent.hands.mqtt import backoff
@@ -226,17 +228,27 @@ class Agent:
                 wait=self._wait_between_attempts,
                 check=lambda: self._signals.check(abandonable=True),
             ),
-            reload=Reload(
-                settings.configuration_reload,
-                timeout_seconds=settings.configuration_reload_timeout_seconds,
-                folder=settings.configuration.parent,
-                log=folder / "reload.log",
-                environment={
-                    "OUTFITTER_THING_NAME": settings.thing_name,
-                    "OUTFITTER_CONFIGURATION": str(settings.configuration),
-                },
-            ),
+            hooks=Hooks(settings.configuration_hooks, folder, self._hook),
+            reload=self._telling(settings.configuration_reload, {}, "the reload command"),
             software_process=self._supervisor.process_id,
+        )
+
+    def _hook(self, program: Path, environment: Mapping[str, str]) -> Reload:
+        return self._telling([str(program)], environment, f"the hook {program.name}")
+
+    def _telling(self, command: Sequence[str], environment: Mapping[str, str], name: str) -> Reload:
+        settings = self._settings
+        return Reload(
+            command,
+            timeout_seconds=settings.configuration_reload_timeout_seconds,
+            folder=settings.configuration.parent,
+            log=settings.state / "configuration" / "reload.log",
+            environment={
+                "OUTFITTER_THING_NAME": settings.thing_name,
+                "OUTFITTER_CONFIGURATION": str(settings.configuration),
+                **environment,
+            },
+            name=name,
         )
 
     def _wait_between_attempts(self, seconds: float) -> bool:

@@ -1,14 +1,16 @@
 """Joins plans to the hands that fetch, keep, change and send the configuration."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from outfitter_agent.hands.configuration import ConfigurationFile
 from outfitter_agent.hands.fetch import Fetcher
+from outfitter_agent.hands.hooks import Hooks
 from outfitter_agent.hands.put import Uploader
 from outfitter_agent.hands.reload import Reload
 from outfitter_agent.plans import effects
-from outfitter_agent.plans.effects import Downloaded, Effect, UrlExpired
+from outfitter_agent.plans.effects import Downloaded, Effect, UrlExpired, Verdict
 
 FetchReporting = Callable[
     [Fetcher, effects.Download | effects.DownloadConfiguration], Downloaded | UrlExpired
@@ -24,6 +26,7 @@ class Configurator:
         file: ConfigurationFile,
         fetcher: Fetcher,
         uploader: Uploader,
+        hooks: Hooks,
         reload: Reload,
         software_process: Callable[[], int | None],
     ) -> None:
@@ -31,6 +34,7 @@ class Configurator:
         self._file = file
         self._fetcher = fetcher
         self._uploader = uploader
+        self._hooks = hooks
         self._reload = reload
         self._software_process = software_process
 
@@ -44,16 +48,31 @@ class Configurator:
             case effects.DownloadConfiguration():
                 return fetch(self._fetcher, effect)
             case effects.PrepareConfiguration():
-                return self._file.prepare(self._fetcher.path, merge=effect.merge)
+                prepared = self._file.prepare(self._fetcher.path, merge=effect.merge)
+                self._hooks.begin(self._in_force())
+                return prepared
             case effects.ApplyConfiguration():
                 self._file.apply()
             case effects.RestoreConfiguration():
                 self._file.restore(existed=effect.existed)
             case effects.ReloadServices():
-                return self._reload.run(self._software_process())
+                return self._tell_services()
             case _:
                 raise TypeError(f"no hand for {effect!r}")
         return None
+
+    def _tell_services(self) -> Verdict:
+        """The hooks, then the reload command; the first that fails is the last."""
+        process = self._software_process()
+        hooks = self._hooks.run(self._in_force(), process)
+        if not hooks.healthy:
+            return hooks
+        verdict = self._reload.run(process)
+        return replace(verdict, reason=f"{hooks.reason}; {verdict.reason}") if hooks.reason else verdict
+
+    def _in_force(self) -> bytes | None:
+        configuration = self._file.read(leaving=False)
+        return None if configuration is None else configuration.content
 
     def discard(self) -> None:
         """Remove what remains of a download."""

@@ -68,6 +68,7 @@ class Settings:
     log_bytes_max: int = _number(256 * 1024, 4096, 1_000_000_000)
     configuration: Path = Path("configuration.json")
     configuration_schema: Path | None = None
+    configuration_hooks: Path | None = None
     configuration_reload: tuple[str, ...] = ()
     configuration_reload_timeout_seconds: float = _number(60.0, 0.1, 3600)
     configuration_health: bool = False
