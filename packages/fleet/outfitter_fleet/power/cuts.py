@@ -199,7 +199,8 @@ def lived(
 
 def empty(root: Path) -> None:
     """Nothing is left of the disk."""
-    shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        shutil.rmtree(root)
     root.mkdir(parents=True)
 
 
