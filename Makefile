@@ -133,7 +133,7 @@ rauc: ## RAUC and what makes and installs its bundles, which the agent's tests d
 	|| test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
 	|| { echo "installing rauc, squashfs-tools, dbus and libglib2.0-bin" >&2; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends rauc squashfs-tools dbus libglib2.0-bin; } >/dev/null \
-	|| echo "rauc cannot be installed: tests/unit/agent/test_rauc_slots.py will fail"
+	|| echo "rauc cannot be installed: tests/unit/agent/test_rauc_slots.py and tests/acceptance/test_agent_rauc.py will fail"
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(CONSOLE)/node_modules $(MQTTJS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench .fuzz

@@ -29,6 +29,10 @@ class World:
     journal: Journal = field(default_factory=Journal)
     slots: dict = field(default_factory=dict)
     link: str | None = None
+    next_boot: str | None = None
+    """Where a boot loader chooses the slot: the one that it will choose."""
+    bad: set = field(default_factory=set)
+    good: set = field(default_factory=set)
     part: bool = False
     configuration: str | None = "old"
     prepared: str | None = None
@@ -53,6 +57,10 @@ class World:
     urls: list = field(default_factory=list)
     document: object = None
     reboots_work: bool = True
+    loader: bool = False
+    """Whether a boot loader chooses the slot, so that a switch has an effect at the next boot only."""
+    does_not_boot: set = field(default_factory=set)
+    """Slots that the boot loader leaves for the other one."""
     abandon_at: type | None = None
 
     seen: list = field(default_factory=list)
@@ -79,6 +87,10 @@ class World:
     def boots(self):
         self.boot += 1
         self.running = None
+        if self.loader:
+            if self.next_boot in self.does_not_boot:
+                self.next_boot = next(slot for slot in ("a", "b") if slot != self.next_boot)
+            self.link = self.next_boot
 
     def perform(self, effect):
         self.steps += 1
@@ -117,8 +129,18 @@ class World:
             case effects.Unpack():
                 assert effect.installed.slot != self.link, "the slot that runs is never written"
                 self.slots[effect.installed.slot] = effect.installed
+            case effects.ReadCurrentSlot():
+                return self.link
+            case effects.ReadOtherSlot():
+                return next(slot for slot in ("a", "b") if slot != self.link)
+            case effects.Switch() if self.loader:
+                assert effect.slot is not None
+                self.next_boot = effect.slot
             case effects.Switch():
                 self.link = effect.slot
+            case effects.MarkSlot():
+                (self.good if effect.good else self.bad).add(effect.slot)
+                (self.bad if effect.good else self.good).discard(effect.slot)
             case effects.StartSoftware():
                 self.running = self.current()
             case effects.StopSoftware():

@@ -1,7 +1,7 @@
 """Settings: file, drop-ins, environment, and what is refused; the reference tells the truth."""
 
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -41,11 +41,13 @@ def test_drop_ins_in_order_and_the_environment_last(file, tmp_path):
         "OUTFITTER_AGENT_TLS": "false",
         "OUTFITTER_AGENT_REBOOT_COMMAND": '["reboot", "now"]',
         "OUTFITTER_AGENT_STATE": "third",
+        "OUTFITTER_AGENT_SLOT_OPTIONS": '{"command": ["rauc"]}',
         "OUTFITTER_AGENT_SOMETHING": "for others",
     }
     settings = load_settings(file, environment)
     assert (settings.port, settings.settle_seconds, settings.tls) == (4, 0.5, False)
     assert settings.reboot_command == ("reboot", "now")
+    assert settings.slot_options == {"command": ["rauc"]}
     assert settings.state == tmp_path / "third"
 
 
@@ -57,6 +59,8 @@ REFUSED = {
     "fraction": ("settle_seconds = -0.5", "'settle_seconds' must be 0 to 3600"),
     "list": ('reboot_command = "reboot"', "'reboot_command' must be a list of texts"),
     "path": ("state = 1", "'state' must be a path"),
+    "table": ('slot_options = "x"', "'slot_options' must be a table"),
+    "rauc without a boot": ('slot = "rauc"', 'needs reboot = "systemd" or "command"'),
     "reboot": ('reboot = "kick"', "'reboot' must be one of restart, command, systemd"),
     "reboot command": ('reboot = "command"', "needs 'reboot_command'"),
     "mqtt": ('mqtt_version = "3.1"', "'mqtt_version' must be one of 5, 3.1.1"),
@@ -125,7 +129,8 @@ def test_reference_lists_every_setting_with_its_default():
     for item in fields(Settings):
         told = rows[item.name].strip()
         if not told.startswith("required"):
-            assert told.strip('`"') == _shown(item.default), item.name
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            assert told.strip('`"') == _shown(default), item.name
 
 
 def _shown(default):
@@ -133,4 +138,4 @@ def _shown(default):
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
-    return {(): "[]", None: "none"}.get(default, str(default))
+    return "[]" if default == () else "none" if default is None else str(default)

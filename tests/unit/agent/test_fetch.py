@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import resource
 import socket
@@ -12,12 +11,10 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.partial import Partial
-from outfitter_agent.hands.room import unpacking_needs
 from outfitter_agent.plans.effects import Downloaded, UrlExpired
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
@@ -443,18 +440,3 @@ def test_room_for_unpacking_is_looked_at_first(tmp_path, store, url):
     with pytest.raises(Trouble, match=rf"needs {LENGTH} bytes, and {1 << 60} or more once it is unpacked"):
         fetch(fetcher, url)
     assert not fetcher.path.exists()
-
-
-def test_what_unpacking_needs(tmp_path):
-    slots = tmp_path / "software"
-    assert unpacking_needs(tmp_path, slots, 100_000) == 100_000
-    for slot in ("a", "b"):
-        (slots / slot / "lib").mkdir(parents=True)
-        with (slots / slot / "lib/data").open("wb") as file:
-            file.write(b"x" * 65_536)
-            file.flush()
-            os.fsync(file.fileno())
-    (slots / "current").symlink_to("a")
-    assert unpacking_needs(tmp_path, slots, 100_000) <= 100_000 - 65_536
-    assert unpacking_needs(tmp_path, slots, 10) == 0
-    assert unpacking_needs(Path("/proc"), slots, 100_000) == 0

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import tarfile
+from pathlib import Path
 
 import pytest
 from outfitter_agent.hands import durable
@@ -172,3 +173,19 @@ def test_death_at_each_write_leaves_the_old_or_the_new(at, slots, image, monkeyp
 def test_durable_files_are_private(tmp_path):
     durable.write_durably(tmp_path / "file", b"x")
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_unpacking_needs(tmp_path):
+    root = tmp_path / "software"
+    slots = FolderSlots(root, unpacked_bytes_max=BYTES_MAX)
+    assert slots.unpacking_needs(tmp_path, 100_000) == 100_000
+    for slot in ("a", "b"):
+        (root / slot / "lib").mkdir(parents=True)
+        with (root / slot / "lib/data").open("wb") as file:
+            file.write(b"x" * 65_536)
+            file.flush()
+            os.fsync(file.fileno())
+    (root / "current").symlink_to("a")
+    assert slots.unpacking_needs(tmp_path, 100_000) <= 100_000 - 65_536
+    assert slots.unpacking_needs(tmp_path, 10) == 0
+    assert slots.unpacking_needs(Path("/proc"), 100_000) == 0

@@ -299,9 +299,10 @@ def test_wrong_software_behind_the_link_is_no_success(make_world):
 
     class Lies(type(world)):
         def _act(self, effect):
-            if isinstance(effect, effects.Switch) and effect.slot == "b":
-                return None
-            return super()._act(effect)
+            result = super()._act(effect)
+            if isinstance(effect, effects.Unpack):
+                self.slots["b"] = replace(self.slots["b"], sha256="f" * 64)
+            return result
 
     world.__class__ = Lies
     final = world.run(INSTALL)
@@ -322,3 +323,81 @@ def test_every_state_has_an_exit_on_failure_and_a_count():
         assert state.failure in state.follows
         assert state.failure is End.FAILED or UPDATE_STATES[state.failure].failure is End.FAILED
         assert stage not in state.follows or state.counter
+
+
+LOADER = {"loader": True, "next_boot": "a"}
+LOADED = {
+    **{name: case for name, case in CASES.items() if "first software" not in name},
+    "new software does not boot": Case(
+        world={"does_not_boot": {"b"}},
+        ends=Status.FAILED,
+        reason="the machine came up in slot a instead of b",
+        step="rolled-back",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_case_under_a_boot_loader(name, make_world):
+    case = LOADED[name]
+    world, final = play(case, make_world, **LOADER)
+    check(case, world, final)
+    assert world.next_boot == world.link
+    if case.step:
+        assert final.details["step"] == case.step
+    if case.runs == "2.0.0":
+        assert (world.good, world.bad) == ({"b"}, set())
+    elif effects.Unpack in world.seen and case.step == "rolled-back":
+        assert (world.good, world.bad) == (set(), {"b"})
+        assert final.details["slot"] == "a"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("name", [name for name, case in LOADED.items() if case.cuts])
+def test_power_cut_at_every_step_under_a_boot_loader(name, after, make_world):
+    case = LOADED[name]
+    whole, _ = play(case, make_world, **LOADER)
+    for step in range(1, whole.steps + 1):
+        world, final = play(case, make_world, **LOADER, cut_at=step, cut_after=after)
+        check(case, world, final)
+        assert world.next_boot == world.link
+
+
+def test_machine_that_came_back_by_itself_is_not_restarted_again(make_world):
+    world, _ = play(LOADED["new software does not boot"], make_world, **LOADER)
+    assert world.seen.count(effects.Restart) == 1
+    assert world.boot == 2
+
+
+@pytest.mark.parametrize("sick", [set(), {"2.0.0"}])
+def test_software_of_the_factory(sick, make_world):
+    """What runs is not known to the agent; there is a slot to go back to all the same."""
+    world = make_world(slots={}, running=None, sick=sick, **LOADER)
+    final = world.run(INSTALL)
+    assert (final.status, world.link) == ((Status.FAILED, "a") if sick else (Status.SUCCEEDED, "b"))
+    assert final.details["slot"] == world.link
+    assert ("version" in final.details) == (not sick)
+
+
+def test_machine_that_does_not_go_back_says_so(make_world):
+    world = make_world(sick={"2.0.0"}, **LOADER)
+
+    class Stays(type(world)):
+        def _act(self, effect):
+            if isinstance(effect, effects.Restart) and self.link == "b":
+                raise Trouble("no reboot here")
+            return super()._act(effect)
+
+    world.__class__ = Stays
+    final = world.run(INSTALL)
+    assert final.status is Status.FAILED
+    assert (final.details["slot"], final.details["version"]) == ("b", "2.0.0")
+    assert final.details["health"] == "slot b still runs; slot a is the next to boot"
+    assert "no reboot here" in final.details["reason"]
+
+
+def test_slot_that_cannot_be_marked_is_given_up_and_the_device_goes_back(make_world):
+    final = make_world(faults={effects.MarkSlot: Trouble("no boot loader")}, **LOADER).run(INSTALL)
+    assert final.status is Status.FAILED
+    assert final.details["reason"] == "no boot loader; not marked bad: no boot loader"
+    assert final.details["slot"] == "a"

@@ -52,6 +52,8 @@ updates = st.builds(
     boots=numbers,
     target=software,
     previous=software,
+    previous_slot=st.none() | texts,
+    switched=st.booleans(),
     reason=texts,
     log=texts,
     abandoned=st.booleans(),
@@ -94,6 +96,24 @@ def test_journal_of_the_first_release():
     members = json.loads(encode(OLD))
     del members["change"]
     assert decode(json.dumps(members).encode()) == OLD
+
+
+@given(journals)
+def test_journal_of_a_newer_agent(journal):
+    """The older agent in the slot before goes on with what it knows of."""
+    members = json.loads(encode(journal))
+    known = [members["update"], members["change"], (members["update"] or {}).get("target")]
+    for each in known:
+        if each is not None:
+            each["of_tomorrow"] = [1]
+    assert decode(json.dumps(members).encode()) == journal
+
+
+def test_journal_before_slots_had_a_choice():
+    software = Installed(slot="b", name="pump", version="1", sha256="0", start=("run",))
+    members = json.loads(encode(Journal(update=Update(job=JOB, stage=Stage.TRIAL, previous=software))))
+    del members["update"]["previous_slot"], members["update"]["switched"]
+    assert decode(json.dumps(members).encode()).update.previous_slot == "b"
 
 
 def test_new_device(tmp_path):

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from outfitter_agent.hands import health, processes
-from outfitter_agent.hands.health import HealthTimes
+from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.output import OutputFile
 from outfitter_agent.hands.signals import Stopping
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.plans.transaction import Installed
 
 WAIT_SECONDS = 20
-QUICK = HealthTimes(settle_seconds=0.2, timeout_seconds=2, interval_seconds=0.02)
+QUICK = HealthRules(settle_seconds=0.2, timeout_seconds=2, interval_seconds=0.02)
 SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
 
 
@@ -145,7 +145,7 @@ def test_healthy_without_a_check(supervisor, tmp_path):
 def test_crash_within_the_settle_time(supervisor, tmp_path):
     supervisor.start(program(tmp_path, "print('bad lamp'); raise SystemExit(4)"), probation=True)
     verdict = watch(
-        supervisor, times=HealthTimes(settle_seconds=20, timeout_seconds=20, interval_seconds=0.02)
+        supervisor, times=HealthRules(settle_seconds=20, timeout_seconds=20, interval_seconds=0.02)
     )
     assert not verdict.healthy
     assert "exit code 4" in verdict.reason
@@ -165,7 +165,7 @@ def test_check_that_passes_later(supervisor, tmp_path):
 def test_check_that_never_passes(supervisor, tmp_path, check, reason):
     supervisor.start(program(tmp_path, SLEEPS, check=check), probation=True)
     verdict = watch(
-        supervisor, times=HealthTimes(settle_seconds=0, timeout_seconds=0.3, interval_seconds=0.02)
+        supervisor, times=HealthRules(settle_seconds=0, timeout_seconds=0.3, interval_seconds=0.02)
     )
     assert not verdict.healthy
     assert reason in verdict.reason
@@ -175,7 +175,7 @@ def test_check_that_hangs(supervisor, tmp_path, monkeypatch):
     monkeypatch.setattr(health, "COMMAND_TIMEOUT_SECONDS", 0.1)
     supervisor.start(program(tmp_path, SLEEPS, check=("sleep", "60")), probation=True)
     verdict = watch(
-        supervisor, times=HealthTimes(settle_seconds=0, timeout_seconds=0.01, interval_seconds=0.02)
+        supervisor, times=HealthRules(settle_seconds=0, timeout_seconds=0.01, interval_seconds=0.02)
     )
     assert "took longer than 0.1 s" in verdict.reason
 

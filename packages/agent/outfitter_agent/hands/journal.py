@@ -105,19 +105,23 @@ def decode(content: bytes) -> Journal:
 
 
 def _update(members: Mapping[str, Any]) -> Update:
+    previous = installed_from(members["previous"])
     return Update(
         **{
-            **members,
+            "previous_slot": previous.slot if previous else None,  # a journal of the first releases has none
+            **_known(Update, members),
             "job": JobRef(**members["job"]),
             "stage": Stage(members["stage"]),
             "target": installed_from(members["target"]),
-            "previous": installed_from(members["previous"]),
+            "previous": previous,
         }
     )
 
 
 def _change(members: Mapping[str, Any]) -> Change:
-    return Change(**{**members, "job": JobRef(**members["job"]), "stage": ChangeStage(members["stage"])})
+    return Change(
+        **{**_known(Change, members), "job": JobRef(**members["job"]), "stage": ChangeStage(members["stage"])}
+    )
 
 
 def _final(members: Mapping[str, Any]) -> FinalReport:
@@ -130,5 +134,14 @@ def installed_from(members: Mapping[str, Any] | None) -> Installed | None:
         return None
     health = members["health"]
     return Installed(
-        **{**members, "start": tuple(members["start"]), "health": None if health is None else tuple(health)}
+        **{
+            **_known(Installed, members),
+            "start": tuple(members["start"]),
+            "health": None if health is None else tuple(health),
+        }
     )
+
+
+def _known(kind: type[Update | Change | Installed], members: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what a newer agent has added, which the older one in the slot before must be able to do without."""
+    return {item.name: members[item.name] for item in dataclasses.fields(kind) if item.name in members}

@@ -15,7 +15,7 @@ from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.configuration import ConfigurationFile
 from outfitter_agent.hands.durable import make_folder
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
-from outfitter_agent.hands.health import HealthTimes
+from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.hooks import Hooks
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile, lock_folder
@@ -25,9 +25,7 @@ from outfitter_agent.hands.processes import end_strays
 from outfitter_agent.hands.put import Uploader
 from outfitter_agent.hands.reboot import Reboot, RebootMachine, RestartAgent
 from outfitter_agent.hands.reload import Reload
-from outfitter_agent.hands.room import unpacking_needs
 from outfitter_agent.hands.signals import Signals, Stopping
-from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.hands.status import LastError, StatusFile
 from outfitter_agent.hands.supervisor import Supervisor
 from outfitter_agent.hands.trust import write_bundle
@@ -35,6 +33,7 @@ from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.main.link import link_of
 from outfitter_agent.main.performer import Performer
 from outfitter_agent.main.settings import Settings
+from outfitter_agent.main.software import slots_of
 from outfitter_agent.plans.details import progress
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.jobs import carry_out, give_up, job_of
@@ -52,7 +51,7 @@ class Agent:
     """One device's agent, wired from its settings."""
 
     def __init__(self, settings: Settings, *, arguments: list[str]) -> None:
-        """Wire the hands; ``arguments`` start this agent again. Raises FolderInUseError."""
+        """Wire the hands; ``arguments`` start this agent again. Raises FolderInUseError, SlotsError."""
         self._settings = settings
         make_folder(settings.state)
         self._lock = lock_folder(settings.state)
@@ -62,7 +61,7 @@ class Agent:
         self._notifier = Notifier(os.environ)
         self._signals = Signals(self._notifier)
         self._journal = JournalFile(settings.state)
-        self._slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
+        self._slots = slots_of(settings)
         self._supervisor = Supervisor(
             thing_name=settings.thing_name,
             state_folder=settings.state,
@@ -96,14 +95,14 @@ class Agent:
             client=self._client,
             reboot=self._reboot,
             signals=self._signals,
-            health_times=HealthTimes(
+            health_rules=HealthRules(
                 settle_seconds=settings.settle_seconds,
                 timeout_seconds=settings.health_timeout_seconds,
                 interval_seconds=settings.health_interval_seconds,
+                command=settings.health_command,
             ),
             configurator=self._configurator(ca_file),
             anchor=Anchor(settings.trusted_keys, settings.state),
-            image_bytes_max=settings.image_bytes_max,
         )
 
     def run(self) -> None:
@@ -201,7 +200,7 @@ class Agent:
             ca_file=ca_file,
             limits=_limits(settings, settings.image_bytes_max),
             wait=self._wait_between_attempts,
-            also_needs=lambda total: unpacking_needs(settings.state, settings.slots, total),
+            also_needs=lambda total: self._slots.unpacking_needs(settings.state, total),
         )
 
     def _configurator(self, ca_file: Path | None) -> Configurator:

@@ -12,11 +12,13 @@ from outfitter_agent.hands import reach, schema
 from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.journal import is_locked
 from outfitter_agent.hands.mqtt import Link, tls_context
-from outfitter_agent.hands.slots.folder import LINK, ROOM_KEPT_BYTES, SLOTS, FolderSlots
+from outfitter_agent.hands.slots.folder import ROOM_KEPT_BYTES
+from outfitter_agent.hands.slots.port import SlotsError
 from outfitter_agent.hands.trust import write_bundle
 from outfitter_agent.hands.validity import validities
 from outfitter_agent.main.link import link_of
 from outfitter_agent.main.settings import Settings
+from outfitter_agent.main.software import slots_of
 from outfitter_agent.plans.findings import Finding, Level, ok, skipped, warning, wrong
 from outfitter_agent.plans.keys import keys_that_count
 from outfitter_agent.plans.troubles import Trouble
@@ -35,7 +37,7 @@ def check(settings: Settings, url: str | None) -> list[Finding]:
     found += _network(settings, link, sound=all(each.level is not Level.WRONG for each in found))
     found += _store(settings, url, now)
     found += [_room("state", settings.state), _room("slots", settings.slots)]
-    found += [_software(settings), trust(settings), *_configuration(settings)]
+    found += [software(settings), trust(settings), *_configuration(settings)]
     return found
 
 
@@ -118,30 +120,23 @@ def _room(name: str, folder: Path) -> Finding:
 
 def software(settings: Settings) -> Finding:
     """What the slots hold."""
-    slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
-    current = slots.current()
-    held = [(slot, slots.installed(slot)) for slot in SLOTS]
-    told = "; ".join(
-        f"{slot}{' (current)' if slot == current else ''}: {each.name} {each.version}"
-        if each
-        else f"{slot}: empty"
-        for slot, each in held
-    )
-    place = settings.slots / LINK
-    if current is None:
-        if place.exists() or place.is_symlink():
-            return wrong("software", f"{place} names no slot", "remove it, and send the software again")
-        return ok("software", f"none runs yet; {told}")
-    if slots.installed(current) is None or not slots.path(current).is_dir():
-        return wrong("software", f"slot {current} is current and not whole", "send the software again")
-    return ok("software", told)
-
-
-def _software(settings: Settings) -> Finding:
     try:
-        return software(settings)
+        slots = slots_of(settings)
+        current, fault = slots.current(), slots.fault()
+        held = [(slot, slots.installed(slot)) for slot in slots.names()]
+    except SlotsError as error:
+        return wrong("software", str(error), "mend the setting 'slot' or 'slot_options'")
+    except Trouble as trouble:
+        return wrong("software", trouble.reason, "see docs/reference/slots.md")
     except OSError as error:
         return skipped("software", f"cannot be read: {error.strerror}", "see slots")
+    if fault is not None:
+        return wrong("software", fault, "mend that, or send the software again")
+    told = "; ".join(
+        f"{slot}{' (current)' if slot == current else ''}: {f'{each.name} {each.version}' if each else 'empty'}"
+        for slot, each in held
+    )
+    return ok("software", told if current is not None else f"none runs yet; {told}")
 
 
 def trust(settings: Settings) -> Finding:

@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.journal import FILE_NAME, FolderInUseError, decode, is_locked
-from outfitter_agent.hands.slots.folder import FolderSlots
+from outfitter_agent.hands.slots.port import SlotsError
 from outfitter_agent.hands.status import read_status
 from outfitter_agent.main.settings import Settings, SettingsError, load_settings
+from outfitter_agent.main.software import slots_of
 from outfitter_agent.plans.findings import Finding, Level, listed, wrong
 from outfitter_agent.plans.keys import keys_that_count
-from outfitter_agent.plans.transaction import Journal
+from outfitter_agent.plans.transaction import Installed, Journal
 from outfitter_agent.plans.troubles import Trouble
 
 DONE: Final = 0
@@ -166,6 +167,9 @@ def _run(settings: Settings, chosen: argparse.Namespace) -> int:
     except FolderInUseError as error:
         sys.stderr.write(f"outfitter-agent: {error}\n")
         return FAILED
+    except SlotsError as error:
+        sys.stderr.write(f"outfitter-agent: {chosen.config}: {error}\n")
+        return USAGE
     except Exception:
         logging.getLogger(__name__).exception("the agent failed; its journal decides at the next start")
         return FAILED
@@ -188,8 +192,7 @@ def _status(settings: Settings, *, as_json: bool) -> int:
 
 def _facts(settings: Settings) -> dict[str, Any]:
     journal = _journal(settings.state / FILE_NAME)
-    slots = FolderSlots(settings.slots, unpacked_bytes_max=settings.image_bytes_max)
-    installed = slots.installed(slots.current())
+    slot, installed = _software(settings)
     under_way, final = journal.update or journal.change, journal.final
     running, told = is_locked(settings.state), read_status(settings.state)
     connected_since = told.pop("connected_since")
@@ -198,7 +201,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "device_type": settings.device_type,
         "agent_running": running,
         "connected_since": connected_since if running else None,
-        "slot": installed.slot if installed else None,
+        "slot": slot,
         "name": installed.name if installed else None,
         "version": installed.version if installed else None,
         "sha256": installed.sha256 if installed else None,
@@ -210,6 +213,16 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "unreported_status": final.status.value if final else None,
         **told,
     }
+
+
+def _software(settings: Settings) -> tuple[str | None, Installed | None]:
+    """The slot that runs and what it holds, as far as that can be known; why it cannot is told by ``check``."""
+    try:
+        slots = slots_of(settings)
+        current = slots.current()
+        return current, slots.installed(current)
+    except (SlotsError, Trouble, OSError):
+        return None, None
 
 
 def _trust(settings: Settings, name: str) -> dict[str, str | None]:

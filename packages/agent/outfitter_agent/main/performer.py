@@ -5,15 +5,15 @@ import re
 import time
 from typing import Any
 
-from outfitter_agent.hands import archive, health
+from outfitter_agent.hands import health
 from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.fetch import Fetcher
-from outfitter_agent.hands.health import HealthTimes
+from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile
 from outfitter_agent.hands.reboot import Reboot
 from outfitter_agent.hands.signals import Signals
-from outfitter_agent.hands.slots.folder import FolderSlots
+from outfitter_agent.hands.slots.port import Slots
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.plans import details, effects
@@ -32,16 +32,15 @@ class Performer:
         self,
         *,
         journal: JournalFile,
-        slots: FolderSlots,
+        slots: Slots,
         supervisor: Supervisor,
         fetcher: Fetcher,
         client: JobsClient,
         reboot: Reboot,
         signals: Signals,
-        health_times: HealthTimes,
+        health_rules: HealthRules,
         configurator: Configurator,
         anchor: Anchor,
-        image_bytes_max: int,
     ) -> None:
         """Take the hands."""
         self._journal = journal
@@ -51,10 +50,9 @@ class Performer:
         self._client = client
         self._reboot = reboot
         self._signals = signals
-        self._health_times = health_times
+        self._health_rules = health_rules
         self._configurator = configurator
         self._anchor = anchor
-        self._image_bytes_max = image_bytes_max
         self._job: JobRef | None = None
 
     def run(self, plan: Plan[None], job: JobRef | None) -> None:
@@ -103,13 +101,19 @@ class Performer:
             case effects.FreshDocument():
                 return self._fresh_document()
             case effects.ReadManifest():
-                return archive.read_manifest(self._fetcher.path, self._image_bytes_max, self._go_on)
+                return self._slots.manifest(self._fetcher.path, self._go_on)
             case effects.ReadRunning():
                 return self._slots.installed(self._slots.current())
+            case effects.ReadCurrentSlot():
+                return self._slots.current()
+            case effects.ReadOtherSlot():
+                return self._slots.other()
             case effects.Unpack():
                 self._slots.unpack(self._fetcher.path, effect.installed, self._go_on)
             case effects.Switch():
                 self._slots.switch(effect.slot)
+            case effects.MarkSlot():
+                (self._slots.mark_good if effect.good else self._slots.mark_bad)(effect.slot)
             case effects.StartSoftware():
                 self._start_software(probation=effect.probation)
             case effects.StopSoftware():
@@ -164,17 +168,19 @@ class Performer:
 
     def _start_software(self, *, probation: bool) -> None:
         installed: Installed | None = self._slots.installed(self._slots.current())
-        if installed is None:
+        folder = self._slots.path(installed.slot) if installed is not None else None
+        if installed is None or folder is None:
             self._supervisor.stop()
             return
-        program = Program(installed, self._slots.path(installed.slot))
-        self._supervisor.start(program, probation=probation)
+        self._supervisor.start(Program(installed, folder), probation=probation)
 
     def _watch_health(self, effect: effects.WatchHealth) -> Verdict:
         def sleep(seconds: float) -> None:
             self._signals.sleep(seconds, abandonable=effect.abandonable)
 
-        return health.watch(self._supervisor, self._health_times, settle=effect.settle, sleep=sleep)
+        current = self._slots.current()
+        supervisor = self._supervisor if current is None or self._slots.path(current) is not None else None
+        return health.watch(supervisor, self._health_rules, settle=effect.settle, sleep=sleep)
 
     def _restart(self) -> None:
         log.info("restarting")

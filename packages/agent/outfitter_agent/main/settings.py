@@ -42,6 +42,8 @@ class Settings:
     trusted_keys: Path | None = None
     forced_below_minimum: bool = False
     state: Path = Path("state")
+    slot: str = "folder"
+    slot_options: Mapping[str, object] = field(default_factory=dict)
     slots: Path = Path("software")
     mqtt_version: str = "5"
     keep_alive_seconds: int = _number(60, 5, 1200)
@@ -51,6 +53,7 @@ class Settings:
     settle_seconds: float = _number(10.0, 0, 3600)
     health_timeout_seconds: float = _number(60.0, 1, 3600)
     health_interval_seconds: float = _number(1.0, 0.05, 60)
+    health_command: tuple[str, ...] = ()
     stop_timeout_seconds: float = _number(10.0, 0, 300)
     trial_boots_max: int = _number(3, 1, 20)
     attempts_max: int = _number(20, 1, 1000)
@@ -137,7 +140,7 @@ def _parsed(text: str, kind: Any) -> Any:
         if text not in _TRUTH:
             raise ValueError(text)
         return _TRUTH[text]
-    return json.loads(text) if kind == tuple[str, ...] else text
+    return json.loads(text) if kind in (tuple[str, ...], Mapping[str, object]) else text
 
 
 def _checked(name: str, item: Any, value: Any, folder: Path) -> Any:
@@ -151,6 +154,10 @@ def _checked(name: str, item: Any, value: Any, folder: Path) -> Any:
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise SettingsError(f"'{name}' must be a list of texts, not {value!r}")
         return tuple(value)
+    if kind == Mapping[str, object]:
+        if not isinstance(value, dict):
+            raise SettingsError(f"'{name}' must be a table, not {value!r}")
+        return value
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
@@ -175,6 +182,10 @@ def _check_together(settings: Settings, path: Path) -> None:
         raise SettingsError(f"{path}: 'reboot' must be one of {', '.join(REBOOTS)}")
     if settings.reboot == "command" and not settings.reboot_command:
         raise SettingsError(f"{path}: reboot = \"command\" needs 'reboot_command'")
+    if settings.slot == "rauc" and settings.reboot == "restart":
+        raise SettingsError(
+            f'{path}: slot = "rauc" needs reboot = "systemd" or "command": its slots change when the machine boots'
+        )
     if settings.mqtt_version not in MQTT_VERSIONS:
         raise SettingsError(f"{path}: 'mqtt_version' must be one of {', '.join(MQTT_VERSIONS)}")
     if settings.trusted_keys is not None and not os.access(settings.trusted_keys, os.R_OK):

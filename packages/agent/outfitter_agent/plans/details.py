@@ -44,16 +44,17 @@ def proven(update: Update, *, boot_id: str, health: str) -> dict[str, str]:
     )
 
 
-def rolled_back(update: Update, *, boot_id: str, health: str) -> dict[str, str]:
-    """What a job ends with whose software was taken back; version, slot and digest are those that run now."""
-    previous = update.previous
+def rolled_back(update: Update, *, slot: str | None, boot_id: str, health: str) -> dict[str, str]:
+    """What a job ends with whose software was taken back; ``slot``, version and digest are those that run now."""
+    known = (each for each in (update.previous, update.target) if each is not None)
+    running = next((each for each in known if each.slot == slot), None)
     pairs: dict[str, str | int | None] = {
         "step": Step.ROLLED_BACK,
         "reason": update.reason,
         "boot_id": boot_id,
-        "slot": previous.slot if previous else None,
-        "sha256": previous.sha256 if previous else None,
-        "version": previous.version if previous else None,
+        "slot": slot,
+        "sha256": running.sha256 if running else None,
+        "version": running.version if running else None,
         "health": health,
     }
     return clean_details(pairs | _log(update.log))

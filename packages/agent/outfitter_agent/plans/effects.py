@@ -142,6 +142,16 @@ class ReadRunning(Effect[Installed | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCurrentSlot(Effect[str | None]):
+    """The slot that runs, whatever it holds; raises Trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOtherSlot(Effect[str]):
+    """The slot that the next image goes into; raises Trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unpack(Effect[None]):
     """Unpack the downloaded image into the slot that ``installed`` names, durably; raises Trouble."""
 
@@ -150,9 +160,20 @@ class Unpack(Effect[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch(Effect[None]):
-    """Make the slot the current one, atomically; None: there is no current one. Harmless when it is so already."""
+    """Make the slot the current one, atomically, at once or from the next boot on; None: there is no current one.
+
+    Harmless when it is so already.
+    """
 
     slot: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkSlot(Effect[None]):
+    """Tell the boot loader, if it counts boots, that the slot is proven or has failed; raises Trouble."""
+
+    slot: str
+    good: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

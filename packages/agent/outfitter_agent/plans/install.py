@@ -5,7 +5,6 @@ accept → check the document → compare versions → download → check the im
 """
 
 from dataclasses import replace
-from typing import Final
 
 from outfitter_contract.details import Step
 from outfitter_contract.document import JobDocument
@@ -19,7 +18,9 @@ from outfitter_agent.plans.effects import (
     Download,
     Downloaded,
     Plan,
+    ReadCurrentSlot,
     ReadManifest,
+    ReadOtherSlot,
     ReadRunning,
     Report,
     Save,
@@ -35,8 +36,6 @@ from outfitter_agent.plans.recover import prove
 from outfitter_agent.plans.transaction import Installed, JobRef, Journal, Stage, Update
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 from outfitter_agent.plans.urls import with_fresh_urls
-
-SLOTS: Final = ("a", "b")
 
 
 def carry_out(execution: Execution, facts: Facts, left: Update | None = None) -> Plan[None]:
@@ -104,7 +103,8 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
     if decision is Decision.ALREADY_RUNNING:
         return (yield from _already(update, running, document))
     acceptance.check_confirm(document, version=manifest.version, sha256=downloaded.sha256)
-    target = _target(running, manifest, downloaded.sha256, vouched)
+    slot = yield from perform(ReadOtherSlot())
+    target = _target(slot, manifest, downloaded.sha256, vouched)
     return (yield from _unpack(update, running, target, facts))
 
 
@@ -130,10 +130,10 @@ def _download(document: JobDocument, update: Update, facts: Facts) -> Plan[Downl
     return (yield from with_fresh_urls(document, "the image is not accessible", attempt))
 
 
-def _target(running: Installed | None, manifest: Manifest, sha256: str, vouched: Vouched | None) -> Installed:
+def _target(slot: str, manifest: Manifest, sha256: str, vouched: Vouched | None) -> Installed:
     """What the slot that does not run shall hold."""
     return Installed(
-        slot=next(name for name in SLOTS if running is None or name != running.slot),
+        slot=slot,
         name=manifest.name,
         version=manifest.version,
         sha256=sha256,
@@ -151,4 +151,12 @@ def _unpack(update: Update, running: Installed | None, target: Installed, facts:
     yield from perform(Unpack(installed=target))
     told = details.progress(Step.RESTARTING, boot_id=facts.boot_id, version=version, slot=slot)
     yield from perform(Report(details=told))
-    return replace(update, stage=Stage.TRIAL, boot_before=facts.boot_id, target=target, previous=running)
+    before = yield from perform(ReadCurrentSlot())
+    return replace(
+        update,
+        stage=Stage.TRIAL,
+        boot_before=facts.boot_id,
+        target=target,
+        previous=running,
+        previous_slot=before,
+    )

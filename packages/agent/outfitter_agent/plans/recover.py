@@ -15,7 +15,9 @@ from outfitter_agent.plans.configure import settle
 from outfitter_agent.plans.effects import (
     Discard,
     KeepMinimum,
+    MarkSlot,
     Plan,
+    ReadCurrentSlot,
     ReadRunning,
     Report,
     Restart,
@@ -89,11 +91,12 @@ def prove(update: Update, facts: Facts) -> Plan[None]:
 
 def roll_back(update: Update, facts: Facts) -> Plan[None]:
     """Return to the software before, and say why. ``update`` is in ROLLBACK."""
-    previous = update.previous.slot if update.previous else None
-    if facts.boot_id == update.boot_before and update.restarts < RESTARTS_MAX:
+    previous = update.previous_slot
+    current = yield from perform(ReadCurrentSlot())
+    if (current != previous or facts.boot_id == update.boot_before) and update.restarts < RESTARTS_MAX:
         yield from _report_quietly(update, facts, Step.ROLLING_BACK, previous)
         yield from perform(StopSoftware())
-        yield from perform(Switch(slot=previous))
+        update = yield from _give_up_target(update)
         update = replace(update, restarts=update.restarts + 1)
         yield from perform(Save(journal=Journal(update=update)))
         try:
@@ -102,12 +105,16 @@ def roll_back(update: Update, facts: Facts) -> Plan[None]:
             update = replace(
                 update, reason=f"{update.reason}; rolled back without a restart: {trouble.reason}"
             )
-    yield from perform(Switch(slot=previous))
+    else:
+        update = yield from _give_up_target(update)
     update = replace(update, boots=update.boots + 1)
     yield from perform(Save(journal=Journal(update=update)))
     yield from perform(StartSoftware(probation=False))
     health = yield from _health_of_previous(update, facts)
-    told = details.rolled_back(update, boot_id=facts.boot_id, health=health)
+    current = yield from perform(ReadCurrentSlot())
+    if current != previous:
+        health = f"slot {current} still runs; slot {previous} is the next to boot"
+    told = details.rolled_back(update, slot=current, boot_id=facts.boot_id, health=health)
     final = FinalReport(
         job=update.job, version_number=update.version_number, status=Status.FAILED, details=told
     )
@@ -115,17 +122,34 @@ def roll_back(update: Update, facts: Facts) -> Plan[None]:
     yield from perform(Discard())
 
 
+def _give_up_target(update: Update) -> Plan[Update]:
+    """The slot before is the next to run, and a boot loader does not choose the failed one."""
+    yield from perform(Switch(slot=update.previous_slot))
+    if update.target is not None:
+        try:
+            yield from perform(MarkSlot(slot=update.target.slot, good=False))
+        except Trouble as trouble:
+            told = f"; not marked bad: {trouble.reason}"  # also by a former life, perhaps
+            return replace(update, reason=f"{update.reason.removesuffix(told)}{told}")
+    return update
+
+
 def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
     target = update.target
     if target is None:
         raise Trouble("the journal does not say what is on trial")
-    if facts.boot_id == update.boot_before:
-        yield from _restart_into(update, target.slot)
+    current = yield from perform(ReadCurrentSlot())
+    if facts.boot_id == update.boot_before or (current != target.slot and not update.switched):
+        yield from _restart_into(replace(update, boot_before=facts.boot_id), target.slot)
         raise Trouble("the restart into the new software did not take place")
+    if current != target.slot:
+        return Verdict(
+            healthy=False,
+            reason=f"the machine came up in slot {current} instead of {target.slot}: the new software does not boot",
+        )
     if update.boots >= facts.trial_boots_max:
         return Verdict(healthy=False, reason=f"the new software was not proven within {update.boots} boots")
     yield from perform(Save(journal=Journal(update=replace(update, boots=update.boots + 1))))
-    yield from perform(Switch(slot=target.slot))
     yield from perform(StartSoftware(probation=True))
     told = details.progress(Step.VERIFYING, boot_id=facts.boot_id, version=target.version, slot=target.slot)
     yield from perform(Report(details=told))
@@ -134,24 +158,38 @@ def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
     if verdict.healthy and running != target:
         seen = f"slot {running.slot} with digest {running.sha256[:16]}" if running else "no slot"
         return Verdict(healthy=False, reason=f"the wrong software runs: {seen} instead of slot {target.slot}")
-    if verdict.healthy and target.minimum is not None:
-        yield from perform(KeepMinimum(name=target.name, minimum=target.minimum))
+    if verdict.healthy:
+        yield from perform(MarkSlot(slot=target.slot, good=True))
+        if target.minimum is not None:
+            yield from perform(KeepMinimum(name=target.name, minimum=target.minimum))
     return verdict
 
 
 def _restart_into(update: Update, slot: str) -> Plan[None]:
     if update.restarts >= RESTARTS_MAX:
         raise Trouble(f"the device was told to restart {update.restarts} times and did not")
-    yield from perform(Save(journal=Journal(update=replace(update, restarts=update.restarts + 1))))
+    update = replace(update, restarts=update.restarts + 1)
+    yield from perform(Save(journal=Journal(update=update)))
     yield from perform(StopSoftware())
     yield from perform(Switch(slot=slot))
+    yield from perform(Save(journal=Journal(update=replace(update, switched=True))))
     yield from perform(Restart())
 
 
 def _enter_rollback(update: Update, facts: Facts) -> Plan[None]:
-    entered = replace(update, stage=Stage.ROLLBACK, boot_before=facts.boot_id, restarts=0, boots=0)
+    """A machine that has come up in the slot before by itself is not restarted for it."""
+    current = yield from _current_or_none()
+    boot_before = "" if current is not None and current == update.previous_slot else facts.boot_id
+    entered = replace(update, stage=Stage.ROLLBACK, boot_before=boot_before, restarts=0, boots=0)
     yield from perform(Save(journal=Journal(update=entered)))
     yield from roll_back(entered, facts)
+
+
+def _current_or_none() -> Plan[str | None]:
+    try:
+        return (yield from perform(ReadCurrentSlot()))
+    except Trouble:
+        return None
 
 
 def _report_quietly(update: Update, facts: Facts, step: Step, slot: str | None) -> Plan[None]:
@@ -163,7 +201,7 @@ def _report_quietly(update: Update, facts: Facts, step: Step, slot: str | None) 
 
 
 def _health_of_previous(update: Update, facts: Facts) -> Plan[str]:
-    if update.previous is None:
+    if update.previous_slot is None:
         return "no software before this one"
     if update.boots > facts.trial_boots_max:
         return f"not looked at: {update.boots - 1} starts of the previous software did not come to an end"

@@ -76,7 +76,11 @@ class Update:
     target: Installed | None = None
     """What the new slot holds; set from TRIAL on."""
     previous: Installed | None = None
-    """What ran before; None on a device without software."""
+    """What ran before; None on a device without software, or whose software is not known to the agent."""
+    previous_slot: str | None = None
+    """The slot that ran before; None on a device without software."""
+    switched: bool = False
+    """Whether the machine was told to come up in the new slot: if it then comes up in another, the new one is bad."""
     reason: str = ""
     """Why it is rolled back."""
     log: str = ""

@@ -10,14 +10,17 @@ filled. The slot that runs is never written.
 
 import dataclasses
 import json
+import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from outfitter_contract.image import Manifest
 
 from outfitter_agent.hands import archive
 from outfitter_agent.hands.durable import link_durably, make_folder, sync_folder, write_durably
 from outfitter_agent.hands.journal import installed_from
+from outfitter_agent.hands.slots.port import Check, SlotsError, SlotSettings
 from outfitter_agent.plans.transaction import Installed
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
@@ -27,6 +30,15 @@ ROOM_KEPT_BYTES: Final = 1024 * 1024
 """Left free on the disk for the journal and logs."""
 
 
+def make(settings: SlotSettings) -> "FolderSlots":
+    """The slots below the setting ``slots``; raises SlotsError."""
+    if settings.options:
+        raise SlotsError(
+            f'slot_options: slot = "folder" knows no option, and so not {min(settings.options)!r}'
+        )
+    return FolderSlots(settings.folder, unpacked_bytes_max=settings.image_bytes_max)
+
+
 class FolderSlots:
     """The software of one device."""
 
@@ -34,6 +46,14 @@ class FolderSlots:
         """Use the root; it is made when the first image is unpacked."""
         self._root = root
         self._unpacked_bytes_max = unpacked_bytes_max
+
+    def names(self) -> tuple[str, ...]:
+        """Both."""
+        return SLOTS
+
+    def other(self) -> str:
+        """The one that the link does not name; the first one before anything was installed."""
+        return next(slot for slot in SLOTS if slot != self.current())
 
     def current(self) -> str | None:
         """The slot that the link names, or None."""
@@ -53,10 +73,26 @@ class FolderSlots:
             return None
         try:
             return installed_from(json.loads(self._record(slot).read_bytes()))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
-    def unpack(self, image: Path, installed: Installed, check: Callable[[], None] = lambda: None) -> None:
+    def unpacking_needs(self, download: Path, image_bytes: int) -> int:
+        """An image is hardly ever smaller unpacked than packed; what the slot that is to be cleared holds comes free.
+
+        Both are none of this disk's when the slots lie on another one.
+        """
+        place = self._root
+        while not place.exists():
+            place = place.parent
+        if place.stat().st_dev != download.stat().st_dev:
+            return 0
+        return max(0, image_bytes - _bytes_below(self.path(self.other())))
+
+    def manifest(self, image: Path, check: Check) -> Manifest:
+        """The manifest at the image's top; raises Trouble."""
+        return archive.read_manifest(image, self._unpacked_bytes_max, check)
+
+    def unpack(self, image: Path, installed: Installed, check: Check = lambda: None) -> None:
         """Fill the slot that does not run, durably; raises Trouble. ``check`` may raise Abandoned or Stopping to end it."""
         slot = installed.slot
         if slot == self.current():
@@ -94,6 +130,21 @@ class FolderSlots:
         else:
             link_durably(self._root / LINK, _checked(slot))
 
+    def mark_good(self, slot: str) -> None:
+        """No boot loader counts here."""
+
+    def mark_bad(self, slot: str) -> None:
+        """No boot loader chooses here."""
+
+    def fault(self) -> str | None:
+        """A link that leads nowhere, or to a slot that is not whole."""
+        current, place = self.current(), self._root / LINK
+        if current is None:
+            return f"{place} names no slot" if place.exists() or place.is_symlink() else None
+        if self.installed(current) is None or not self.path(current).is_dir():
+            return f"slot {current} is current and not whole"
+        return None
+
     def _record(self, slot: str) -> Path:
         return self._root / f"{_checked(slot)}.json"
 
@@ -109,3 +160,9 @@ def _checked(slot: str) -> str:
     if slot not in SLOTS:
         raise Trouble(f"'{slot}' is no slot")
     return slot
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(
+        (Path(where) / name).lstat().st_blocks * 512 for where, _, names in os.walk(folder) for name in names
+    )

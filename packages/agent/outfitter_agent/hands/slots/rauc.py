@@ -1,34 +1,56 @@
 """Slots that RAUC writes, boots and marks, through its command line; an image is one of its bundles.
 
-``system.conf`` must say ``activate-installed=false``: a slot becomes the next to boot only when the transaction has
-written so. What the agent put into a slot is kept in a record beside the agent's state, with RAUC's own count of
+``system.conf`` must say ``activate-installed=false``: a slot becomes the next to boot only when the journal says
+so. What the agent put into a slot is kept in a record beside the agent's state, with RAUC's own count of
 installations in that slot: a slot that somebody else has written since holds nothing that is known here.
 """
 
 import dataclasses
 import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from outfitter_contract.image import WORD, Manifest
+from outfitter_contract.version import InvalidVersion, sort_key
+
 from outfitter_agent.hands.durable import make_folder, sync_folder, write_durably
 from outfitter_agent.hands.journal import installed_from
+from outfitter_agent.hands.slots.port import Check, SlotsError, SlotSettings
 from outfitter_agent.plans.transaction import Installed
 from outfitter_agent.plans.troubles import Trouble
 
 COMMAND_SECONDS_MAX: Final = 60
 POLL_SECONDS: Final = 0.1
 LAST_ERROR: Final = "LastError: "
+COMMAND: Final = ("rauc",)
+
+
+def make(settings: SlotSettings) -> "RaucSlots":
+    """The slots of this machine's RAUC; the only option is ``command``. Raises SlotsError."""
+    options = dict(settings.options)
+    command = options.pop("command", list(COMMAND))
+    if options:
+        raise SlotsError(
+            f"slot_options: slot = \"rauc\" knows the option 'command', and not {min(options)!r}"
+        )
+    if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
+        raise SlotsError(f"slot_options: 'command' must be a list of texts, not {command!r}")
+    return RaucSlots(settings.state / "rauc", command=command)
 
 
 class RaucSlots:
     """The software of one device whose slots are RAUC's; a slot is named by RAUC, such as ``rootfs.0``."""
 
-    def __init__(self, folder: Path, *, command: Sequence[str] = ("rauc",)) -> None:
+    def __init__(self, folder: Path, *, command: Sequence[str] = COMMAND) -> None:
         """``folder``: of the records, made when it is needed; ``command``: RAUC with the options that it always gets."""
         self._folder = folder
         self._command = tuple(command)
+
+    def names(self) -> tuple[str, ...]:
+        """Those that can be booted."""
+        return tuple(sorted(slot for slot, told in _slots(self._status()).items() if told.get("bootname")))
 
     def current(self) -> str:
         """The slot that was booted; raises Trouble."""
@@ -50,17 +72,48 @@ class RaucSlots:
             raise Trouble(f"RAUC has {len(others)} slots to install into; one is needed: {', '.join(others)}")
         return others[0]
 
-    def installed(self, slot: str) -> Installed | None:
+    def installed(self, slot: str | None) -> Installed | None:
         """What was put into a slot; None when that is not known, or somebody else has written it since."""
+        if slot is None:
+            return None
         try:
             record = json.loads(self._record(slot).read_bytes())
             known = installed_from(record["installed"])
             count = record["count"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
         return known if self._count(slot) == count else None
 
-    def unpack(self, image: Path, installed: Installed, check: Callable[[], None] = lambda: None) -> None:
+    def path(self, slot: str) -> None:
+        """The machine runs what a slot holds, by booting it."""
+
+    def unpacking_needs(self, download: Path, image_bytes: int) -> int:  # noqa: ARG002 - the port's
+        """A slot is a place of its own."""
+        return 0
+
+    def manifest(self, image: Path, check: Check) -> Manifest:
+        """What the bundle says, once RAUC has verified its signature: ``compatible`` is name and device type.
+
+        Raises Trouble.
+        """
+        check()
+        try:
+            told = json.loads(self._run("info", "--output-format=json", str(image)))
+            compatible, version = told["compatible"], told["version"]
+        except (ValueError, KeyError, TypeError):
+            raise Trouble("RAUC does not say what the bundle holds") from None
+        if not isinstance(compatible, str) or not WORD.fullmatch(compatible):
+            raise Trouble(
+                f"the bundle's compatible is {compatible!r}, which is no device type:"
+                " 1 to 128 of A-Z a-z 0-9 _ . : -"
+            )
+        try:
+            sort_key(version if isinstance(version, str) else "")
+        except InvalidVersion as error:
+            raise Trouble(f"the version in the bundle's manifest: {error}") from None
+        return Manifest(name=compatible, version=version, device_types=(compatible,), start=())
+
+    def unpack(self, image: Path, installed: Installed, check: Check = lambda: None) -> None:
         """Have the bundle verified and written into the slot that was not booted; raises Trouble.
 
         RAUC's service goes on when its client is ended. So what ``check`` raises is raised when RAUC has come to its
@@ -81,8 +134,10 @@ class RaucSlots:
         record = {"installed": dataclasses.asdict(installed), "count": self._count(installed.slot)}
         write_durably(self._record(installed.slot), json.dumps(record).encode())
 
-    def switch(self, slot: str) -> None:
+    def switch(self, slot: str | None) -> None:
         """Make the slot the next one to boot; harmless when it is. Raises Trouble."""
+        if slot is None:
+            raise Trouble("RAUC cannot be told to boot no slot")
         self._run("status", "mark-active", slot)
 
     def mark_good(self, slot: str) -> None:
@@ -93,7 +148,16 @@ class RaucSlots:
         """The slot has failed: the boot loader shall not choose it. Raises Trouble."""
         self._run("status", "mark-bad", slot)
 
-    def _install(self, image: Path, check: Callable[[], None]) -> BaseException | None:
+    def fault(self) -> str | None:
+        """Whether RAUC answers, and there are two slots."""
+        try:
+            self.current()
+            self.other()
+        except Trouble as trouble:
+            return trouble.reason
+        return None
+
+    def _install(self, image: Path, check: Check) -> BaseException | None:
         """Run it to its end; what ``check`` raised meanwhile. Raises Trouble."""
         raised: BaseException | None = None
         with subprocess.Popen(  # noqa: S603 - the owner's own setting
@@ -162,7 +226,7 @@ def _slots(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: told for entry in status.get("slots", []) for name, told in entry.items()}
 
 
-def _raised_by(check: Callable[[], None]) -> BaseException | None:
+def _raised_by(check: Check) -> BaseException | None:
     try:
         check()
     except BaseException as error:  # noqa: BLE001 - raised again when RAUC has ended
