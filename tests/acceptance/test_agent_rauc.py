@@ -41,6 +41,7 @@ class Device:
         self.server, self.machine, self.folder = server, machine, folder
         self.name = f"rauc-{os.getpid()}"
         self.boots = 0
+        self.log = folder / "log"
         subprocess.run(
             [
                 *(AGENT.parent / "outfitter", "device", "add", self.name, "--type", "pump", "--out", folder),
@@ -52,10 +53,11 @@ class Device:
         )
         (folder / "agent.toml.d").mkdir()
         (folder / "agent.toml.d" / "10-rauc.toml").write_text(SETTINGS.format(folder=machine.folder))
+        self.log.touch()
         self.power = machine.folder / "power"
         os.mkfifo(self.power)
         self.process = None
-        self.thread = threading.Thread(target=self._live)
+        self.thread = threading.Thread(target=self._live, daemon=True)
 
     def _live(self):
         self._start()
@@ -70,7 +72,7 @@ class Device:
         identity = self.machine.folder / "boot_id"
         identity.write_text(f"{uuid.uuid4()}\n")
         run = [AGENT, "--verbose", "run", "--config", self.folder / "agent.toml"]
-        with (self.folder / "log").open("a") as log:
+        with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "sh", "-c", IN_A_BOOT, identity, *run], stderr=log
             )
@@ -117,7 +119,7 @@ class Device:
         try:
             found = eventually(ended, 60)
         except AssertionError:
-            raise AssertionError((self.folder / "log").read_text()) from None
+            raise AssertionError(self.log.read_text()) from None
         return found["status"], found["statusDetails"]["detailsMap"]
 
     def command(self, *arguments):
@@ -130,13 +132,14 @@ class Device:
 
 
 @pytest.fixture
-def device(server, tmp_path, tmp_path_factory, monkeypatch):
+def device(server, tmp_path, tmp_path_factory, monkeypatch, eventually):
     machine = Machine(Path(tmp_path_factory.mktemp("r")), monkeypatch)
     try:
-        machine.boot()
         made = Device(server, machine, tmp_path / "device")
         made.thread.start()
         try:
+            eventually(lambda: "trying again later: rauc status" in made.log.read_text())
+            machine.boot()  # the agent was there first
             yield made
         finally:
             made.close()

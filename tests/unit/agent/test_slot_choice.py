@@ -1,20 +1,13 @@
 """Which slots a setting names: ours, another package's by its entry point, or none."""
 
 import importlib
-import sys
 
 import pytest
 from outfitter_agent.hands.slots.choice import make_slots
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.hands.slots.port import SlotsError, SlotSettings
 from outfitter_agent.hands.slots.rauc import RaucSlots
-
-BROUGHT = """
-from outfitter_agent.hands.slots.folder import make as folder
-
-def make(settings):
-    return folder(settings)
-"""
+from partition_slots import PartitionSlots
 
 
 def settings(tmp_path, **options):
@@ -33,12 +26,10 @@ def brought(tmp_path, monkeypatch):
         information.mkdir(parents=True)
         (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
         (information / "entry_points.txt").write_text(f"[outfitter_agent.slots]\npartitions = {value}\n")
-        (folder / "pump_slots.py").write_text(BROUGHT)
         monkeypatch.syspath_prepend(folder)
         importlib.invalidate_caches()
 
-    yield bring
-    sys.modules.pop("pump_slots", None)
+    return bring
 
 
 def test_ours(tmp_path):
@@ -47,9 +38,11 @@ def test_ours(tmp_path):
 
 
 def test_those_of_another_package(tmp_path, brought):
-    brought("pump-slots", "pump_slots:make")
-    made = make_slots("partitions", settings(tmp_path))
-    assert made.names() == ("a", "b")
+    brought("pump-slots", "partition_slots:make")
+    made = make_slots("partitions", settings(tmp_path, devices=str(tmp_path)))
+    assert type(made) is PartitionSlots
+    with pytest.raises(SlotsError, match="needs the option 'devices'"):
+        make_slots("partitions", settings(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -69,13 +62,13 @@ def test_refused(tmp_path, name, options, reason):
 
 
 def test_package_that_is_broken(tmp_path, brought):
-    brought("pump-slots", "pump_slots:none")
-    with pytest.raises(SlotsError, match="pump_slots:none cannot be loaded"):
+    brought("pump-slots", "partition_slots:none")
+    with pytest.raises(SlotsError, match="partition_slots:none cannot be loaded"):
         make_slots("partitions", settings(tmp_path))
 
 
 def test_two_packages_that_bring_the_same(tmp_path, brought):
-    brought("pump-slots", "pump_slots:make")
-    brought("more-slots", "pump_slots:make")
+    brought("pump-slots", "partition_slots:make")
+    brought("more-slots", "partition_slots:make")
     with pytest.raises(SlotsError, match="2 packages bring it; known are folder, partitions, rauc"):
         make_slots("partitions", settings(tmp_path))

@@ -39,7 +39,7 @@ from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.jobs import carry_out, give_up, job_of
 from outfitter_agent.plans.recover import recover
 from outfitter_agent.plans.transaction import Journal
-from outfitter_agent.plans.troubles import Abandoned
+from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 RETRY_SECONDS_MAX: Final = 60.0
 ENDINGS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -143,8 +143,9 @@ class Agent:
                 log.warning("trying again later: %s", error)
                 failures += 1
                 pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load
-            except Exception:
-                log.exception("a fault; trying again later")
+            except Exception as error:
+                # Trouble that no plan could do anything about: RAUC does not answer, say
+                log.warning("a fault; trying again later: %s", error, exc_info=not isinstance(error, Trouble))
                 self._performer.keep_running()
                 failures += 1
                 pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load

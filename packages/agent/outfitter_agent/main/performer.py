@@ -68,8 +68,11 @@ class Performer:
             plan.close()
 
     def keep_running(self) -> None:
-        """After a fault: whatever is current runs."""
-        self._start_software(probation=False)
+        """After a fault: whatever is current runs, if that can be found out."""
+        try:
+            self._start_software(probation=False)
+        except (Trouble, OSError) as error:
+            log.warning("the software is left as it is: %s", error)
 
     def _drive(self, plan: Plan[None]) -> None:
         try:
