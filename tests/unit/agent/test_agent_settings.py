@@ -60,6 +60,8 @@ REFUSED = {
     "list": ('reboot_command = "reboot"', "'reboot_command' must be a list of texts"),
     "path": ("state = 1", "'state' must be a path"),
     "table": ('slot_options = "x"', "'slot_options' must be a table"),
+    "url": ('health_url = "localhost:80"', "'health_url' must begin with http:// or https://"),
+    "trial": ("trial_timeout_seconds = 10", "must be above 'settle_seconds' (10)"),
     "rauc without a boot": ('slot = "rauc"', 'needs reboot = "systemd" or "command"'),
     "reboot": ('reboot = "kick"', "'reboot' must be one of restart, command, systemd"),
     "reboot command": ('reboot = "command"', "needs 'reboot_command'"),
@@ -121,7 +123,7 @@ def test_reference_lists_every_setting_with_its_default():
     rows = dict(
         re.findall(
             r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|",
-            REFERENCE.read_text().split("## What a new")[0],
+            REFERENCE.read_text().split("\n## ")[0],
             re.MULTILINE,
         )
     )

@@ -401,3 +401,20 @@ def test_slot_that_cannot_be_marked_is_given_up_and_the_device_goes_back(make_wo
     assert final.status is Status.FAILED
     assert final.details["reason"] == "no boot loader; not marked bad: no boot loader"
     assert final.details["slot"] == "a"
+
+
+def test_only_a_trial_has_a_bound_from_the_boot_on(make_world):
+    watched = []
+
+    class Slow(type(make_world())):
+        def facts(self):
+            return replace(super().facts(), trial_timeout_seconds=30)
+
+        def _health(self, effect):
+            watched.append((self.link, effect.boot_seconds_max))
+            return super()._health(effect)
+
+    world = make_world(sick={"2.0.0"})
+    world.__class__ = Slow
+    world.run(INSTALL)
+    assert watched == [("b", 30), ("a", 0)]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from outfitter_agent.hands import health, processes
+from outfitter_agent.hands import checks, health, processes
 from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.output import OutputFile
 from outfitter_agent.hands.signals import Stopping
@@ -172,7 +172,7 @@ def test_check_that_never_passes(supervisor, tmp_path, check, reason):
 
 
 def test_check_that_hangs(supervisor, tmp_path, monkeypatch):
-    monkeypatch.setattr(health, "COMMAND_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(checks, "COMMAND_TIMEOUT_SECONDS", 0.1)
     supervisor.start(program(tmp_path, SLEEPS, check=("sleep", "60")), probation=True)
     verdict = watch(
         supervisor, times=HealthRules(settle_seconds=0, timeout_seconds=0.01, interval_seconds=0.02)

@@ -24,9 +24,16 @@ class Reboot(Protocol):
     """One way to restart, with the identity of the present boot."""
 
     boot_id: str
+    booted_at: float
+    """When the present boot began, on the clock that also counts while the machine sleeps (CLOCK_BOOTTIME)."""
 
     def restart(self) -> None:
         """Restart; does not return when it works. Raises Trouble."""
+
+
+def seconds_since_boot(reboot: Reboot) -> float:
+    """How old the present boot is."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - reboot.booted_at
 
 
 class RestartAgent:
@@ -35,6 +42,7 @@ class RestartAgent:
     def __init__(self, arguments: Sequence[str], before: Callable[[], None]) -> None:
         """``arguments``: of the Python interpreter; ``before``: closes what must not outlive the agent."""
         self.boot_id = str(uuid.uuid4())
+        self.booted_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._arguments = [sys.executable, *arguments]
         self._before = before
 
@@ -53,6 +61,7 @@ class RebootMachine:
     def __init__(self, command: Sequence[str], stopping: Callable[[float], bool]) -> None:
         """``stopping(seconds)`` waits for the end of the agent and says whether it has come."""
         self.boot_id = kernel_boot_id()
+        self.booted_at = 0.0
         self._command = list(command)
         self._stopping = stopping
 

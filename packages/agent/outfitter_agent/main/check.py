@@ -156,7 +156,11 @@ def trust(settings: Settings) -> Finding:
 def _configuration(settings: Settings) -> Iterable[Finding]:
     if settings.configuration_schema is not None:
         yield _schema(settings.configuration_schema, settings.configuration)
-    commands = [("configuration_reload", settings.configuration_reload)]
+    commands = [
+        ("configuration_reload", settings.configuration_reload),
+        ("health_command", settings.health_command),
+        ("health_units", ("systemctl",) if settings.health_units else ()),
+    ]
     if settings.reboot == "command":
         commands.append(("reboot_command", settings.reboot_command))
     for name, command in commands:

@@ -11,7 +11,7 @@ from outfitter_agent.hands.fetch import Fetcher
 from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile
-from outfitter_agent.hands.reboot import Reboot
+from outfitter_agent.hands.reboot import Reboot, seconds_since_boot
 from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.slots.port import Slots
 from outfitter_agent.hands.supervisor import Program, Supervisor
@@ -183,7 +183,11 @@ class Performer:
 
         current = self._slots.current()
         supervisor = self._supervisor if current is None or self._slots.path(current) is not None else None
-        return health.watch(supervisor, self._health_rules, settle=effect.settle, sleep=sleep)
+        most = effect.boot_seconds_max
+        left = most - seconds_since_boot(self._reboot) if most else None
+        return health.watch(
+            supervisor, self._health_rules, settle=effect.settle, sleep=sleep, seconds_left=left
+        )
 
     def _restart(self) -> None:
         log.info("restarting")

@@ -54,8 +54,13 @@ class Settings:
     health_timeout_seconds: float = _number(60.0, 1, 3600)
     health_interval_seconds: float = _number(1.0, 0.05, 60)
     health_command: tuple[str, ...] = ()
+    health_units: tuple[str, ...] = ()
+    health_url: str = ""
+    health_url_status: int = _number(200, 100, 599)
+    health_url_timeout_seconds: float = _number(5.0, 0.1, 60)
     stop_timeout_seconds: float = _number(10.0, 0, 300)
     trial_boots_max: int = _number(3, 1, 20)
+    trial_timeout_seconds: float = _number(0.0, 0, 86_400)
     attempts_max: int = _number(20, 1, 1000)
     reboot: str = "restart"
     reboot_command: tuple[str, ...] = ()
@@ -195,8 +200,21 @@ def _check_together(settings: Settings, path: Path) -> None:
             f"{path}: 'download_bytes_per_second_max' must be above 'download_stall_bytes'"
             f" ({settings.download_stall_bytes}), or every download would count as stalled"
         )
+    _check_health(settings, path)
     if settings.tls:
         _check_files(settings, path)
+
+
+def _check_health(settings: Settings, path: Path) -> None:
+    if settings.health_url and not settings.health_url.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"{path}: 'health_url' must begin with http:// or https://: {settings.health_url!r}"
+        )
+    if 0 < settings.trial_timeout_seconds <= settings.settle_seconds:
+        raise SettingsError(
+            f"{path}: 'trial_timeout_seconds' must be above 'settle_seconds' ({settings.settle_seconds:g}),"
+            " or no software would ever be proven"
+        )
 
 
 def _check_files(settings: Settings, path: Path) -> None:

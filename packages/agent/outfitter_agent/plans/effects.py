@@ -195,6 +195,8 @@ class WatchHealth(Effect[Verdict]):
     settle: bool
     """Whether health must hold for the settle time, or one good look suffices."""
     abandonable: bool
+    boot_seconds_max: float = 0
+    """How old the boot may be until health has held; 0: as old as it may become."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ class Facts:
     boot_id: str
     trial_boots_max: int
     attempts_max: int
+    trial_timeout_seconds: float = 0
+    """How long after its boot new software may be on trial; 0: as long as it takes."""
     configuration_health: bool = False
     """Whether the software must be healthy under a new configuration."""
     signed_only: bool = False

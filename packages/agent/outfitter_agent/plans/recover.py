@@ -153,7 +153,9 @@ def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
     yield from perform(StartSoftware(probation=True))
     told = details.progress(Step.VERIFYING, boot_id=facts.boot_id, version=target.version, slot=target.slot)
     yield from perform(Report(details=told))
-    verdict = yield from perform(WatchHealth(settle=True, abandonable=True))
+    verdict = yield from perform(
+        WatchHealth(settle=True, abandonable=True, boot_seconds_max=facts.trial_timeout_seconds)
+    )
     running = yield from perform(ReadRunning())
     if verdict.healthy and running != target:
         seen = f"slot {running.slot} with digest {running.sha256[:16]}" if running else "no slot"
