@@ -189,3 +189,35 @@ def test_what_unpacking_needs(tmp_path):
     assert slots.unpacking_needs(tmp_path, 100_000) <= 100_000 - 65_536
     assert slots.unpacking_needs(tmp_path, 10) == 0
     assert slots.unpacking_needs(Path("/proc"), 100_000) == 0
+
+
+def test_slots_below_a_file(tmp_path):
+    """Nothing is installed, and what cannot be is told in words."""
+    (tmp_path / "software").write_text("")
+    slots = FolderSlots(tmp_path / "software", unpacked_bytes_max=BYTES_MAX)
+    assert slots.current() is None
+    assert slots.installed("a") is None
+    assert slots.fault() is None
+
+
+def test_faults(tmp_path):
+    root = tmp_path / "software"
+    slots = FolderSlots(root, unpacked_bytes_max=BYTES_MAX)
+    assert slots.fault() is None
+    root.mkdir()
+    (root / "current").symlink_to("c")
+    assert slots.fault() == f"{root}/current names no slot"
+    (root / "current").unlink()
+    (root / "current").symlink_to("a")
+    assert slots.fault() == "slot a is current and not whole"
+
+
+def test_record_of_a_newer_agent(tmp_path):
+    """What it says more is left out; the software runs."""
+    root = tmp_path / "software"
+    root.mkdir()
+    record = {"slot": "a", "name": "pump", "version": "1", "sha256": "0", "start": ["run"], "health": None}
+    (root / "a.json").write_text(json.dumps(record | {"of_tomorrow": 1}))
+    (root / "current").symlink_to("a")
+    found = FolderSlots(root, unpacked_bytes_max=BYTES_MAX).installed("a")
+    assert (found.version, found.start) == ("1", ("run",))
