@@ -1,7 +1,9 @@
 """Job documents: what the update application writes and the device reads.
 
     {"operation": "install", "url": "https://…", "forced": false,
-     "name": "pump", "version": "1.4.0", "sha256": "<64 hex digits>", "size": 123456}
+     "name": "pump", "version": "1.4.0", "sha256": "<64 hex digits>", "size": 123456,
+     "deltas": [{"base": "<64 hex digits>", "url": "https://…", "sha256": "<64 hex digits>", "size": 789}],
+     "delta_policy": "full"}
 
     {"operation": "config-download", "url": "https://…", "sha256": "<64 hex digits>", "size": 321, "merge": true}
     {"operation": "config-upload", "url": "https://…"}
@@ -14,7 +16,8 @@ when given. Members that are not known here are ignored, so that a newer server 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Final
 
 from outfitter_contract.details import PAIRS_MAX, VALUE_LENGTH_MAX
@@ -25,6 +28,7 @@ URL_LENGTH_MAX: Final = 8192
 NAME_LENGTH_MAX: Final = 128
 VERSION_TEXT_LENGTH_MAX: Final = 64
 SIZE_MAX: Final = 1 << 50
+DELTAS_MAX: Final = 4
 
 _DETAIL: Final = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _SHOWN: Final = 80
@@ -38,6 +42,28 @@ class DocumentError(ValueError):
 
 class UnknownOperation(DocumentError):  # noqa: N818 - reads as the answer that it becomes
     """The document asks for something that this side does not know."""
+
+
+class DeltaPolicy(StrEnum):
+    """What a device does that cannot make the image with one of the deltas."""
+
+    FULL = "full"
+    """It downloads the whole image."""
+    FAIL = "fail"
+    """Its job fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """A delta that makes the image of the document out of another one."""
+
+    base: str
+    """Digest of the image file that must have been installed, 64 lower-case hex digits."""
+    url: str
+    sha256: str
+    """Digest of the delta's own file."""
+    size: int
+    """Length of the delta's own file in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +89,9 @@ class JobDocument:
     """Whether parameters that the configuration at the URL does not name stay as they are on the device."""
     confirm: Mapping[str, str] | None = None
     """The status details without which no SUCCEEDED counts."""
+    deltas: tuple[Delta, ...] = ()
+    """Each for another base."""
+    delta_policy: DeltaPolicy = DeltaPolicy.FULL
 
 
 def parse_document(value: object) -> JobDocument:
@@ -73,17 +102,20 @@ def parse_document(value: object) -> JobDocument:
     url = _text(value, "url", URL_LENGTH_MAX)
     if url is None and operation in NEEDS_URL:
         raise DocumentError(f"the job document has no 'url', which {operation} needs")
+    sha256 = _sha256(value)
     return JobDocument(
         operation=operation,
         url=url or "",
         forced=_truth(value, "forced"),
         name=_text(value, "name", NAME_LENGTH_MAX),
         version=_text(value, "version", VERSION_TEXT_LENGTH_MAX),
-        sha256=_sha256(value),
+        sha256=sha256,
         size=_size(value),
         signed=_text(value, "signed", SIGNED_LENGTH_MAX),
         merge=_truth(value, "merge"),
         confirm=parse_confirm(value.get("confirm")),
+        deltas=_deltas(value.get("deltas"), sha256),
+        delta_policy=_delta_policy(value.get("delta_policy")),
     )
 
 
@@ -100,6 +132,8 @@ def build_document(document: JobDocument) -> dict[str, object]:
         "signed": document.signed,
         "merge": document.merge or None,
         "confirm": None if document.confirm is None else dict(document.confirm),
+        "deltas": [asdict(each) for each in document.deltas] or None,
+        "delta_policy": document.delta_policy.value if document.deltas else None,
     }
     return {key: value for key, value in members.items() if value is not None}
 
@@ -136,6 +170,37 @@ def unproven(confirm: Mapping[str, str], told: Mapping[str, str]) -> str | None:
     return ", ".join(lacking) or None
 
 
+def _deltas(value: object, sha256: str | None) -> tuple[Delta, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > DELTAS_MAX:
+        raise DocumentError(f"'deltas' of the job document is not a list of at most {DELTAS_MAX} deltas")
+    if value and sha256 is None:
+        raise DocumentError(
+            "the job document has 'deltas' and no 'sha256', which what they make is checked with"
+        )
+    return tuple(_delta(each) for each in value)
+
+
+def _delta(members: object) -> Delta:
+    if not isinstance(members, Mapping):
+        raise DocumentError("a delta of the job document is not an object")
+    base, url = _sha256(members, "base"), _text(members, "url", URL_LENGTH_MAX)
+    sha256, size = _sha256(members), _size(members)
+    if base is None or url is None or sha256 is None or size is None:
+        raise DocumentError("a delta of the job document lacks one of 'base', 'url', 'sha256', 'size'")
+    return Delta(base=base, url=url, sha256=sha256, size=size)
+
+
+def _delta_policy(value: object) -> DeltaPolicy:
+    try:
+        return DeltaPolicy.FULL if value is None else DeltaPolicy(str(value))
+    except ValueError:
+        raise DocumentError(
+            f"'delta_policy' of the job document is not one of {', '.join(DeltaPolicy)}"
+        ) from None
+
+
 def _operation(word: object) -> Operation:
     if not isinstance(word, str) or not word:
         raise DocumentError("the job document has no 'operation'")
@@ -161,12 +226,12 @@ def _truth(members: Mapping[str, object], key: str) -> bool:
     raise DocumentError(f"'{key}' of the job document is neither true nor false")
 
 
-def _sha256(members: Mapping[str, object]) -> str | None:
-    value = members.get("sha256")
+def _sha256(members: Mapping[str, object], key: str = "sha256") -> str | None:
+    value = members.get(key)
     if value is None:
         return None
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
-        raise DocumentError("'sha256' of the job document is not 64 hex digits")
+        raise DocumentError(f"'{key}' of the job document is not 64 hex digits")
     return value.lower()
 
 

@@ -119,6 +119,10 @@ class World:
                 self.details.append(dict(effect.details))
             case effects.Download():
                 return self._download(effect)
+            case effects.ApplyDelta():
+                assert self.part
+                assert effect.running == self.current()
+                return Downloaded(sha256=effect.sha256, size=7)
             case effects.FreshDocument():
                 return self.document
             case effects.ReadManifest():

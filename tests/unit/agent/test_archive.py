@@ -52,7 +52,7 @@ def test_good_image(tmp_path):
         manifest(),
     )
     target = slot(tmp_path)
-    archive.unpack(path, target, BYTES_MAX)
+    archive.unpack(path, target, target.parent / "frame", BYTES_MAX)
     assert (target / "bin/run").stat().st_mode & 0o7777 == 0o755, "set-user-id is gone"
     assert (target / "deep/er/file").stat().st_mode & 0o7777 == 0o644
     assert (target / "deep/er/file").read_bytes() == b"x" * 100_000
@@ -79,33 +79,33 @@ BAD_MEMBERS = {
 def test_members_that_are_refused(bad, tmp_path):
     path = image(tmp_path, manifest(), bad)
     with pytest.raises(Trouble, match=r"not acceptable|corrupt"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["image.tar.gz", "slot"]
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["frame", "image.tar.gz", "slot"]
 
 
 def test_name_twice(tmp_path):
     path = image(tmp_path, member("a", b"1"), member("./a", b"2"))
     with pytest.raises(Trouble, match="in it twice"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_file_over_folder(tmp_path):
     path = image(tmp_path, member("a", type=tarfile.DIRTYPE), member("a", b"2"))
     with pytest.raises(Trouble, match="in it twice"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_folder_over_file(tmp_path):
     path = image(tmp_path, member("a", b"1"), member("a/b", b"2"))
     with pytest.raises((Trouble, OSError)):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_size_bomb(tmp_path):
     path = image(tmp_path, manifest(), member("zeros", bytes(20_000_000)))
     assert path.stat().st_size < 100_000
     with pytest.raises(Trouble, match="larger than 10000000 bytes"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_bomb_after_the_end(tmp_path):
@@ -113,7 +113,7 @@ def test_bomb_after_the_end(tmp_path):
     with gzip.open(path, "ab") as stream:
         stream.write(bytes(20_000_000))
     with pytest.raises(Trouble, match="larger than 10000000 bytes"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
@@ -123,14 +123,14 @@ def test_header_that_claims_gigabytes(kind, tmp_path):
     path = tmp_path / "image.tar.gz"
     path.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024)))
     with pytest.raises(Trouble, match="a header claims 3221225472 bytes"):
-        archive.unpack(path, slot(tmp_path), 8 << 30)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", 8 << 30)
 
 
 def test_too_many_members(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MEMBERS_MAX", 10)
     path = image(tmp_path, *[member(f"f{number}") for number in range(11)])
     with pytest.raises(Trouble, match="more than 10 members"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 0.3, 0.9, -4])
@@ -139,7 +139,7 @@ def test_truncated(keep, tmp_path):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)] if isinstance(keep, float) else content[:keep])
     with pytest.raises(Trouble, match="corrupt"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_flipped_bit_in_the_stream(tmp_path):
@@ -148,7 +148,7 @@ def test_flipped_bit_in_the_stream(tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(Trouble, match="corrupt"):
-        archive.unpack(path, slot(tmp_path), BYTES_MAX)
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_no_manifest(tmp_path):

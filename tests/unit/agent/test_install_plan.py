@@ -16,6 +16,12 @@ from outfitter_contract.image import Manifest
 OLD_DIGEST, NEW_DIGEST = "0" * 64, "1" * 64
 URL = "https://store.example/pump.tar.gz"
 INSTALL = {"operation": "install", "url": URL}
+DELTA = {"base": OLD_DIGEST, "url": f"{URL}.delta", "sha256": "2" * 64, "size": 3}
+WITH_DELTA = INSTALL | {
+    "version": "2.0.0",
+    "sha256": NEW_DIGEST,
+    "deltas": [DELTA | {"base": "3" * 64}, DELTA],
+}
 EXPIRED = UrlExpired(reason="HTTP 403 from the store", bytes_gained=0)
 EXPIRED_LATE = UrlExpired(reason="HTTP 403 from the store", bytes_gained=9)
 
@@ -162,6 +168,55 @@ CASES = {
         step="rolled-back",
         cuts=False,
     ),
+    "delta": Case(document=WITH_DELTA | {"delta_policy": "fail"}, ends=Status.SUCCEEDED, runs="2.0.0"),
+    "delta, expired url": Case(
+        document=WITH_DELTA | {"delta_policy": "fail"},
+        world={"urls": [EXPIRED]},
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+    ),
+    "delta, url refused for good": Case(
+        document=WITH_DELTA, world={"urls": [EXPIRED] * 2}, ends=Status.SUCCEEDED, runs="2.0.0"
+    ),
+    "delta that cannot be applied": Case(
+        document=WITH_DELTA,
+        world={"faults": {effects.ApplyDelta: Trouble("it is corrupt")}},
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+    ),
+    "delta that cannot be applied, nothing else wanted": Case(
+        document=WITH_DELTA | {"delta_policy": "fail"},
+        world={"faults": {effects.ApplyDelta: Trouble("it is corrupt")}},
+        ends=Status.FAILED,
+        reason="wants a delta used and nothing else: it is corrupt",
+        step="refused",
+    ),
+    "delta for another base": Case(
+        document=WITH_DELTA | {"deltas": [DELTA | {"base": NEW_DIGEST}], "delta_policy": "fail"},
+        ends=Status.FAILED,
+        reason="none of the job's deltas is for 1.0.0, which runs here",
+        step="refused",
+    ),
+    "delta for the first software of a device": Case(
+        document=WITH_DELTA,
+        world={"slots": {}, "link": None, "running": None},
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+    ),
+    "delta without a digest of the whole": Case(
+        document=INSTALL | {"deltas": [DELTA]}, ends=Status.FAILED, reason="'deltas' and no 'sha256'"
+    ),
+    "delta from a file": Case(
+        document=WITH_DELTA | {"deltas": [DELTA | {"url": "file:///etc/passwd"}]},
+        ends=Status.FAILED,
+        reason="neither https",
+    ),
+    "delta policy of another world": Case(
+        document=WITH_DELTA | {"delta_policy": "maybe"}, ends=Status.FAILED, reason="'delta_policy'"
+    ),
+    "cancelled while a delta is applied": Case(
+        document=WITH_DELTA, world={"abandon_at": effects.Download}, ends=None
+    ),
     "cancelled before the download": Case(world={"abandon_at": effects.ReadRunning}, ends=None),
     "cancelled while it downloads": Case(world={"abandon_at": effects.Download}, ends=None),
     "cancelled while it unpacks": Case(world={"abandon_at": effects.Unpack}, ends=None),
@@ -222,6 +277,25 @@ def test_success_is_said_only_after_another_boot(make_world):
     assert final.details["slot"] == "b"
     assert final.details["sha256"] == NEW_DIGEST
     assert world.seen.index(effects.Restart) < world.seen.index(effects.WatchHealth)
+
+
+def test_what_became_of_the_deltas_is_told(make_world):
+    _, final = play(CASES["delta"], make_world)
+    assert final.details["delta"] == "from 1.0.0: 7 bytes fetched instead of 7"
+    world, final = play(CASES["delta that cannot be applied"], make_world)
+    assert final.details["delta"] == "not used: it is corrupt"
+    assert world.seen.count(effects.Download) == 2
+
+
+def test_a_delta_that_was_of_no_use_is_not_fetched_again_after_a_power_cut(make_world):
+    """What there is of the whole image is worth more."""
+    case = CASES["delta that cannot be applied"]
+    whole, _ = play(case, make_world)
+    second = [at for at, effect in enumerate(whole.seen, 1) if effect is effects.Download][1]
+    world, final = play(case, make_world, cut_at=second)
+    assert final.status is Status.SUCCEEDED
+    assert world.seen.count(effects.ApplyDelta) == 1
+    assert final.details["delta"] == "not used: it is corrupt"
 
 
 def test_rollback_tells_the_log_of_what_failed(make_world):

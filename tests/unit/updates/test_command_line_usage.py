@@ -36,6 +36,7 @@ def test_the_commands_that_people_rely_on():
         "outfitter group list",
         "outfitter software pack",
         "outfitter software upload",
+        "outfitter software delta",
         "outfitter software list",
         "outfitter software where",
         "outfitter software record",
@@ -69,6 +70,7 @@ def test_every_command_has_an_example_that_its_own_parser_takes(path, tmp_path, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pump-1.4.0").mkdir()
     for name in (
+        "pump-1.3.2.tar.gz",
         "pump-1.4.0.tar.gz",
         "pump.json",
         "site.json",
@@ -116,6 +118,7 @@ def test_help_needs_neither_boto3_nor_rich():
         (["group", "add", "pumps"], "Missing argument"),
         (["software", "upload", "/nowhere/at/all"], "does not exist"),
         (["software", "pack", "."], "--out"),
+        (["software", "delta", __file__, __file__], "--publish"),
         (["update", "pumps", "pump"], "Missing argument"),
         (["update", "pumps", "pump", "1", "--timeout", "3"], "--timeout goes with --wait"),
         (["update", "a b", "pump", "1"], "can be no device or group"),

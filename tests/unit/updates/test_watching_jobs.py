@@ -182,6 +182,14 @@ def test_the_role_may_be_another(outfitter, script, monkeypatch):
     assert "POST /" not in script.asked
 
 
+def test_who_may_not_list_the_store_updates_without_deltas(outfitter, script):
+    script.answers |= CATALOGUE | {"GET /[^/]*": (403, "AccessDenied")}
+    result = outfitter("update", "pump-1", "pump", "1.4.0", "--job-id", "j")
+    assert (result.exit_code, result.stdout) == (0, "j\n")
+    assert "no delta is named" in result.stderr
+    assert outfitter("update", "pump-1", "pump", "1.4.0", "--delta", "fail").exit_code != 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -22,6 +22,7 @@ from outfitter_contract.image import (
     parse_manifest,
 )
 
+from outfitter_agent.hands.base import FrameWriter
 from outfitter_agent.hands.durable import sync_folder
 from outfitter_agent.plans.troubles import Trouble
 
@@ -37,10 +38,22 @@ _BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeErro
 class _BoundedReader:
     """A gzip stream that gives up when it is asked for too much at once, or holds too much in all."""
 
-    def __init__(self, stream: gzip.GzipFile, bytes_max: int, check: Callable[[], None]) -> None:
+    def __init__(
+        self, stream: gzip.GzipFile, bytes_max: int, check: Callable[[], None], frame: FrameWriter | None
+    ) -> None:
         self._stream = stream
         self._bytes_max = bytes_max
         self._go_on = check
+        self._frame = frame
+
+    @contextmanager
+    def content_of(self, name: str, length: int) -> Iterator[None]:
+        """In it, what is read is the content of a file, and nothing of the frame."""
+        frame, self._frame = self._frame, None
+        yield
+        if frame is not None:
+            frame.skip(name, length)
+        self._frame = frame
 
     def read(self, size: int = -1) -> bytes:
         self._go_on()
@@ -48,21 +61,27 @@ class _BoundedReader:
             raise Trouble(f"the image is not acceptable: a header claims {size} bytes")
         content = self._stream.read(size)
         self._check(self._stream.tell())
+        if self._frame is not None:
+            self._frame.keep(content)
         return content
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if whence != os.SEEK_SET or offset < self._stream.tell():
             raise Trouble("the image is not acceptable: its members are out of order")
         self._check(offset)
-        return self._stream.seek(offset)
+        while (missing := offset - self._stream.tell()) and self.read(min(missing, BLOCK_BYTES)):
+            pass
+        return self._stream.tell()
 
     def tell(self) -> int:
         return self._stream.tell()
 
     def drain(self) -> None:
-        """Read to the end, which checks the stream's own checksum."""
+        """Read to the end, which checks the stream's own checksum and completes the frame."""
         while self.read(BLOCK_BYTES):
             pass
+        if self._frame is not None:
+            self._frame.end()
 
     def _check(self, offset: int) -> None:
         if offset > self._bytes_max:
@@ -88,14 +107,23 @@ def read_manifest(image: Path, bytes_max: int, check: Callable[[], None] = _no_c
     raise Trouble(f"the image is not acceptable: it has no {MANIFEST_NAME} at its top")
 
 
-def unpack(image: Path, folder: Path, bytes_max: int, check: Callable[[], None] = _no_check) -> None:
+def unpack(
+    image: Path,
+    folder: Path,
+    frame_file: Path,
+    bytes_max: int,
+    check: Callable[[], None] = _no_check,
+) -> None:
     """Write an image's members below the folder (which must be empty), every one synced; raises Trouble, OSError.
 
-    ``check`` is called all the while, and may raise to end it.
+    The frame beside them makes a base of them. ``check`` is called all the while, and may raise to end it.
     """
     folders = [folder]
     seen: set[str] = set()
-    with _members(image, bytes_max, check) as (archive, members, reader):
+    with (
+        frame_file.open("wb") as opened,
+        _members(image, bytes_max, check, FrameWriter(opened)) as (archive, members, reader),
+    ):
         for name, member in members:
             if name in seen and not member.isdir():
                 raise Trouble(f"the image is not acceptable: '{name}' is in it twice")
@@ -105,7 +133,8 @@ def unpack(image: Path, folder: Path, bytes_max: int, check: Callable[[], None] 
                 folders += _made(path)
                 continue
             folders += _made(path.parent)
-            _write(archive, member, path)
+            with reader.content_of(name, member.size):
+                _write(archive, member, path)
         reader.drain()
     for path in reversed(folders):
         sync_folder(path)
@@ -125,11 +154,11 @@ def _made(path: Path) -> list[Path]:
 
 @contextmanager
 def _members(
-    image: Path, bytes_max: int, check: Callable[[], None]
+    image: Path, bytes_max: int, check: Callable[[], None], frame: FrameWriter | None = None
 ) -> Iterator[tuple[tarfile.TarFile, Iterator[tuple[str, tarfile.TarInfo]], _BoundedReader]]:
     try:
         with gzip.open(image, "rb") as stream:
-            reader = _BoundedReader(stream, bytes_max, check)
+            reader = _BoundedReader(stream, bytes_max, check, frame)
             with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload] # reads, seeks, tells
                 yield archive, _judged(archive), reader
     except _BROKEN as error:

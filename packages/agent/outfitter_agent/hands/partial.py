@@ -96,15 +96,12 @@ class Partial:
 
     def make_room(self, total: int) -> None:
         """Refuse now what will not fit; raises Trouble."""
-        free = shutil.disk_usage(self.path.parent).free
-        missing, later = total - self.length, self._also_needs(total)
-        if missing + later > free - ROOM_KEPT_BYTES:
+        try:
+            missing = total - self.length
+            refuse_without_room(self.path.parent, missing, self._also_needs(total), what=self._what)
+        except Trouble:
             self.discard()
-            unpacked = f", and {later} or more once it is unpacked" if later else ""
-            raise Trouble(
-                f"the disk is full: the {self._what} needs {missing} bytes{unpacked}; {free} are free, of which"
-                f" {ROOM_KEPT_BYTES} are kept"
-            )
+            raise
 
     def close(self) -> None:
         """Sync what was written, and close the file; raises Trouble when the disk is full."""
@@ -155,6 +152,17 @@ class Partial:
             return Trouble(f"the disk is full: no room after {length} bytes of the {self._what}")
         return Trouble(
             f"the {self._what} could not be written after {length} bytes: {error.strerror or error}"
+        )
+
+
+def refuse_without_room(folder: Path, missing: int, later: int, *, what: str) -> None:
+    """Raise Trouble when the folder's disk has no room for ``missing`` bytes now, and ``later`` ones once it is unpacked."""
+    free = shutil.disk_usage(folder).free
+    if missing + later > free - ROOM_KEPT_BYTES:
+        unpacked = f", and {later} or more once it is unpacked" if later else ""
+        raise Trouble(
+            f"the disk is full: the {what} needs {missing} bytes{unpacked}; {free} are free, of which"
+            f" {ROOM_KEPT_BYTES} are kept"
         )
 
 

@@ -13,6 +13,7 @@ from outfitter_contract.details import Step
 
 from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.configuration import ConfigurationFile
+from outfitter_agent.hands.delta import Deltas
 from outfitter_agent.hands.durable import make_folder
 from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.health import HealthRules
@@ -93,20 +94,15 @@ class Agent:
             slots=self._slots,
             supervisor=self._supervisor,
             fetcher=self._fetcher(ca_file),
+            deltas=Deltas(
+                settings.state / "download",
+                bytes_max=settings.image_bytes_max,
+                also_needs=self._unpacking_needs,
+            ),
             client=self._client,
             reboot=self._reboot,
             signals=self._signals,
-            health_rules=HealthRules(
-                settle_seconds=settings.settle_seconds,
-                timeout_seconds=settings.health_timeout_seconds,
-                interval_seconds=settings.health_interval_seconds,
-                command=settings.health_command,
-                folder=settings.configuration.parent,
-                url=settings.health_url,
-                url_status=settings.health_url_status,
-                url_timeout_seconds=settings.health_url_timeout_seconds,
-                units=settings.health_units,
-            ),
+            health_rules=_health_rules(settings),
             configurator=self._configurator(ca_file),
             anchor=Anchor(settings.trusted_keys, settings.state),
         )
@@ -207,8 +203,11 @@ class Agent:
             ca_file=ca_file,
             limits=_limits(settings, settings.image_bytes_max),
             wait=self._wait_between_attempts,
-            also_needs=lambda total: self._slots.unpacking_needs(settings.state, total),
+            also_needs=self._unpacking_needs,
         )
+
+    def _unpacking_needs(self, image_bytes: int) -> int:
+        return self._slots.unpacking_needs(self._settings.state, image_bytes)
 
     def _configurator(self, ca_file: Path | None) -> Configurator:
         settings = self._settings
@@ -263,6 +262,20 @@ class Agent:
         except Abandoned:
             return True
         return False
+
+
+def _health_rules(settings: Settings) -> HealthRules:
+    return HealthRules(
+        settle_seconds=settings.settle_seconds,
+        timeout_seconds=settings.health_timeout_seconds,
+        interval_seconds=settings.health_interval_seconds,
+        command=settings.health_command,
+        folder=settings.configuration.parent,
+        url=settings.health_url,
+        url_status=settings.health_url_status,
+        url_timeout_seconds=settings.health_url_timeout_seconds,
+        units=settings.health_units,
+    )
 
 
 def _limits(settings: Settings, bytes_max: int) -> FetchLimits:

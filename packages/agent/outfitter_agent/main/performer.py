@@ -7,13 +7,14 @@ from typing import Any
 
 from outfitter_agent.hands import health
 from outfitter_agent.hands.anchor import Anchor
+from outfitter_agent.hands.delta import Deltas
 from outfitter_agent.hands.fetch import Fetcher
 from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile
 from outfitter_agent.hands.reboot import Reboot, seconds_since_boot
 from outfitter_agent.hands.signals import Signals
-from outfitter_agent.hands.slots.port import Slots
+from outfitter_agent.hands.slots.port import BaseSlots, Slots
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.plans import details, effects
@@ -35,6 +36,7 @@ class Performer:
         slots: Slots,
         supervisor: Supervisor,
         fetcher: Fetcher,
+        deltas: Deltas,
         client: JobsClient,
         reboot: Reboot,
         signals: Signals,
@@ -47,6 +49,8 @@ class Performer:
         self._slots = slots
         self._supervisor = supervisor
         self._fetcher = fetcher
+        self._deltas = deltas
+        self._image = fetcher.path
         self._client = client
         self._reboot = reboot
         self._signals = signals
@@ -100,11 +104,14 @@ class Performer:
             case effects.Report():
                 self._report(effect.details)
             case effects.Download():
+                self._image = self._fetcher.path
                 return self._download(self._fetcher, effect)
+            case effects.ApplyDelta():
+                return self._apply_delta(effect)
             case effects.FreshDocument():
                 return self._fresh_document()
             case effects.ReadManifest():
-                return self._slots.manifest(self._fetcher.path, self._go_on)
+                return self._slots.manifest(self._image, self._go_on)
             case effects.ReadRunning():
                 return self._slots.installed(self._slots.current())
             case effects.ReadCurrentSlot():
@@ -112,7 +119,7 @@ class Performer:
             case effects.ReadOtherSlot():
                 return self._slots.other()
             case effects.Unpack():
-                self._slots.unpack(self._fetcher.path, effect.installed, self._go_on)
+                self._slots.unpack(self._image, effect.installed, self._go_on)
             case effects.Switch():
                 self._slots.switch(effect.slot)
             case effects.MarkSlot():
@@ -127,6 +134,7 @@ class Performer:
                 self._restart()
             case effects.Discard():
                 self._fetcher.discard()
+                self._deltas.discard()
                 self._configurator.discard()
             case effects.VerifyImage() | effects.ChangeKeys() | effects.KeepMinimum():
                 return self._anchor.perform(effect)
@@ -157,6 +165,22 @@ class Performer:
 
         job = f"{self._job.job_id} {self._job.execution_number}" if self._job else ""
         return fetcher.fetch(effect.url, sha256=effect.sha256, size=effect.size, progress=progress, job=job)
+
+    def _apply_delta(self, effect: effects.ApplyDelta) -> Downloaded:
+        running = effect.running
+        if not isinstance(self._slots, BaseSlots):
+            raise Trouble("the slots of this device keep nothing that a delta could be applied to")
+        with self._slots.base(running.slot) as base:
+            made = self._deltas.apply(
+                self._fetcher.path,
+                base,
+                base_sha256=running.sha256,
+                sha256=effect.sha256,
+                size=effect.size,
+                go_on=self._go_on,
+            )
+        self._image = self._deltas.path
+        return made
 
     def _fresh_document(self) -> object:
         """Ask until there is an answer: without a connection there is nothing else to do for this job."""

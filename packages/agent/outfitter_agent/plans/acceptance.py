@@ -3,7 +3,14 @@
 from dataclasses import replace
 from enum import Enum, auto
 
-from outfitter_contract.document import DocumentError, JobDocument, UnknownOperation, parse_document, unproven
+from outfitter_contract.document import (
+    Delta,
+    DocumentError,
+    JobDocument,
+    UnknownOperation,
+    parse_document,
+    unproven,
+)
 from outfitter_contract.image import Manifest
 from outfitter_contract.operations import NEEDS_URL, Operation
 from outfitter_contract.statements import ImageStatement
@@ -44,8 +51,10 @@ def read_document(value: object, operation: Operation) -> JobDocument:
         raise Trouble(str(error)) from None
     if document.operation is not operation:
         raise Refusal(f"the job is {document.operation} now; it was {operation} when it was accepted")
-    if operation in NEEDS_URL and not document.url.startswith(URL_SCHEMES):
-        raise Trouble(f"the URL in the job document is neither https nor http: {document.url[:80]}")
+    urls = [document.url] if operation in NEEDS_URL else []
+    for url in (*urls, *(each.url for each in document.deltas)):
+        if not url.startswith(URL_SCHEMES):
+            raise Trouble(f"the URL in the job document is neither https nor http: {url[:80]}")
     return document
 
 
@@ -70,6 +79,26 @@ def decide(
         return Decision.ALREADY_RUNNING
     what = "another image of the same version as" if same else "not newer than"
     raise Trouble(f"version {version} is {what} {running.version}, which runs here; use forced to install it")
+
+
+def delta_for(document: JobDocument, running: Installed | None) -> tuple[Delta, Installed]:
+    """The job's delta for what runs, and what runs; raises Trouble when it has none for that."""
+    if running is None:
+        raise Trouble("no software runs here that a delta could be applied to")
+    for each in document.deltas:
+        if each.base == running.sha256:
+            return each, running
+    raise Trouble(
+        f"none of the job's deltas is for {running.version}, which runs here, image {running.sha256}"
+    )
+
+
+def same_delta(document: JobDocument, delta: Delta) -> Delta:
+    """That delta in a fresh document, where its URL is another; raises Trouble when it is not there."""
+    for each in document.deltas:
+        if (each.base, each.sha256) == (delta.base, delta.sha256):
+            return each
+    raise Trouble("the job's document does not have this delta any more")
 
 
 def check_confirm(document: JobDocument, **proof: str) -> None:

@@ -40,6 +40,7 @@ def proven(update: Update, *, boot_id: str, health: str) -> dict[str, str]:
             "sha256": target.sha256 if target else None,
             "version": target.version if target else None,
             "health": health,
+            "delta": update.delta or None,
         }
     )
 

@@ -127,6 +127,18 @@ class Download(Effect[Downloaded | UrlExpired]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyDelta(Effect[Downloaded]):
+    """Make the image out of the running software and the delta that was downloaded; raises Trouble, Abandoned.
+
+    From then on it is the downloaded image, checked against its digest and, if given, its size.
+    """
+
+    running: Installed
+    sha256: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FreshDocument(Effect[object]):
     """Ask for the job's document again (new URLs); its decoded JSON. Raises Abandoned."""
 

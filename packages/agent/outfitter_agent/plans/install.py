@@ -5,9 +5,10 @@ accept → check the document → compare versions → download → check the im
 """
 
 from dataclasses import replace
+from typing import Final
 
-from outfitter_contract.details import Step
-from outfitter_contract.document import JobDocument
+from outfitter_contract.details import Step, clean_value
+from outfitter_contract.document import Delta, DeltaPolicy, JobDocument
 from outfitter_contract.execution import Status
 from outfitter_contract.image import Manifest
 from outfitter_contract.operations import Operation
@@ -15,6 +16,7 @@ from outfitter_contract.operations import Operation
 from outfitter_agent.plans import acceptance, details
 from outfitter_agent.plans.acceptance import Decision
 from outfitter_agent.plans.effects import (
+    ApplyDelta,
     Download,
     Downloaded,
     Plan,
@@ -37,12 +39,23 @@ from outfitter_agent.plans.transaction import Installed, JobRef, Journal, Stage,
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 from outfitter_agent.plans.urls import with_fresh_urls
 
+BEFORE_THE_IMAGE: Final = (Stage.ACCEPTED, Stage.DOWNLOADING)
+
 
 def carry_out(execution: Execution, facts: Facts, left: Update | None = None) -> Plan[None]:
     """Do the job; ``left`` is the transaction of the same execution that the journal still holds, if any."""
     job = JobRef(job_id=execution.job_id, execution_number=execution.execution_number)
-    attempts = left.attempts + 1 if left is not None and left.job == job else 1
-    update = Update(job=job, stage=Stage.ACCEPTED, attempts=attempts, version_number=execution.version_number)
+    attempts, delta = 1, ""
+    if left is not None and left.job == job:
+        attempts = left.attempts + 1
+        delta = left.delta if left.stage in BEFORE_THE_IMAGE else ""
+    update = Update(
+        job=job,
+        stage=Stage.ACCEPTED,
+        attempts=attempts,
+        version_number=execution.version_number,
+        delta=delta,
+    )
     try:
         update = yield from _prepare(execution, update, facts)
     except Abandoned:
@@ -85,7 +98,8 @@ def _prepare(execution: Execution, update: Update, facts: Facts) -> Plan[Update]
         )
         if decision is Decision.ALREADY_RUNNING:
             return (yield from _already(update, running, document))
-    downloaded = yield from _download(document, update, facts)
+    downloaded, delta = yield from _download(document, running, update, facts)
+    update = replace(update, delta=delta)
     yield from perform(
         Report(details=details.progress(Step.CHECKING, boot_id=facts.boot_id, version=document.version))
     )
@@ -120,9 +134,55 @@ def _already(update: Update, running: Installed | None, document: JobDocument) -
     return replace(update, target=running, reason=f"{verdict.reason}; already running")
 
 
-def _download(document: JobDocument, update: Update, facts: Facts) -> Plan[Downloaded]:
+def _download(
+    document: JobDocument, running: Installed | None, update: Update, facts: Facts
+) -> Plan[tuple[Downloaded, str]]:
+    """The image, by a delta if the job has one for what runs; and what became of the job's deltas.
+
+    The journal knows from this stage on when none is of use: what there is of the whole image is then worth more.
+    """
     yield from perform(Save(journal=Journal(update=replace(update, stage=Stage.DOWNLOADING))))
-    base = details.progress(Step.DOWNLOADING, boot_id=facts.boot_id, version=document.version)
+    told = update.delta
+    if document.deltas and not told:
+        try:
+            delta, base = acceptance.delta_for(document, running)
+            return (yield from _download_delta(document, delta, base, facts))
+        except Trouble as trouble:
+            told = f"not used: {trouble.reason}"
+            if document.delta_policy is DeltaPolicy.FAIL:
+                raise Trouble(f"the job wants a delta used and nothing else: {trouble.reason}") from None
+            noted = replace(update, stage=Stage.DOWNLOADING, delta=told)
+            yield from perform(Save(journal=Journal(update=noted)))
+    return (yield from _download_whole(document, told, facts)), told
+
+
+def _download_delta(
+    document: JobDocument, delta: Delta, base: Installed, facts: Facts
+) -> Plan[tuple[Downloaded, str]]:
+    said = {"delta": f"from {base.version}"}
+    told = said | details.progress(Step.DOWNLOADING, boot_id=facts.boot_id, version=document.version)
+
+    def attempt(url: str) -> Download:
+        return Download(url=url, sha256=delta.sha256, size=delta.size, details=told)
+
+    fetched = yield from with_fresh_urls(
+        document,
+        "the delta is not accessible",
+        attempt,
+        url_of=lambda fresh: acceptance.same_delta(fresh, delta).url,
+    )
+    yield from perform(
+        Report(
+            details=said | details.progress(Step.CHECKING, boot_id=facts.boot_id, version=document.version)
+        )
+    )
+    made = yield from perform(ApplyDelta(running=base, sha256=document.sha256 or "", size=document.size))
+    return made, f"from {base.version}: {fetched.size} bytes fetched instead of {made.size}"
+
+
+def _download_whole(document: JobDocument, delta: str, facts: Facts) -> Plan[Downloaded]:
+    said = {"delta": clean_value(delta)} if delta else {}
+    base = said | details.progress(Step.DOWNLOADING, boot_id=facts.boot_id, version=document.version)
 
     def attempt(url: str) -> Download:
         return Download(url=url, sha256=document.sha256, size=document.size, details=base)

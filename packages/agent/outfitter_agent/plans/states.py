@@ -67,11 +67,11 @@ UPDATE_STATES: Final[Mapping[Stage, State]] = MappingProxyType(
             bound="attempts_max",
         ),
         Stage.DOWNLOADING: State(
-            before="the image is fetched",
+            before="the image is fetched, or made with a delta",
             power_loss=PowerLoss.START_OVER,
             after="the job is handed over again; the download goes on behind what was synced of it",
             failure=End.FAILED,
-            follows=_BEGINNING | {Stage.UNPACKING, End.SUCCEEDED},
+            follows=_BEGINNING | {Stage.DOWNLOADING, Stage.UNPACKING, End.SUCCEEDED},
             counter="attempts",
             bound="attempts_max",
         ),

@@ -85,6 +85,8 @@ class Update:
     """Why it is rolled back."""
     log: str = ""
     """The end of the failed software's output, cleaned."""
+    delta: str = ""
+    """What became of the job's deltas, for people; empty: it had none."""
     abandoned: bool = False
     """Rolled back because the job has ended elsewhere: nothing is reported."""
 

@@ -1,7 +1,6 @@
 """Working with URLs that expire: a fresh document has a fresh one, and what was achieved with the old is kept."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, TypeVar
 
 from outfitter_contract.document import JobDocument
@@ -18,20 +17,23 @@ Done = TypeVar("Done")
 
 
 def with_fresh_urls(
-    document: JobDocument, what: str, attempt: Callable[[str], Effect[Done | UrlExpired]]
+    document: JobDocument,
+    what: str,
+    attempt: Callable[[str], Effect[Done | UrlExpired]],
+    url_of: Callable[[JobDocument], str] = lambda document: document.url,
 ) -> Plan[Done]:
     """Attempt it with the document's URL, and with that of a fresh document whenever the store refuses the URL.
 
-    Raises Trouble, which names ``what`` was to be moved, when fresh URLs are refused as well.
+    ``url_of`` tells which URL of a document it is about; it may raise Trouble when a fresh one lacks it. Raises Trouble, which names ``what`` was to be moved, when fresh URLs are refused as well.
     """
-    barren = 0
+    barren, url = 0, url_of(document)
     for _ in range(FRESH_URLS_MAX):
-        outcome = yield from perform(attempt(document.url))
+        outcome = yield from perform(attempt(url))
         if not isinstance(outcome, UrlExpired):
             return outcome
         barren = 0 if outcome.bytes_gained else barren + 1
         if barren >= BARREN_URLS_MAX:
             raise Trouble(f"{what}: {outcome.reason}, also with a fresh URL")
         fresh = acceptance.read_document((yield from perform(FreshDocument())), document.operation)
-        document = replace(document, url=fresh.url)
+        url = url_of(fresh)
     raise Trouble(f"{what}: {FRESH_URLS_MAX} URLs expired before it was complete")

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from outfitter_agent.hands.base import Base
 from outfitter_contract.execution import Status
 from outfitter_contract.image import Manifest, build_manifest
 
+from outfitter_fleet.power.deltas import delta_between
 from outfitter_fleet.power.disk import Disk
 from outfitter_fleet.power.lives import REFUSED, World, live
 from outfitter_fleet.power.service import JOB, Service
@@ -76,6 +78,8 @@ class Scene:
         world = World(service=Service(), reboot=self.reboot, trusted_keys=self.learns is not None)
         for version in ("1.0.0", "2.0.0", "3.0.0"):
             world.service.objects[f"{version}.tar.gz"] = image_of(version)
+        content, name = _delta("1.0.0", "2.0.0")
+        world.service.objects[name] = content
         world.service.objects |= self.objects
         if self.configuration is not None:
             folder = disk.root / "etc"
@@ -126,7 +130,10 @@ class Scene:
         found = {
             str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
         }
+        with Base(root / f"software/{current.name}.frame", current) as base:
+            content = base.read(0, base.length)
         return [
+            *_unless(content == gzip.decompress(image_of(version or "")), "what runs is no base for a delta"),
             *_unless(not world.on_trial, "still on trial"),
             *_unless(current == folder, f"current is {current.name}, {folder.name} runs"),
             *_unless(found == files_of(version or ""), "the slot that runs is not whole"),
@@ -166,6 +173,22 @@ def install(version: str, **more: object) -> dict[str, object]:
         "sha256": digest,
         **more,
     }
+
+
+def by_delta(base: str, version: str, **more: object) -> dict[str, object]:
+    """An install document with a delta for those that run the version ``base``."""
+    content, name = _delta(base, version)
+    delta = {
+        "base": hashlib.sha256(image_of(base)).hexdigest(),
+        "url": f"{URL}{name}?signed",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size": len(content),
+    }
+    return install(version, deltas=[delta], **more)
+
+
+def _delta(base: str, version: str) -> tuple[bytes, str]:
+    return delta_between(image_of(base), image_of(version)), f"{base}-{version}.delta"
 
 
 def configure(content: bytes, **more: object) -> dict[str, object]:
@@ -229,6 +252,18 @@ SCENES: Final = (
         ends=Status.SUCCEEDED,
         runs="2.0.0",
         learns={"minimums": {"pump": "1.5.0"}},
+    ),
+    Scene(
+        title="install: a newer version, made with a delta",
+        document=by_delta("1.0.0", "2.0.0", delta_policy="fail"),
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+    ),
+    Scene(
+        title="install: a newer version, with a delta for another base",
+        document=by_delta("3.0.0", "2.0.0"),
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
     ),
     Scene(
         title="trust: another key, and the first one revoked",

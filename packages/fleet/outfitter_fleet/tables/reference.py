@@ -73,6 +73,8 @@ _DOCUMENT_MEMBERS: Final = {
     "signed": f"what an offline key says of the image, or of the keys that count ([trust](trust.md)), at most {signed.SIGNED_LENGTH_MAX} characters",
     "merge": "`config-download`: whether parameters that the configuration does not name stay as they are on the device; also taken as text",
     "confirm": f"an object of 1 to {details.PAIRS_MAX} status details, without which no SUCCEEDED counts ([proof](beyond-aws.md#proof))",
+    "deltas": f"`install`: at most {document.DELTAS_MAX} objects with `base`, `url`, `sha256`, `size`, all required: what makes the image out of the one with the digest `base`; needs `sha256` ([deltas](delta-images.md))",
+    "delta_policy": f"what a device does that has no use for them, one of {code([policy.value for policy in document.DeltaPolicy])}; `full` when absent",
 }
 _MANIFEST_MEMBERS: Final = {
     "name": "the software's name",

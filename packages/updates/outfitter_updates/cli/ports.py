@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from outfitter_contract.execution import Status
 
 from outfitter_updates.catalogue.configurations import Configuration, StoredConfiguration
+from outfitter_updates.catalogue.deltas import StoredDelta
 from outfitter_updates.catalogue.devices import Claim, Device, DeviceOrder, Group, Identity, Presence
 from outfitter_updates.catalogue.records import RecordState, Running
-from outfitter_updates.catalogue.software import Image, SoftwareVersion
+from outfitter_updates.catalogue.software import Image, Location, SoftwareVersion
 from outfitter_updates.operations.deployment import Deployment, DeploymentOrder
 from outfitter_updates.operations.line import LineJob, LinePlan
 from outfitter_updates.operations.privileges import Verdict
@@ -67,6 +68,16 @@ class SoftwarePort(Protocol):
         publish: bool,
         progress: Callable[[int], None],
     ) -> SoftwareVersion: ...
+    def deltas(self, software: SoftwareVersion) -> tuple[StoredDelta, ...]: ...
+    def store_delta(
+        self,
+        software: SoftwareVersion,
+        file: Path,
+        *,
+        base: str,
+        sha256: str,
+        progress: Callable[[int], None],
+    ) -> Location: ...
 
 
 class RecordsPort(Protocol):

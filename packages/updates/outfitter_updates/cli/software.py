@@ -1,7 +1,5 @@
 """``outfitter software``: images into the store, versions into the catalogue, and which device runs what."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,8 +8,9 @@ from outfitter_contract.statements import IMAGE_KIND
 
 from outfitter_updates.catalogue.records import RecordState
 from outfitter_updates.catalogue.software import Image
+from outfitter_updates.cli.delta import delta
 from outfitter_updates.cli.image_file import pack_folder, read_image, read_signed_text, signed_file
-from outfitter_updates.cli.output import console, print_json, print_table, size, software_object, tell
+from outfitter_updates.cli.output import print_json, print_table, progress_bar, size, software_object, tell
 from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
 from outfitter_updates.cli.signing import keygen, rotate, sign, trust, verify
 from outfitter_updates.operations.trust import check_image, read_signed
@@ -64,7 +63,7 @@ def upload(application: Application, file: Path, bucket: str | None, publish: bo
     is refused.
     """
     image = _with_signature(read_image(file), file)
-    with _progress_bar(f"{image.name} {image.version}", image.size_bytes) as progress:
+    with progress_bar(f"{image.name} {image.version}", image.size_bytes) as progress:
         stored = application.cloud.software.upload(
             image, file, bucket=bucket, publish=publish, progress=progress
         )
@@ -175,17 +174,5 @@ def _remark(state: RecordState) -> str:
     return ""
 
 
-for command in (keygen, sign, verify, rotate, trust):
+for command in (delta, keygen, sign, verify, rotate, trust):
     software.add_command(command)
-
-
-@contextmanager
-def _progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar of bytes on standard error; nothing when nobody looks."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    errors = console(error=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda sent: bar.update(task, advance=sent)

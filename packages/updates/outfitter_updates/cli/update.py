@@ -4,11 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from outfitter_contract.document import DeltaPolicy
 from outfitter_contract.statements import IMAGE_KIND
 
+from outfitter_updates.catalogue.deltas import StoredDelta, worth_sending
 from outfitter_updates.catalogue.devices import Device
+from outfitter_updates.catalogue.problems import CloudRefused, Conflict, NotFound
+from outfitter_updates.catalogue.software import SoftwareVersion
 from outfitter_updates.cli.image_file import read_signed_text
 from outfitter_updates.cli.output import print_json, tell
+from outfitter_updates.cli.ports import CloudPort
 from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
 from outfitter_updates.cli.watch import watch_job
 from outfitter_updates.operations.target import parse_target
@@ -35,6 +40,13 @@ from outfitter_updates.operations.update import UpdateIntention, plan_update
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of a signature to send instead of the catalogue's.",
 )
+@click.option(
+    "--delta",
+    type=click.Choice(["full", "fail", "off"]),
+    default="full",
+    show_default=True,
+    help="Devices that cannot use a stored delta: fetch the full image, or fail. off: name no delta.",
+)
 @click.option("--job-id", help="Id of the job.  [made of name, version and time]")
 @click.option(
     "--role-arn",
@@ -60,6 +72,7 @@ def update(
     continuous: bool,
     confirm: bool,
     signed: Path | None,
+    delta: str,
     job_id: str | None,
     role_arn: str | None,
     wait: bool,
@@ -88,6 +101,8 @@ def update(
         region=cloud.region,
         role_arn=role_arn or cloud.default_role_arn,
         job_id=job_id,
+        deltas=_deltas(cloud, software, delta),
+        delta_policy=DeltaPolicy.FAIL if delta == "fail" else DeltaPolicy.FULL,
         confirm=confirm,
     )
     arguments = plan_update(intention, application.clock(), application.token())
@@ -103,3 +118,22 @@ def update(
     else:
         tell(f"{software.title} is under way to {target}: `outfitter job watch {started}`")
         click.echo(started)
+
+
+def _deltas(cloud: CloudPort, software: SoftwareVersion, policy: str) -> tuple[StoredDelta, ...]:
+    """The deltas that the job names; raises Conflict when it is to use nothing else and there are none."""
+    if policy == "off":
+        return ()
+    try:
+        deltas = worth_sending(cloud.software.deltas(software), software)
+    except (CloudRefused, NotFound) as refused:  # who may start jobs need not be allowed to list the bucket
+        if policy == "fail":
+            raise
+        tell(f"Note: no delta is named, because the store does not list them. {refused}")
+        return ()
+    if policy == "fail" and not deltas:
+        raise Conflict(
+            f"There is no delta for {software.title} that is smaller than the image:"
+            " `outfitter software delta BASE NEW --publish` makes one."
+        )
+    return deltas

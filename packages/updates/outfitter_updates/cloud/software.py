@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from outfitter_updates.catalogue.deltas import StoredDelta, delta_at, delta_location, delta_prefix
 from outfitter_updates.catalogue.problems import CloudRefused, Conflict, NotFound
 from outfitter_updates.catalogue.software import (
     Image,
@@ -83,6 +84,30 @@ class Software:
             )
         return self.need(image.name, image.version)
 
+    def deltas(self, software: SoftwareVersion) -> tuple[StoredDelta, ...]:
+        """The deltas that make the version, newest first."""
+        where = software.location.bucket
+        listed = self._connection.s3.pages(
+            "list_objects_v2", "Contents", Bucket=where, Prefix=delta_prefix(software)
+        )
+        newest_first = sorted(listed, key=lambda each: each["LastModified"], reverse=True)
+        found = (delta_at(Location(bucket=where, key=each["Key"]), each["Size"]) for each in newest_first)
+        return tuple(each for each in found if each is not None)
+
+    def store_delta(
+        self,
+        software: SoftwareVersion,
+        file: Path,
+        *,
+        base: str,
+        sha256: str,
+        progress: Callable[[int], None],
+    ) -> Location:
+        """Stores a delta that makes the version out of the image with the digest ``base``; tells where."""
+        location = delta_location(software, base, sha256)
+        self._store(file, location, progress, "application/octet-stream")
+        return location
+
     def _sign(self, image: Image, existing: SoftwareVersion) -> None:
         """A draft takes the signature; raises Conflict when what is published has another one."""
         if existing.publication is not Publication.DRAFT:
@@ -99,14 +124,16 @@ class Software:
         connection = self._connection
         return need_bucket(connection, name or default_bucket(connection.account.account, connection.region))
 
-    def _store(self, file: Path, location: Location, progress: Callable[[int], None]) -> None:
+    def _store(
+        self, file: Path, location: Location, progress: Callable[[int], None], kind: str = "application/gzip"
+    ) -> None:
         s3 = self._connection.s3
         with translated("Upload", s3.endpoint):
             s3.client.upload_file(
                 str(file),
                 location.bucket,
                 location.key,
-                ExtraArgs={"ContentType": "application/gzip"},
+                ExtraArgs={"ContentType": kind},
                 Callback=progress,
             )
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from outfitter_contract.document import JobDocument, build_document
+from outfitter_contract.document import Delta, DeltaPolicy, JobDocument, build_document
 from outfitter_contract.operations import Operation
 
+from outfitter_updates.catalogue.deltas import StoredDelta
 from outfitter_updates.catalogue.problems import Conflict, WrongUsage
-from outfitter_updates.catalogue.software import Publication, SoftwareVersion
+from outfitter_updates.catalogue.software import Location, Publication, SoftwareVersion
 
 JOB_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 JOB_ID_MAX: Final = 64
@@ -31,6 +32,10 @@ class UpdateIntention:
     role_arn: str
     """Whose privileges the pre-signed URLs carry."""
     job_id: str | None
+    deltas: tuple[StoredDelta, ...] = ()
+    """What devices may make the image with instead of downloading it."""
+    delta_policy: DeltaPolicy = DeltaPolicy.FULL
+    """What a device does that has no use for the deltas."""
     confirm: bool = False
     """Let the service accept success only with the proof of version and digest."""
 
@@ -56,13 +61,19 @@ def stamped_job_id(what: str, now: int, token: str, length_max: int = JOB_ID_MAX
 
 
 def job_document(
-    software: SoftwareVersion, *, forced: bool, region: str, confirm: bool = False
+    software: SoftwareVersion,
+    *,
+    forced: bool,
+    region: str,
+    confirm: bool = False,
+    deltas: tuple[StoredDelta, ...] = (),
+    delta_policy: DeltaPolicy = DeltaPolicy.FULL,
 ) -> dict[str, object]:
     """The document that devices get, with a placeholder where the service puts the pre-signed URL."""
     return build_document(
         JobDocument(
             operation=Operation.INSTALL,
-            url=f"${{aws:iot:s3-presigned-url-v2:{software.location.url(region)}}}",
+            url=_url(software.location, region),
             forced=forced,
             name=software.image.name,
             version=software.image.version,
@@ -70,8 +81,23 @@ def job_document(
             size=software.image.size_bytes,
             signed=software.image.signed,
             confirm=proof(software) if confirm else None,
+            deltas=tuple(
+                Delta(
+                    base=each.base,
+                    url=_url(each.location, region),
+                    sha256=each.sha256,
+                    size=each.size_bytes,
+                )
+                for each in deltas
+            ),
+            delta_policy=delta_policy,
         )
     )
+
+
+def _url(location: Location, region: str) -> str:
+    """The placeholder where the service puts the pre-signed URL."""
+    return f"${{aws:iot:s3-presigned-url-v2:{location.url(region)}}}"
 
 
 def proof(software: SoftwareVersion) -> dict[str, str]:
@@ -106,7 +132,12 @@ def plan_update(intention: UpdateIntention, now: int, token: str) -> dict[str, A
             " same file."
         )
     document = job_document(
-        software, forced=intention.forced, region=intention.region, confirm=intention.confirm
+        software,
+        forced=intention.forced,
+        region=intention.region,
+        confirm=intention.confirm,
+        deltas=intention.deltas,
+        delta_policy=intention.delta_policy,
     )
     return {
         "jobId": intention.job_id or make_job_id(software, now, token),

@@ -2,6 +2,7 @@
 
     root/a/…            the image's files        root/a.json   what was unpacked there, written last
     root/b/…                                     root/b.json
+    root/a.frame, root/b.frame   what makes a base for delta images of the files
     root/current -> a   switched by one rename
 
 A slot whose record is missing is rubbish: the record goes first when a slot is cleared, and comes last when it is
@@ -18,6 +19,7 @@ from typing import Final
 from outfitter_contract.image import Manifest
 
 from outfitter_agent.hands import archive
+from outfitter_agent.hands.base import Base
 from outfitter_agent.hands.durable import link_durably, make_folder, sync_folder, write_durably
 from outfitter_agent.hands.journal import installed_from
 from outfitter_agent.hands.slots.port import Check, SlotsError, SlotSettings
@@ -103,7 +105,9 @@ class FolderSlots:
         folder.mkdir(mode=0o755)
         free = shutil.disk_usage(self._root).free - ROOM_KEPT_BYTES
         try:
-            archive.unpack(image, folder, min(self._unpacked_bytes_max, max(free, 0)), check)
+            archive.unpack(
+                image, folder, self._frame(slot), min(self._unpacked_bytes_max, max(free, 0)), check
+            )
         except Abandoned:
             self._clear(slot)
             raise
@@ -119,6 +123,10 @@ class FolderSlots:
             raise Trouble(f"unpacking failed: {error.strerror or error}") from error
         sync_folder(self._root)
         write_durably(self._record(slot), json.dumps(dataclasses.asdict(installed)).encode())
+
+    def base(self, slot: str) -> Base:
+        """The content of the image that the slot was filled from; raises Trouble when it cannot be had."""
+        return Base(self._frame(slot), self.path(slot))
 
     def switch(self, slot: str | None) -> None:
         """Make the slot current in one step; harmless when it is."""
@@ -148,8 +156,12 @@ class FolderSlots:
     def _record(self, slot: str) -> Path:
         return self._root / f"{_checked(slot)}.json"
 
+    def _frame(self, slot: str) -> Path:
+        return self._root / f"{_checked(slot)}.frame"
+
     def _clear(self, slot: str) -> None:
         self._record(slot).unlink(missing_ok=True)
+        self._frame(slot).unlink(missing_ok=True)
         sync_folder(self._root)
         folder = self.path(slot)
         if folder.exists():

@@ -6,10 +6,11 @@ A slot is a place that holds one whole software. One runs; the other is written 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from outfitter_contract.image import Manifest
 
+from outfitter_agent.hands.base import Base
 from outfitter_agent.plans.transaction import Installed
 
 Check = Callable[[], None]
@@ -77,3 +78,11 @@ class Slots(Protocol):
 
     def fault(self) -> str | None:
         """What is wrong with the slots, for ``outfitter-agent check``; None: nothing."""
+
+
+@runtime_checkable
+class BaseSlots(Protocol):
+    """What slots may have beside that, so that delta images can be applied."""
+
+    def base(self, slot: str) -> Base:
+        """The content of the image that the slot was filled from; raises Trouble when it cannot be had."""
