@@ -7,6 +7,7 @@ docs/reference/update-attacks.md, and has a row for each.
 import contextlib
 import gzip
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -20,9 +21,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from outfitter_contract.delta import Window, build_head, build_window, read_head
 from outfitter_contract.signed import Signed, build_signed, parse_signed
 from outfitter_contract.statements import IMAGE_KIND, KEYS_KIND, image_payload
+from outfitter_fleet.power.deltas import delta_between
 from signed_images import RUNS, Signer, image, member, statement
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 TABLE = Path(__file__).parents[2] / "docs" / "reference" / "update-attacks.md"
 IMAGE_BYTES_MAX = 4_000_000
@@ -221,6 +229,46 @@ def slow(ground, handler):
             return
 
 
+def by_delta(content, **head):
+    """A job for the owner's new image, and a delta of the attacker's that says, mostly, that it makes it."""
+
+    def document(ground):
+        said = read_head(io.BytesIO(delta_between(RUNNING, NEW)))
+        told = {name: getattr(said, name) for name in type(said).__dataclass_fields__} | head
+        delta = build_head(type(said)(**told)) + content()
+        return {
+            "url": ground.store.put(NEW),
+            "signed": ground.release.image(NEW, version="3.0.0"),
+            "sha256": hashlib.sha256(NEW).hexdigest(),
+            "deltas": [
+                {
+                    "base": hashlib.sha256(RUNNING).hexdigest(),
+                    "url": ground.store.put(delta),
+                    "sha256": hashlib.sha256(delta).hexdigest(),
+                    "size": len(delta),
+                }
+            ],
+            "delta_policy": "fail",
+        }
+
+    return document
+
+
+def expanding():
+    """A window of some kilobytes that expands to gigabytes."""
+    packer = zstd.ZstdCompressor()
+    block = bytes(1 << 20)
+    packed = b"".join(packer.compress(block) for _ in range(2048)) + packer.flush()
+    return build_window(Window(base_offset=0, base_length=0, length=10_000, packed=packed))
+
+
+def another_content():
+    content = gzip.decompress(NEW).replace(b"sleep(60)", b"sleep(61)")
+    return build_window(
+        Window(base_offset=0, base_length=0, length=len(content), packed=zstd.compress(content))
+    )
+
+
 def about_keys(signed):
     return lambda ground: {"operation": "trust-update", "signed": signed(ground)}
 
@@ -236,6 +284,7 @@ def claim():
     return gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024), mtime=0)
 
 
+RUNNING = image("2.0.0")
 NEW, NEWER = image("3.0.0"), image("3.1.0")
 BODY = image("3.0.0", program=RUNS.replace("sleep(60)", "sleep(61)"))
 OLD = image("1.4.0")
@@ -360,6 +409,15 @@ ATTACKS = {
     "a connection that always breaks": Attack(
         document=answering(lambda _, handler: Store.plain(handler, b"", len(NEW))),
         reason="gave up after 3 attempts",
+    ),
+    "a delta that expands endlessly": Attack(
+        document=by_delta(expanding), reason="a window of it does not give the 10000 bytes that it says"
+    ),
+    "a delta that says that it makes gigabytes": Attack(
+        document=by_delta(expanding, content_size=1 << 40), reason="larger than this device takes"
+    ),
+    "a delta that makes another image": Attack(
+        document=by_delta(another_content), reason="what the delta makes here is not the image"
     ),
     "a file of this device": Attack(
         document=lambda ground: {
