@@ -4,10 +4,12 @@ In a boot RAUC's service starts anew, in the slot that the boot loader chooses.
 """
 
 import hashlib
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from booting_device import BootingDevice
+from booting_device import AGENT, BootingDevice
 from rauc_machine import Machine
 
 SETTINGS = """
@@ -41,6 +43,13 @@ def device(server, tmp_path, tmp_path_factory, monkeypatch, eventually):
             made.close()
     finally:
         machine.close()
+
+
+def outfitter(server, *command):
+    done = subprocess.run(
+        [AGENT.parent / "outfitter", *command], env=server.environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_bundles_good_and_bad(device, eventually):
@@ -80,7 +89,15 @@ def test_bundles_good_and_bad(device, eventually):
         assert (status, details["step"], reason in details["reason"]) == ("FAILED", "refused", True), details
     assert device.boots == 5, "what is refused restarts nothing"
 
+    bundle = machine.bundle("6.0.0", content=b"newest")  # as long as what was broken
+    bundle.with_name(f"{bundle.name}.json").write_text(
+        json.dumps({"name": "pump", "version": "6.0.0", "device_types": ["pump"]})
+    )
+    machine.does_not_boot.clear()
+    outfitter(device.server, "software", "upload", bundle)
+    outfitter(device.server, "update", device.name, "pump", "6.0.0", "--wait")
+
     shown = device.command("status")
-    assert (shown["slot"], shown["name"], shown["version"]) == ("rootfs.1", "pump", "2.0.0")
+    assert (shown["slot"], shown["name"], shown["version"]) == ("rootfs.0", "pump", "6.0.0")
     told = {each["name"]: each for each in device.command("check")}
-    assert told["software"]["text"] == "rootfs.0: pump 4.0.0; rootfs.1 (current): pump 2.0.0"
+    assert told["software"]["text"] == "rootfs.0 (current): pump 6.0.0; rootfs.1: pump 2.0.0"

@@ -4,7 +4,8 @@
      "start": ["python3", "main.py"], "health": ["./healthy.sh"]}
 
 ``start`` and ``health`` are argument lists, run in the image's own folder; ``health`` may be left out. Members that
-are not known here are ignored.
+are not known here are ignored. An image of another kind, such as a bundle of RAUC's, is described by the same members in
+a file beside it, without ``start``: the machine runs it by itself.
 """
 
 import json
@@ -37,13 +38,16 @@ class Manifest:
     device_types: tuple[str, ...]
     """The device types that may run it."""
     start: tuple[str, ...]
-    """The program to run, with its arguments."""
+    """The program to run, with its arguments; empty where the machine runs what the image holds by itself."""
     health: tuple[str, ...] | None = None
     """A command that ends with 0 while the software is healthy; None: running is healthy."""
 
 
-def parse_manifest(content: bytes) -> Manifest:
-    """The manifest in the bytes of ``outfitter.json``; raises ManifestError."""
+def parse_manifest(content: bytes, *, starts: bool = True) -> Manifest:
+    """The manifest in the bytes of ``outfitter.json``; raises ManifestError.
+
+    ``starts``: whether it must name a program to run; a description beside an image need not.
+    """
     if len(content) > MANIFEST_BYTES_MAX:
         raise ManifestError(f"{MANIFEST_NAME} is larger than {MANIFEST_BYTES_MAX} bytes")
     try:
@@ -57,7 +61,7 @@ def parse_manifest(content: bytes) -> Manifest:
         name=_word(value.get("name"), "name"),
         version=_version(value.get("version")),
         device_types=_device_types(value.get("device_types")),
-        start=_arguments(value.get("start"), "start"),
+        start=_arguments(value.get("start"), "start") if starts or "start" in value else (),
         health=None if health is None else _arguments(health, "health"),
     )
 

@@ -102,7 +102,7 @@ def test_journal_of_the_first_release():
 def test_journal_of_a_newer_agent(journal):
     """The older agent in the slot before goes on with what it knows of."""
     members = json.loads(encode(journal))
-    known = [members["update"], members["change"], (members["update"] or {}).get("target")]
+    known = [members["update"], members["change"], members["final"], (members["update"] or {}).get("target")]
     for each in known:
         if each is not None:
             each["of_tomorrow"] = [1]

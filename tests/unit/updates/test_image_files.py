@@ -8,6 +8,7 @@ import tarfile
 
 import pytest
 from outfitter_updates.catalogue.problems import BadImage
+from outfitter_updates.catalogue.software import location_for
 from outfitter_updates.cli.image_file import pack_folder, read_image
 
 MANIFEST = {"name": "pump", "version": "1.4.0", "device_types": ["pc"], "start": ["python3", "main.py"]}
@@ -121,3 +122,32 @@ def test_a_manifest_beyond_the_limit(tmp_path):
     made = archive(tmp_path / "x.tar.gz", [("outfitter.json", b" " * 1_000_000)])
     with pytest.raises(BadImage, match="larger than"):
         read_image(made)
+
+
+DESCRIPTION = {"name": "pump", "version": "2.0.0", "device_types": ["pump"]}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """An image that only its description makes sense of."""
+    file = tmp_path / "pump.raucb"
+    file.write_bytes(b"a file system")
+    (tmp_path / "pump.raucb.json").write_text(json.dumps(DESCRIPTION))
+    return file
+
+
+def test_an_image_of_another_kind(bundle):
+    image = read_image(bundle)
+    assert (image.name, image.version, image.device_types) == ("pump", "2.0.0", ("pump",))
+    assert (image.sha256, image.size_bytes) == (hashlib.sha256(b"a file system").hexdigest(), 13)
+    assert location_for(image, "b").key == "software/pump/2.0.0/pump-2.0.0.raucb"
+
+
+def test_a_malformed_description(bundle):
+    description = bundle.with_name("pump.raucb.json")
+    description.write_text(json.dumps(DESCRIPTION | {"version": "new"}))
+    with pytest.raises(BadImage, match=r"pump\.raucb\.json: 'version'"):
+        read_image(bundle)
+    description.unlink()
+    with pytest.raises(BadImage, match=r"is described by pump\.raucb\.json beside it"):
+        read_image(bundle)

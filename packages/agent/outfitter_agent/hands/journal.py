@@ -125,7 +125,13 @@ def _change(members: Mapping[str, Any]) -> Change:
 
 
 def _final(members: Mapping[str, Any]) -> FinalReport:
-    return FinalReport(**{**members, "job": JobRef(**members["job"]), "status": Status(members["status"])})
+    return FinalReport(
+        **{
+            **_known(FinalReport, members),
+            "job": JobRef(**members["job"]),
+            "status": Status(members["status"]),
+        }
+    )
 
 
 def installed_from(members: Mapping[str, Any] | None) -> Installed | None:
@@ -142,6 +148,8 @@ def installed_from(members: Mapping[str, Any] | None) -> Installed | None:
     )
 
 
-def _known(kind: type[Update | Change | Installed], members: Mapping[str, Any]) -> dict[str, Any]:
+def _known(
+    kind: type[Update | Change | FinalReport | Installed], members: Mapping[str, Any]
+) -> dict[str, Any]:
     """Without what a newer agent has added, which the older one in the slot before must be able to do without."""
     return {item.name: members[item.name] for item in dataclasses.fields(kind) if item.name in members}

@@ -24,7 +24,7 @@ from outfitter_agent.plans.effects import (
     Plan,
     PrepareConfiguration,
     ReadConfiguration,
-    ReadRunning,
+    ReadCurrentSlot,
     ReloadServices,
     Report,
     RestoreConfiguration,
@@ -180,7 +180,7 @@ def _try(change: Change, facts: Facts) -> Plan[Verdict]:
     verdict = yield from perform(ReloadServices())
     if verdict.healthy:
         yield from perform(Report(details=details.progress(Step.VERIFYING, boot_id=facts.boot_id)))
-        if facts.configuration_health and (yield from perform(ReadRunning())) is not None:
+        if facts.configuration_health and (yield from perform(ReadCurrentSlot())) is not None:
             verdict = yield from perform(WatchHealth(settle=True, abandonable=True))
     present = yield from _in_force()
     if verdict.healthy and present != change.sha256:

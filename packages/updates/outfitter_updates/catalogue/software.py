@@ -40,6 +40,8 @@ class Image:
     size_bytes: int
     signed: str | None = None
     """The signed text that vouches for it, if there is one; not verified here."""
+    suffix: str = ".tar.gz"
+    """How the name of its file ends in the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,7 @@ def location_for(image: Image, bucket: str) -> Location:
     """Where an image of that name and version is kept."""
     return Location(
         bucket=bucket,
-        key=f"software/{image.name}/{image.version}/{image.name}-{image.version}.tar.gz",
+        key=f"software/{image.name}/{image.version}/{image.name}-{image.version}{image.suffix}",
     )
 
 

@@ -1,8 +1,9 @@
-"""Image files: a ``tar.gz`` with ``outfitter.json`` at its top."""
+"""Image files: a ``tar.gz`` with ``outfitter.json`` at its top, or a file of any kind that ``FILE.json`` describes."""
 
 import gzip
 import hashlib
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,25 +16,32 @@ from outfitter_updates.catalogue.software import Image, check_names
 MEMBERS_MAX: Final = 50_000
 """What the agent takes at most."""
 SIGNED_SUFFIX: Final = ".signed"
+DESCRIPTION_SUFFIX: Final = ".json"
 EXECUTABLE_MODE: Final = 0o755
 PLAIN_MODE: Final = 0o644
 ANY_EXECUTE_BIT: Final = 0o111
 
 
 def read_image(file: Path) -> Image:
-    """What an image file says of itself, with its digest; reads the archive to its end.
+    """What an image file says of itself, or ``FILE.json`` of it, with its digest; reads an archive to its end.
 
-    Raises BadImage when it is no readable ``tar.gz``, has no manifest, or one that is malformed.
+    Raises BadImage when there is no description, and the file is no readable ``tar.gz`` or has no manifest, and when
+    either is malformed.
     """
+    description = file.with_name(file.name + DESCRIPTION_SUFFIX)
+    described = description.is_file()
     try:
-        manifest = _manifest_in(file)
+        manifest = description.read_bytes() if described else _manifest_in(file)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
         raise BadImage(
-            f"{file} is no readable tar.gz: {error}. `outfitter software pack` makes images."
+            f"{file} is no readable tar.gz: {error}. `outfitter software pack` makes images;"
+            f" one of another kind is described by {description.name} beside it."
         ) from error
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return _image(manifest, str(file), digest, file.stat().st_size)
+    where = str(description) if described else str(file)
+    image = _image(manifest, where, digest, file.stat().st_size, starts=not described)
+    return replace(image, suffix=file.suffix) if described else image
 
 
 def pack_folder(folder: Path, out: Path) -> Image:
@@ -139,9 +147,9 @@ def _manifest_in(file: Path) -> bytes:
     return found
 
 
-def _image(manifest: bytes, where: str, digest: str, size_bytes: int) -> Image:
+def _image(manifest: bytes, where: str, digest: str, size_bytes: int, *, starts: bool = True) -> Image:
     try:
-        told = parse_manifest(manifest)
+        told = parse_manifest(manifest, starts=starts)
     except ManifestError as error:
         raise BadImage(f"{where}: {error}.") from error
     image = Image(

@@ -58,8 +58,8 @@ def pack(folder: Path, out: Path, as_json: bool) -> None:
 def upload(application: Application, file: Path, bucket: str | None, publish: bool, as_json: bool) -> None:
     """Store an image and enter its version in the catalogue.
 
-    Name, version and device types come from outfitter.json in the image, its signature from FILE.signed if that is
-    there. A version never changes: uploading the same image again changes nothing, another image under the same version
+    Name, version and device types come from outfitter.json in the image, or from FILE.json beside an image of another
+    kind, such as a bundle of RAUC's; its signature from FILE.signed if that is there. A version never changes: uploading the same image again changes nothing, another image under the same version
     is refused.
     """
     image = _with_signature(read_image(file), file)

@@ -105,7 +105,7 @@ class Software:
     ) -> Location:
         """Stores a delta that makes the version out of the image with the digest ``base``; tells where."""
         location = delta_location(software, base, sha256)
-        self._store(file, location, progress, "application/octet-stream")
+        self._store(file, location, progress)
         return location
 
     def _sign(self, image: Image, existing: SoftwareVersion) -> None:
@@ -124,16 +124,14 @@ class Software:
         connection = self._connection
         return need_bucket(connection, name or default_bucket(connection.account.account, connection.region))
 
-    def _store(
-        self, file: Path, location: Location, progress: Callable[[int], None], kind: str = "application/gzip"
-    ) -> None:
+    def _store(self, file: Path, location: Location, progress: Callable[[int], None]) -> None:
         s3 = self._connection.s3
         with translated("Upload", s3.endpoint):
             s3.client.upload_file(
                 str(file),
                 location.bucket,
                 location.key,
-                ExtraArgs={"ContentType": kind},
+                ExtraArgs={"ContentType": _content_type(location.key)},
                 Callback=progress,
             )
 
@@ -176,3 +174,7 @@ class Software:
             if known is not None:
                 found.append(known)
         return tuple(found)
+
+
+def _content_type(key: str) -> str:
+    return "application/gzip" if key.endswith(".gz") else "application/octet-stream"
