@@ -9,7 +9,7 @@ MQTTJS := tests/browser/node_modules
 export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 INPUTS := uv.lock pyproject.toml $(wildcard packages/*/pyproject.toml)
 
-.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-agent bench-page format schema tables power-cuts deb conformance console chromium mqttjs peers rauc clean
+.PHONY: help install demo test soak fuzz check bench bench-growth bench-million bench-rivals bench-gateway bench-idle bench-agent bench-page format schema tables power-cuts deb conformance console chromium mqttjs peers rauc faketime clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ install: .venv/installed ## everything into .venv; quiet and quick when nothing 
 demo: install ## the mission on an empty machine: one server, real agents, a table at the end (KEEP=1 leaves it running)
 	@$(BIN)/python -m outfitter_fleet.demo $(if $(KEEP),--keep)
 
-test: install chromium peers rauc mqttjs ## every test
+test: install chromium peers rauc faketime mqttjs ## every test
 	@$(BIN)/python -m pytest -q
 
 soak: install ## ten thousand random lives of jobs of each kind, and of sessions; takes an hour or so and tells how far it is
@@ -134,6 +134,12 @@ rauc: ## RAUC and what makes and installs its bundles, which the agent's tests d
 	|| { echo "installing rauc, squashfs-tools, dbus and libglib2.0-bin" >&2; export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -y -qq --no-install-recommends rauc squashfs-tools dbus libglib2.0-bin; } >/dev/null \
 	|| echo "rauc cannot be installed: tests/unit/agent/test_rauc_slots.py and tests/acceptance/test_agent_rauc.py will fail"
+
+faketime: ## libfaketime, for the test of a clock that is wrong, when missing and this machine lets us bring it
+	@command -v faketime >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	|| { echo "installing faketime" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends faketime; } >/dev/null \
+	|| echo "faketime cannot be installed: one test of tests/faults/test_download_faults.py will fail"
 
 clean: ## remove what the other targets made
 	rm -rf .venv $(CONSOLE)/node_modules $(MQTTJS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .conformance .demo .bench .fuzz

@@ -9,10 +9,14 @@ import os
 import random
 import re
 import resource
+import socket
 import ssl
+import subprocess
 import sys
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from cryptography import x509
@@ -20,6 +24,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from faulty_proxy import Proxy, Store, Tunnel
+from outfitter_agent.hands.mqtt import Connection
+from outfitter_agent.main.link import link_of
+from outfitter_agent.main.settings import load_settings
 from signed_images import image, member
 
 TABLE = Path(__file__).parents[2] / "docs" / "reference" / "download-faults.md"
@@ -239,6 +246,28 @@ def disk_becomes_full(ground):
     assert "the disk is full: no room after" in details["reason"], details
 
 
+def others_fill_the_disk(ground):
+    """A disk of its own for the agent's state, which is full indeed once the download has begun."""
+    small = ground.device.folder / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", small], check=True)
+    try:
+        restarted(ground, 'state = "small/state"\ndownload_bytes_per_second_max = 150000\n')
+        job_id, _ = ground.begin()
+        part = small / "state/download/image.part"
+        ground.tools.eventually(lambda: part.exists() and part.stat().st_size)
+        with pytest.raises(OSError, match="No space left"):
+            (small / "filler").write_bytes(bytes(8 << 20))
+        status, details = ground.device.ends(job_id)
+        assert (status, "the disk is full: no room after" in details["reason"]) == ("FAILED", True), details
+        (small / "filler").unlink()
+        assert ground.device.ends(ground.begin()[0])[0] == "SUCCEEDED"
+    finally:
+        ground.device.stop()
+        subprocess.run(["umount", small], check=True)
+        restarted(ground, "")
+
+
 def budget_is_too_small(ground):
     restarted(ground, "download_bytes_max_per_job = 100000")
     status, details = ground.device.ends(ground.begin()[0])
@@ -267,6 +296,7 @@ def restarted(ground, settings):
 
 DEVICE = {
     "the disk becomes full": disk_becomes_full,
+    "others fill the disk half way": others_fill_the_disk,
     "the budget is too small": budget_is_too_small,
     "killed half way": killed_half_way,
 }
@@ -305,9 +335,77 @@ def certificate_has_expired(ground):
     assert ground.device.ends(job_id)[0] == "SUCCEEDED"
 
 
+class Hours(threading.Event):
+    """What the agent waits on between two attempts to connect; an hour takes no time."""
+
+    def __init__(self, after_an_hour):
+        super().__init__()
+        self.waits, self._after_an_hour = [], after_an_hour
+
+    def wait(self, timeout=None):
+        if sum(self.waits) < 3600 <= sum(self.waits) + timeout:
+            self._after_an_hour()
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def gone_for_an_hour(ground):
+    """The agent's own connection, with a clock that is put forward by what it waits."""
+    link = link_of(load_settings(ground.device.folder / "agent.toml", {}))
+    ground.device.stop()
+    job_id, _ = ground.begin()
+    up = threading.Event()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        connection = Connection(
+            replace(link, port=nobody.getsockname()[1], reconnect_max_seconds=60.0),
+            on_up=up.set,
+            on_down=lambda: None,
+            on_message=lambda *_: None,
+        )
+        connection._closed = hours = Hours(lambda: setattr(connection, "_link", link))
+        connection.start()
+        back = up.wait(30)
+        connection.close()
+    ground.device.start()
+    assert back, "without anybody's help"
+    assert sum(hours.waits) >= 3600
+    assert max(hours.waits) <= 60
+    assert 60 <= len(hours.waits) <= 300, "neither never nor all the time"
+    assert ground.device.ends(job_id)[0] == "SUCCEEDED", "the job has waited, too"
+
+
+def clock_is_a_year_behind(ground):
+    """Under libfaketime, whose file is set right while the agent runs, as a time service would do it."""
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    clock = ground.device.folder / "clock"
+    clock.write_text("-1y")
+    ground.device.stop()
+    with patch.dict(
+        os.environ,
+        LD_PRELOAD=str(library),
+        FAKETIME_TIMESTAMP_FILE=str(clock),
+        FAKETIME_NO_CACHE="1",
+        FAKETIME_DONT_FAKE_MONOTONIC="1",
+    ):
+        ground.device.start()
+    before = ground.device.log().count("not yet valid")
+    job_id, members = ground.begin()
+    ground.tools.eventually(lambda: ground.device.log().count("not yet valid") >= before + 2)
+    assert ground.device.execution(job_id)[0] == "QUEUED"
+    assert ground.device.process.poll() is None
+    clock.write_text("+0")
+    status, details = ground.device.ends(job_id)
+    assert (status, details["sha256"]) == ("SUCCEEDED", members["sha256"])
+    restarted(ground, "")
+    assert ground.device.ends(ground.begin()[0])[0] == "SUCCEEDED"
+
+
 GATEWAY = {
     "the gateway is gone for the download": gone_for_the_download,
+    "the gateway is gone for an hour": gone_for_an_hour,
     "the gateway's certificate has expired": certificate_has_expired,
+    "the clock is a year behind, and set right later": clock_is_a_year_behind,
 }
 
 
