@@ -311,3 +311,13 @@ def test_what_has_moved_far_is_found(tmp_path):
     bench = Bench(tmp_path, pair)
     assert bench.made.size_bytes < len(more) + (128 << 10)
     assert bench.apply().sha256 == bench.made.image.sha256
+
+
+def test_what_holds_no_files_has_no_deltas(tmp_path):
+    """An image of another kind, which is told by a description beside it."""
+    other = tmp_path / "system.gz"
+    other.write_bytes(gzip.compress(b"no tar at all" * 1000, 9, mtime=0))
+    manifest = Manifest(name="pump", version="2.0", device_types=("p1",), start=("./run",))
+    (tmp_path / "system.gz.json").write_bytes(build_manifest(manifest))
+    with pytest.raises(BadImage, match=r"no tar\.gz"):
+        make_delta(other, other, tmp_path / "delta", lambda _: None)

@@ -85,6 +85,10 @@ def make_delta(base_file: Path, new_file: Path, out: Path, progress: Callable[[i
             digest = hashlib.file_digest(written, "sha256").hexdigest()
         size = unfinished.stat().st_size
         unfinished.replace(out)
+    except tarfile.TarError as error:
+        raise BadImage(
+            f"{base_file} or {new_file} is no tar.gz, and only those have deltas: {error}."
+        ) from error
     except OSError as error:
         raise Problem(f"{out} cannot be written: {error.strerror}.") from error
     finally:
