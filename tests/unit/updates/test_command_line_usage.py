@@ -52,6 +52,7 @@ def test_the_commands_that_people_rely_on():
         "outfitter config push",
         "outfitter config propagate",
         "outfitter config diff",
+        "outfitter config drift",
         "outfitter line create",
         "outfitter line show",
         "outfitter line claim",

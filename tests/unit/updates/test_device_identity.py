@@ -59,14 +59,19 @@ UNDONE = [
 ]
 
 
-def test_the_policy_allows_the_own_jobs_and_nothing_else():
+def test_the_policy_allows_the_own_jobs_and_configuration_and_nothing_else():
     statements = json.loads(device_policy(PREFIX))["Statement"]
-    allowed = {action: statement["Resource"] for statement in statements for action in statement["Action"]}
+    allowed = {}
+    for statement in statements:
+        for action in statement["Action"]:
+            allowed.setdefault(action, []).extend(statement["Resource"])
     thing = "${iot:Connection.Thing.ThingName}"
     jobs = f"$aws/things/{thing}/jobs/*"
+    running = f"outfitter/things/{thing}/configuration"
     assert allowed == {
         "iot:Connect": [f"{PREFIX}client/{thing}"],
-        "iot:Publish": [f"{PREFIX}topic/{jobs}"],
+        "iot:Publish": [f"{PREFIX}topic/{jobs}", f"{PREFIX}topic/{running}"],
+        "iot:RetainPublish": [f"{PREFIX}topic/{running}"],
         "iot:Receive": [f"{PREFIX}topic/{jobs}"],
         "iot:Subscribe": [f"{PREFIX}topicfilter/{jobs}"],
         "iotjobsdata:DescribeJobExecution": [f"{PREFIX}thing/{thing}"],

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from outfitter_contract.details import Step, clean_details
 from outfitter_contract.execution import TERMINAL, Status
+from outfitter_contract.running import running_topic
 from outfitter_contract.topics import jobs_prefix, notify, notify_next
 
 from outfitter_agent.hands.mqtt import Connection, Link
@@ -76,6 +77,10 @@ class JobsClient:
     def flush(self) -> None:
         """Wait a little until the reports so far have arrived."""
         self._connection.flush()
+
+    def tell_running(self, payload: bytes) -> bool:
+        """Tell which configuration is in force; False when the broker has not taken it."""
+        return self._connection.retain(running_topic(self._thing), payload)
 
     def close(self) -> None:
         """Disconnect."""

@@ -65,6 +65,7 @@ class Connection:
         self._lost = threading.Event()
         self._client: Client | None = None
         self._last: MQTTMessageInfo | None = None
+        self._refused = 0
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -92,6 +93,17 @@ class Connection:
         return (
             client is not None and client.publish(topic, payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
         )
+
+    def retain(self, topic: str, payload: bytes) -> bool:
+        """Send with QoS 1 to be retained, and wait; False when the broker has not taken it."""
+        client = self._client
+        if client is None:
+            return False
+        info = client.publish(topic, payload, qos=1, retain=True)
+        with suppress(RuntimeError, ValueError):  # the connection went meanwhile
+            info.wait_for_publish(CONNECT_TIMEOUT_SECONDS)
+            return info.is_published() and info.mid != self._refused
+        return False
 
     def subscribe(self, filters: Sequence[str]) -> bool:
         """Subscribe with QoS 1; False when there is no connection."""
@@ -153,6 +165,7 @@ class Connection:
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._received
+        client.on_publish = self._acknowledged
         return client
 
     def _connected(self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
@@ -181,6 +194,11 @@ class Connection:
     def _received(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if len(message.payload) <= PAYLOAD_BYTES_MAX:
             self._guarded(lambda: self._on_message(message.topic, bytes(message.payload)))
+
+    def _acknowledged(self, _client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._refused = number
+            log.warning("the broker refuses a message: %s", reason)
 
     def _guarded(self, callback: Callable[[], None]) -> None:
         """An error here would end paho's thread silently; the connection is given up instead."""

@@ -26,6 +26,7 @@ from outfitter_agent.hands.processes import end_strays
 from outfitter_agent.hands.put import Uploader
 from outfitter_agent.hands.reboot import Reboot, RebootMachine, RestartAgent
 from outfitter_agent.hands.reload import Reload
+from outfitter_agent.hands.running import RunningReport
 from outfitter_agent.hands.signals import Signals, Stopping
 from outfitter_agent.hands.status import LastError, StatusFile
 from outfitter_agent.hands.supervisor import Supervisor
@@ -77,6 +78,7 @@ class Agent:
             answer_timeout_seconds=settings.answer_timeout_seconds,
             status=self._status,
         )
+        self._running = self._report(settings)
         self._reboot = self._plug_in(arguments)
         self._facts = Facts(
             device_type=settings.device_type,
@@ -116,6 +118,7 @@ class Agent:
         log.info("agent of %s, boot %s", self._settings.thing_name, self._facts.boot_id)
         try:
             self._client.start()
+            self._running.start()
             self._notifier.ready()
             self._work()
         except Stopping:
@@ -175,6 +178,7 @@ class Agent:
         if execution is None:
             if journal.job is not None:
                 self._performer.run(give_up(journal, self._facts), None)
+            self._running.wake()
             return False
         self._carry_out(execution, journal)
         return True
@@ -192,9 +196,18 @@ class Agent:
         return RebootMachine(command, stopping=self._signals.stopped_within)
 
     def _close(self) -> None:
+        self._running.close()
         self._client.close()
         self._supervisor.stop()
         self._status.close()
+
+    def _report(self, settings: Settings) -> RunningReport:
+        return RunningReport(
+            settings.configuration,
+            self._client.tell_running,
+            bytes_max=settings.configuration_bytes_max,
+            watch_seconds=settings.configuration_watch_seconds,
+        )
 
     def _fetcher(self, ca_file: Path | None) -> Fetcher:
         settings = self._settings

@@ -80,6 +80,7 @@ class Settings:
     configuration_reload: tuple[str, ...] = ()
     configuration_reload_timeout_seconds: float = _number(60.0, 0.1, 3600)
     configuration_health: bool = False
+    configuration_watch_seconds: float = _number(60.0, 0, 86_400)
     configuration_bytes_max: int = _number(CONFIGURATION_BYTES_MAX, 2, 64 * 1024**2)
 
 

@@ -15,6 +15,7 @@ from outfitter_updates.catalogue.devices import Claim, Device, DeviceOrder, Grou
 from outfitter_updates.catalogue.records import RecordState, Running
 from outfitter_updates.catalogue.software import Image, Location, SoftwareVersion
 from outfitter_updates.operations.deployment import Deployment, DeploymentOrder
+from outfitter_updates.operations.drift import Drift
 from outfitter_updates.operations.line import LineJob, LinePlan
 from outfitter_updates.operations.privileges import Verdict
 from outfitter_updates.operations.progress import Execution, Job
@@ -116,6 +117,12 @@ class ConfigurationsPort(Protocol):
     def fetch(self, thing: str, job_id: str, sha256: str) -> Configuration: ...
 
 
+class RunningPort(Protocol):
+    """Which configuration is in force, and which was sent last."""
+
+    def of(self, names: Sequence[str]) -> Mapping[str, Drift]: ...
+
+
 class LinesPort(Protocol):
     """Factory lines."""
 
@@ -167,6 +174,8 @@ class CloudPort(Protocol):
     def jobs(self) -> JobsPort: ...
     @property
     def configurations(self) -> ConfigurationsPort: ...
+    @property
+    def running(self) -> RunningPort: ...
     @property
     def lines(self) -> LinesPort: ...
     @property

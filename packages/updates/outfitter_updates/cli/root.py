@@ -5,6 +5,7 @@ import click
 from outfitter_updates.cli.config import config
 from outfitter_updates.cli.deploy import deploy
 from outfitter_updates.cli.device import device
+from outfitter_updates.cli.drift import drift
 from outfitter_updates.cli.group import group
 from outfitter_updates.cli.job import job
 from outfitter_updates.cli.line import line
@@ -36,5 +37,6 @@ def root(ctx: click.Context, profile: str | None, region: str | None, endpoint_u
     application.profile, application.region, application.endpoint_url = profile, region, endpoint_url
 
 
+config.add_command(drift)
 for command in (device, group, software, update, job, why, policy, config, line, deploy):
     root.add_command(command)

@@ -9,7 +9,7 @@ from outfitter_updates.catalogue.problems import Conflict
 from outfitter_updates.cloud.connection import Connection
 from outfitter_updates.cloud.identities import Identities, Undo
 from outfitter_updates.operations.claim import claim_policy, claim_template, template_body
-from outfitter_updates.operations.policy import device_policy, same_policy
+from outfitter_updates.operations.policy import same_policy
 
 
 class Claims:
@@ -28,7 +28,7 @@ class Claims:
         template = claim_template(device_type)
         ca_pem = self._identities.authority()
         self._connection.iot.call("create_thing_type", thingTypeName=device_type)
-        self._identities.need_policy(policy_name, device_policy(prefix))
+        self._identities.need_device_policy(policy_name, prefix)
         self._template(template, template_body(device_type, policy_name), role_arn)
         self._identities.need_policy(f"claim-{template}", claim_policy(prefix, template))
         undo = Undo()

@@ -14,6 +14,7 @@ from outfitter_updates.cloud.own import Own
 from outfitter_updates.cloud.presences import Presences
 from outfitter_updates.cloud.privileges import Privileges
 from outfitter_updates.cloud.records import Records
+from outfitter_updates.cloud.running import RunningConfigurations
 from outfitter_updates.cloud.software import Software
 from outfitter_updates.operations.update import role_arn
 
@@ -31,6 +32,7 @@ class Cloud:
         self.records = Records(self._connection)
         self.jobs = Jobs(self._connection)
         self.configurations = Configurations(self._connection)
+        self.running = RunningConfigurations(self._connection, self.jobs)
         self.lines = Lines(self._connection, self.devices, self.jobs)
         self.deployments = Deployments(self._connection)
         self.own = Own(self._connection)

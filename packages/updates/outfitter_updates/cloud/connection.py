@@ -91,6 +91,11 @@ class Connection:
         return self._open("iot")
 
     @cached_property
+    def iot_data(self) -> Service:
+        """Retained messages."""
+        return self._open("iot-data")
+
+    @cached_property
     def functions(self) -> Service:
         """Functions and their URLs."""
         return self._open("lambda")

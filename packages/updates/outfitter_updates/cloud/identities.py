@@ -8,7 +8,7 @@ from outfitter_updates.catalogue.devices import Device, DeviceOrder, Identity, h
 from outfitter_updates.catalogue.problems import CloudRefused, Conflict, Problem, WrongUsage
 from outfitter_updates.cloud.connection import Connection
 from outfitter_updates.cloud.devices import Devices
-from outfitter_updates.operations.policy import arn_prefix, device_policy, same_policy
+from outfitter_updates.operations.policy import arn_prefix, device_policy, former_policy, same_policy
 
 MQTT_PORT: Final = 8883
 EXISTS: Final = "ResourceAlreadyExistsException"
@@ -64,7 +64,7 @@ class Identities:
     def _make(self, order: DeviceOrder, undo: Undo, host: str, port: int) -> Identity:
         ca_pem = self.authority()
         device, notes = self._thing(order, undo)
-        policy_note = self.need_policy(order.policy_name, device_policy(arn_prefix(device.arn)))
+        policy_note = self.need_device_policy(order.policy_name, arn_prefix(device.arn))
         made = self.certificate(undo)
         self._attach(order, made, undo)
         self._join(order, undo)
@@ -110,8 +110,15 @@ class Identities:
         undo.remember(f"thing {order.name}", lambda: iot.call("delete_thing", thingName=order.name))
         return self._devices.need(order.name), []
 
-    def need_policy(self, name: str, wanted: str) -> tuple[str, ...]:
-        """Make the policy; raises Conflict when there is one of the name that says something else."""
+    def need_device_policy(self, name: str, prefix: str) -> tuple[str, ...]:
+        """Make the policy of devices, or renew the one of a former version; raises Conflict as ``need_policy``."""
+        return self.need_policy(name, device_policy(prefix), former=former_policy(prefix))
+
+    def need_policy(self, name: str, wanted: str, *, former: str | None = None) -> tuple[str, ...]:
+        """Make the policy, or renew the one that says ``former``; what was done, in sentences.
+
+        Raises Conflict when there is one of the name that says something else.
+        """
         iot = self._connection.iot
         try:
             iot.call("create_policy", policyName=name, policyDocument=wanted)
@@ -120,7 +127,13 @@ class Identities:
                 raise
         else:
             return (f"Made the policy {name}, which devices share.",)
-        if not same_policy(iot.call("get_policy", policyName=name)["policyDocument"], wanted):
+        present = iot.call("get_policy", policyName=name)["policyDocument"]
+        if former is not None and same_policy(present, former):
+            iot.call("create_policy_version", policyName=name, policyDocument=wanted, setAsDefault=True)
+            return (
+                f"Renewed the policy {name}: its devices may tell the digest of their configuration, too.",
+            )
+        if not same_policy(present, wanted):
             raise Conflict(f"There is a policy {name} that says something else. Name another with --policy.")
         return ()
 
