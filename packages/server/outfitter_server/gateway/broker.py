@@ -18,6 +18,7 @@ from outfitter_server.gateway.limits import (
     SESSIONS_OF_A_CERTIFICATE,
 )
 from outfitter_server.gateway.routes import Interest
+from outfitter_server.gateway.waiting import Waiting
 from outfitter_server.mqtt.encode import encode_publish
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
 from outfitter_server.mqtt.properties import text, without_connection_properties
@@ -81,7 +82,7 @@ class Broker:
         self.queues = Budget(QUEUES_BYTES_MAX)
         self.subscriptions = 0
         self.online: dict[str, Receiver] = {}
-        self._offline: dict[str, int] = {}  # client id to the second of its expiry, first gone first
+        self._offline = Waiting()
         self._away: dict[str, dict[str, None]] = {}  # by certificate, first gone first
         self._subscriptions: SubscriptionTrie[Session, Subscription] = SubscriptionTrie()
         self._shared: SubscriptionTrie[str, Share] = SubscriptionTrie()
@@ -94,9 +95,9 @@ class Broker:
 
     def resume(self, client_id: str, now: int) -> Session | None:
         """The session that waits for this client id, unless it has expired."""
-        expires_at = self._offline.pop(client_id, now + 1)
+        expires_at = self._offline.come(client_id)
         self._come(client_id)
-        return self.sessions.get(client_id) if expires_at > now else None
+        return self.sessions.get(client_id) if expires_at is None or expires_at > now else None
 
     def subscribe(
         self, session: Session, topic_filter: str, wish: Interest, subscription: Subscription
@@ -127,8 +128,7 @@ class Broker:
             The one that has to end for it, when its certificate has too many.
         """
         expiry = session.expiry_seconds
-        self._offline.pop(session.client_id, None)
-        self._offline[session.client_id] = now + expiry if expiry != EXPIRY_NEVER else EXPIRY_NEVER
+        self._offline.leave(session.client_id, now + expiry if expiry != EXPIRY_NEVER else EXPIRY_NEVER)
         if not session.owner:
             return None
         away = self._away.setdefault(session.owner, {})
@@ -144,13 +144,8 @@ class Broker:
                 del self._away[session.owner]
 
     def expired(self, now: int) -> list[Session]:
-        """The sessions that nobody waits for any more, and those that are too many."""
-        names = [client_id for client_id, expires_at in self._offline.items() if expires_at <= now]
-        surplus = len(self._offline) - len(names) - OFFLINE_SESSIONS_MAX
-        if surplus > 0:
-            gone = set(names)
-            names += [client_id for client_id in self._offline if client_id not in gone][:surplus]
-        return [self.sessions[client_id] for client_id in names]
+        """The sessions whose wait is over, and those that are too many: whoever asks has to end them."""
+        return [self.sessions[client_id] for client_id in self._offline.take(now, OFFLINE_SESSIONS_MAX)]
 
     def discard(self, session: Session) -> None:
         """The session ends: nothing of it stays."""
@@ -162,7 +157,7 @@ class Broker:
         if self.sessions.get(session.client_id) is session:
             self._come(session.client_id)
             del self.sessions[session.client_id]
-            self._offline.pop(session.client_id, None)
+            self._offline.come(session.client_id)
 
     def publish(self, message: Published, now: int) -> int:
         """Route a message; the number of sessions that it reached."""
