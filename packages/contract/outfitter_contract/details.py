@@ -25,6 +25,7 @@ class Step(StrEnum):
     INSTALLING = "installing"
     APPLYING = "applying"
     UPLOADING = "uploading"
+    RUNNING = "running"
     RESTARTING = "restarting"
     VERIFYING = "verifying"
     ROLLING_BACK = "rolling-back"

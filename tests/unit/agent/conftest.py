@@ -5,11 +5,19 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from outfitter_agent.plans import effects
-from outfitter_agent.plans.effects import Configuration, Downloaded, Prepared, Uploaded, UrlExpired, Verdict
+from outfitter_agent.plans.effects import (
+    Configuration,
+    Downloaded,
+    Prepared,
+    StepOutcome,
+    Uploaded,
+    UrlExpired,
+    Verdict,
+)
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.jobs import carry_out, give_up
 from outfitter_agent.plans.recover import recover
-from outfitter_agent.plans.states import CHANGE_STATES, UPDATE_STATES, End
+from outfitter_agent.plans.states import CHANGE_STATES, STEPS_STATES, UPDATE_STATES, End
 from outfitter_agent.plans.transaction import Installed, Journal
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 from outfitter_contract.image import Manifest
@@ -62,6 +70,13 @@ class World:
     does_not_boot: set = field(default_factory=set)
     """Slots that the boot loader leaves for the other one."""
     abandon_at: type | None = None
+    device_client: bool = True
+    machine: bool = True
+    """Whether a restart is one of the machine."""
+    step_failures: dict = field(default_factory=dict)
+    """By the name of the step."""
+    ran: list = field(default_factory=list)
+    """Names of the steps that were run."""
 
     seen: list = field(default_factory=list)
     details: list = field(default_factory=list)
@@ -82,6 +97,9 @@ class World:
             trial_boots_max=3,
             attempts_max=5,
             configuration_health=self.health_of_configuration,
+            device_client=self.device_client,
+            reboots=self.machine,
+            attributes={"operatingSystem": "debian"},
         )
 
     def boots(self):
@@ -157,6 +175,14 @@ class World:
                 raise Trouble("no reboot here")
             case effects.Discard():
                 self.part = False
+            case effects.CheckStep():
+                pass
+            case effects.RunStep():
+                if self.abandoned:
+                    raise Abandoned
+                self.ran.append(effect.step.name)
+                failure = self.step_failures.get(effect.step.name, "")
+                return StepOutcome(failure=failure, stdout=f"out {effect.step.name}\n", stderr="err\n")
             case _:
                 return self._act_on_configuration(effect)
         return None
@@ -259,9 +285,9 @@ def check_follows(before, after):
     """What takes the place of a state in the journal is what the table of states says."""
     if before.job is None:
         return
-    stage = (before.update or before.change).stage
-    table = UPDATE_STATES if before.update else CHANGE_STATES
-    following = (after.update or after.change).stage if after.job else End.NOTHING
+    stage = (before.update or before.change or before.steps).stage
+    table = UPDATE_STATES if before.update else CHANGE_STATES if before.change else STEPS_STATES
+    following = (after.update or after.change or after.steps).stage if after.job else End.NOTHING
     if after.final is not None:
         following = End(after.final.status)
     assert following in table[stage].follows, f"{stage} is followed by {following}"

@@ -24,6 +24,8 @@ from outfitter_agent.plans.transaction import (
     JobRef,
     Journal,
     Stage,
+    StepsRun,
+    StepsStage,
     Update,
 )
 from outfitter_contract.execution import TERMINAL
@@ -71,6 +73,20 @@ changes = st.builds(
     log=texts,
     abandoned=st.booleans(),
 )
+runs = st.builds(
+    StepsRun,
+    job=refs,
+    stage=st.sampled_from(StepsStage),
+    version_number=st.none() | numbers,
+    attempts=numbers,
+    step=numbers,
+    boot_before=texts,
+    restarts=numbers,
+    ignored=texts,
+    reason=texts,
+    stdout=texts,
+    stderr=texts,
+)
 finals = st.builds(
     FinalReport,
     job=refs,
@@ -79,7 +95,11 @@ finals = st.builds(
     details=st.dictionaries(texts, texts, max_size=3),
 )
 journals = st.builds(
-    Journal, update=st.none() | updates, change=st.none() | changes, final=st.none() | finals
+    Journal,
+    update=st.none() | updates,
+    change=st.none() | changes,
+    steps=st.none() | runs,
+    final=st.none() | finals,
 )
 
 JOB = JobRef(job_id="job", execution_number=1)
@@ -94,7 +114,7 @@ def test_what_is_written_comes_back(journal):
 
 def test_journal_of_the_first_release():
     members = json.loads(encode(OLD))
-    del members["change"]
+    del members["change"], members["steps"]
     assert decode(json.dumps(members).encode()) == OLD
 
 
@@ -102,7 +122,13 @@ def test_journal_of_the_first_release():
 def test_journal_of_a_newer_agent(journal):
     """The older agent in the slot before goes on with what it knows of."""
     members = json.loads(encode(journal))
-    known = [members["update"], members["change"], members["final"], (members["update"] or {}).get("target")]
+    known = [
+        members["update"],
+        members["change"],
+        members["steps"],
+        members["final"],
+        (members["update"] or {}).get("target"),
+    ]
     for each in known:
         if each is not None:
             each["of_tomorrow"] = [1]

@@ -20,6 +20,8 @@ from outfitter_agent.plans.transaction import (
     JobRef,
     Journal,
     Stage,
+    StepsRun,
+    StepsStage,
     Update,
 )
 
@@ -96,10 +98,11 @@ def decode(content: bytes) -> Journal:
     if not isinstance(members, dict) or members.get("format") != FORMAT:
         raise ValueError(f"the journal is not of format {FORMAT}")
     update, final = members["update"], members["final"]
-    change = members.get("change")  # a journal of the first release has none
+    change, steps = members.get("change"), members.get("steps")  # journals of earlier releases have none
     return Journal(
         update=None if update is None else _update(update),
         change=None if change is None else _change(change),
+        steps=None if steps is None else _steps(steps),
         final=None if final is None else _final(final),
     )
 
@@ -121,6 +124,16 @@ def _update(members: Mapping[str, Any]) -> Update:
 def _change(members: Mapping[str, Any]) -> Change:
     return Change(
         **{**_known(Change, members), "job": JobRef(**members["job"]), "stage": ChangeStage(members["stage"])}
+    )
+
+
+def _steps(members: Mapping[str, Any]) -> StepsRun:
+    return StepsRun(
+        **{
+            **_known(StepsRun, members),
+            "job": JobRef(**members["job"]),
+            "stage": StepsStage(members["stage"]),
+        }
     )
 
 
@@ -149,7 +162,7 @@ def installed_from(members: Mapping[str, Any] | None) -> Installed | None:
 
 
 def _known(
-    kind: type[Update | Change | FinalReport | Installed], members: Mapping[str, Any]
+    kind: type[Update | Change | StepsRun | FinalReport | Installed], members: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Without what a newer agent has added, which the older one in the slot before must be able to do without."""
     return {item.name: members[item.name] for item in dataclasses.fields(kind) if item.name in members}

@@ -77,6 +77,17 @@ class Signals:
         with self._changed:
             return self._wait(lambda: self._stopping, seconds)
 
+    def tell(self) -> None:
+        """Something has happened that ``wait_until`` may wait for."""
+        self._set()
+
+    def wait_until(self, over: Callable[[], bool], seconds: float) -> bool:
+        """Wait, looking at ``over`` at each ``tell``; False when the time is over. Raises Stopping or Abandoned."""
+        with self._changed:
+            self._wait(lambda: over() or self._stopping or self._abandoned, seconds)
+        self.check(abandonable=True)
+        return over()
+
     def wait_until_up(self, *, abandonable: bool) -> None:
         """Wait for a connection; raises Stopping or Abandoned."""
         with self._changed:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import random
 import signal
 import threading
@@ -29,6 +30,7 @@ from outfitter_agent.hands.reload import Reload
 from outfitter_agent.hands.running import RunningReport
 from outfitter_agent.hands.signals import Signals, Stopping
 from outfitter_agent.hands.status import LastError, StatusFile
+from outfitter_agent.hands.steps import StepRunner
 from outfitter_agent.hands.supervisor import Supervisor
 from outfitter_agent.hands.trust import write_bundle
 from outfitter_agent.main.configurator import Configurator
@@ -80,16 +82,7 @@ class Agent:
         )
         self._running = self._report(settings)
         self._reboot = self._plug_in(arguments)
-        self._facts = Facts(
-            device_type=settings.device_type,
-            boot_id=self._reboot.boot_id,
-            trial_boots_max=settings.trial_boots_max,
-            attempts_max=settings.attempts_max,
-            trial_timeout_seconds=settings.trial_timeout_seconds,
-            configuration_health=settings.configuration_health,
-            signed_only=settings.trusted_keys is not None,
-            forced_below_minimum=settings.forced_below_minimum,
-        )
+        self._facts = _facts(settings, self._reboot.boot_id)
         ca_file = write_bundle(settings.state / "ca-bundle.pem", system=settings.system_ca, own=settings.ca)
         self._performer = Performer(
             journal=self._journal,
@@ -107,6 +100,14 @@ class Agent:
             health_rules=_health_rules(settings),
             configurator=self._configurator(ca_file),
             anchor=Anchor(settings.trusted_keys, settings.state),
+            steps=StepRunner(
+                handlers=settings.device_client_handlers,
+                users=settings.device_client_users,
+                timeout_seconds=settings.device_client_step_timeout_seconds,
+                folder=settings.state,
+                environment={"OUTFITTER_THING_NAME": settings.thing_name},
+                signals=self._signals,
+            ),
         )
 
     def run(self) -> None:
@@ -275,6 +276,32 @@ class Agent:
         except Abandoned:
             return True
         return False
+
+
+def _facts(settings: Settings, boot_id: str) -> Facts:
+    return Facts(
+        device_type=settings.device_type,
+        boot_id=boot_id,
+        trial_boots_max=settings.trial_boots_max,
+        attempts_max=settings.attempts_max,
+        trial_timeout_seconds=settings.trial_timeout_seconds,
+        configuration_health=settings.configuration_health,
+        signed_only=settings.trusted_keys is not None,
+        forced_below_minimum=settings.forced_below_minimum,
+        device_client=settings.device_client,
+        reboots=settings.reboot != "restart",
+        attributes=_attributes(settings),
+    )
+
+
+def _attributes(settings: Settings) -> dict[str, str]:
+    """What the conditions of a device client's document may ask for."""
+    return {
+        "operatingSystem": platform.freedesktop_os_release().get("ID", "linux"),
+        "architecture": platform.machine(),
+        "deviceType": settings.device_type,
+        "thingName": settings.thing_name,
+    }
 
 
 def _health_rules(settings: Settings) -> HealthRules:

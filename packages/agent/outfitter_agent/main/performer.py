@@ -15,6 +15,7 @@ from outfitter_agent.hands.journal import JournalFile
 from outfitter_agent.hands.reboot import Reboot, seconds_since_boot
 from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.slots.port import BaseSlots, Slots
+from outfitter_agent.hands.steps import StepRunner
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.plans import details, effects
@@ -43,6 +44,7 @@ class Performer:
         health_rules: HealthRules,
         configurator: Configurator,
         anchor: Anchor,
+        steps: StepRunner,
     ) -> None:
         """Take the hands."""
         self._journal = journal
@@ -57,6 +59,7 @@ class Performer:
         self._health_rules = health_rules
         self._configurator = configurator
         self._anchor = anchor
+        self._steps = steps
         self._job: JobRef | None = None
 
     def run(self, plan: Plan[None], job: JobRef | None) -> None:
@@ -136,6 +139,10 @@ class Performer:
                 self._fetcher.discard()
                 self._deltas.discard()
                 self._configurator.discard()
+            case effects.CheckStep():
+                self._steps.check(effect.step)
+            case effects.RunStep():
+                return self._steps.run(effect.step)
             case effects.VerifyImage() | effects.ChangeKeys() | effects.KeepMinimum():
                 return self._anchor.perform(effect)
             case _:

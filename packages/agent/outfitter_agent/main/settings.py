@@ -82,6 +82,10 @@ class Settings:
     configuration_health: bool = False
     configuration_watch_seconds: float = _number(60.0, 0, 86_400)
     configuration_bytes_max: int = _number(CONFIGURATION_BYTES_MAX, 2, 64 * 1024**2)
+    device_client: bool = False
+    device_client_handlers: Path | None = None
+    device_client_users: tuple[str, ...] = ()
+    device_client_step_timeout_seconds: float = _number(3600.0, 0.1, 604_800)
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:

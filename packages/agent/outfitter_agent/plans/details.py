@@ -6,7 +6,7 @@ from typing import Final
 from outfitter_contract.details import LOG_KEYS, VALUE_LENGTH_MAX, Step, clean_details, clean_value
 
 from outfitter_agent.plans.effects import Configuration
-from outfitter_agent.plans.transaction import Change, Update
+from outfitter_agent.plans.transaction import Change, StepsRun, Update
 
 LOG_LENGTH_MAX: Final = len(LOG_KEYS) * VALUE_LENGTH_MAX
 
@@ -102,6 +102,31 @@ def taken_back(change: Change, *, boot_id: str, health: str) -> dict[str, str]:
         "health": health,
     }
     return clean_details(pairs | _log(change.log))
+
+
+def stepping(step: Step, run: StepsRun, name: str, total: int, *, boot_id: str) -> dict[str, str]:
+    """What is reported before a step of a device client's document."""
+    return clean_details({"step": step, "boot_id": boot_id, "action": f"{run.step + 1} of {total}: {name}"})
+
+
+def stepped(run: StepsRun, *, boot_id: str) -> dict[str, str]:
+    """What a device client's document ends with, once one of its steps was begun."""
+    return clean_details(
+        {
+            "step": Step.REFUSED if run.reason else Step.DONE,
+            "reason": run.reason or None,
+            "boot_id": boot_id,
+            "ignored": run.ignored or None,
+            "stdout": run.stdout or None,
+            "stderr": run.stderr or None,
+        }
+    )
+
+
+def output_tail(before: str, more: str) -> str:
+    """The end of what was written, as a value may be."""
+    text = "\n".join(part for part in (before, more) if part)
+    return clean_value(text, len(text) * len(" | ") + 1)[-VALUE_LENGTH_MAX:]
 
 
 def log_parts(log: str) -> list[str]:

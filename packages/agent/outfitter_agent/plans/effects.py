@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from outfitter_contract.image import Manifest
 from outfitter_contract.statements import ImageStatement
 
+from outfitter_agent.plans.steps import Step
 from outfitter_agent.plans.transaction import Installed, Journal
 
 T = TypeVar("T")
@@ -99,6 +100,17 @@ class KeysChanged:
     counter: int
     key_ids: tuple[str, ...]
     """The keys that count now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutcome:
+    """How a step of a device client's document has ended."""
+
+    failure: str = ""
+    """Why it counts as failed; empty: it does not."""
+    stdout: str = ""
+    """The end of what it wrote."""
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,3 +307,17 @@ class ChangeKeys(Effect[KeysChanged]):
     """Put a statement about keys in force, durably; harmless when it is the last one. Raises Trouble, Refusal."""
 
     signed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckStep(Effect[None]):
+    """Whether the step could be run at all: its handler, its user. Raises Trouble, Refusal."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep(Effect[StepOutcome]):
+    """Run the step to its end; raises Trouble, Abandoned, and nothing of it runs on then."""
+
+    step: Step

@@ -1,6 +1,7 @@
 """What a plan knows of its device."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,12 @@ class Facts:
     """Whether images need the signature of a trusted key."""
     forced_below_minimum: bool = False
     """Whether ``forced`` in a job document counts for more than a signed minimum version."""
+    device_client: bool = False
+    """Whether documents of AWS's device client are carried out."""
+    reboots: bool = False
+    """Whether a restart is one of the machine, and not of the agent alone."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What the conditions of such documents may ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

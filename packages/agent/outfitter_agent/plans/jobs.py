@@ -2,10 +2,11 @@
 
 from outfitter_contract.operations import Operation
 
-from outfitter_agent.plans import acceptance, configure, install, trust
+from outfitter_agent.plans import acceptance, configure, device_client, install, trust
 from outfitter_agent.plans.effects import Plan
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.recover import forget
+from outfitter_agent.plans.steps import is_steps
 from outfitter_agent.plans.transaction import Change, ChangeStage, JobRef, Journal
 
 
@@ -17,6 +18,8 @@ def carry_out(execution: Execution, facts: Facts, journal: Journal) -> Plan[None
     halfway = _halfway(journal)
     if halfway is not None:
         return configure.settle(halfway, facts)
+    if is_steps(execution.document):
+        return device_client.carry_out(execution, facts, journal.steps)
     match acceptance.operation_of(execution.document):
         case Operation.CONFIG_UPLOAD:
             return configure.upload(execution, facts, journal.change)

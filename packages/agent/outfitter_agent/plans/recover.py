@@ -10,7 +10,7 @@ from dataclasses import replace
 from outfitter_contract.details import Step
 from outfitter_contract.execution import Status
 
-from outfitter_agent.plans import details
+from outfitter_agent.plans import details, device_client
 from outfitter_agent.plans.configure import settle
 from outfitter_agent.plans.effects import (
     Discard,
@@ -46,6 +46,10 @@ def recover(journal: Journal, facts: Facts) -> Plan[None]:
     if journal.change is not None:
         yield from perform(StartSoftware(probation=False))
         yield from settle(journal.change, facts)
+        return
+    if journal.steps is not None:
+        yield from perform(StartSoftware(probation=False))
+        yield from device_client.settle(journal.steps, facts)
         return
     update = journal.update
     rule = PowerLoss.START_OVER if update is None else UPDATE_STATES[update.stage].power_loss

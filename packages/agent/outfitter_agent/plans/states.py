@@ -10,7 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from outfitter_agent.plans.transaction import RESTARTS_MAX, ChangeStage, Stage
+from outfitter_agent.plans.steps import STEPS_MAX
+from outfitter_agent.plans.transaction import RESTARTS_MAX, ChangeStage, Stage, StepsStage
 
 
 class PowerLoss(StrEnum):
@@ -19,6 +20,7 @@ class PowerLoss(StrEnum):
     START_OVER = "start over"
     PROVE = "prove"
     FINISH_ROLLBACK = "finish rollback"
+    FAIL = "fail"
 
 
 class End(StrEnum):
@@ -31,7 +33,7 @@ class End(StrEnum):
     """The job has ended elsewhere: nothing is reported."""
 
 
-Place = Stage | ChangeStage | End
+Place = Stage | ChangeStage | StepsStage | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,51 @@ CHANGE_STATES: Final[Mapping[ChangeStage, State]] = MappingProxyType(
             follows=frozenset({ChangeStage.ROLLBACK, End.FAILED, End.NOTHING}),
             counter="tries",
             bound="trial_boots_max",
+        ),
+    }
+)
+
+STEPS_STATES: Final[Mapping[StepsStage, State]] = MappingProxyType(
+    {
+        StepsStage.ACCEPTED: State(
+            before="anything is run",
+            power_loss=PowerLoss.START_OVER,
+            after="the service hands the job over again",
+            failure=End.FAILED,
+            follows=frozenset(
+                {*StepsStage, End.FAILED, End.REJECTED, End.NOTHING},
+            ),
+            counter="attempts",
+            bound="attempts_max",
+        ),
+        StepsStage.RUNNING: State(
+            before="each step",
+            power_loss=PowerLoss.FAIL,
+            after="whether the step was done is not known; it is not run again, and the result says which one it was",
+            failure=End.FAILED,
+            follows=frozenset(
+                {StepsStage.RUNNING, StepsStage.REBOOTING, End.SUCCEEDED, End.FAILED, End.NOTHING}
+            ),
+            counter="step",
+            bound=str(STEPS_MAX + 1),
+        ),
+        StepsStage.REBOOTING: State(
+            before="the machine is told to reboot",
+            power_loss=PowerLoss.START_OVER,
+            after="the job is handed over again: in another boot it goes on behind the reboot, in the same it asks for it again",
+            failure=End.FAILED,
+            follows=frozenset(
+                {
+                    StepsStage.REBOOTING,
+                    StepsStage.RUNNING,
+                    End.SUCCEEDED,
+                    End.FAILED,
+                    End.REJECTED,
+                    End.NOTHING,
+                }
+            ),
+            counter="restarts, attempts",
+            bound=f"{RESTARTS_MAX}, attempts_max",
         ),
     }
 )

@@ -34,6 +34,14 @@ class ChangeStage(StrEnum):
     ROLLBACK = "rollback"
 
 
+class StepsStage(StrEnum):
+    """How far a document of AWS's device client is on this device."""
+
+    ACCEPTED = "accepted"
+    RUNNING = "running"
+    REBOOTING = "rebooting"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRef:
     """Which execution of which job."""
@@ -118,6 +126,31 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepsRun:
+    """A document of AWS's device client under way."""
+
+    job: JobRef
+    stage: StepsStage
+    version_number: int | None = None
+    """The execution's version number when it was handed over."""
+    attempts: int = 1
+    """Times that the job was begun on this device."""
+    step: int = 0
+    """Which step is under way, from 0 on; it counts from RUNNING on."""
+    boot_before: str = ""
+    """The boot identity under which REBOOTING was entered; another one proves the reboot."""
+    restarts: int = 0
+    """Reboots asked for in this step."""
+    ignored: str = ""
+    """Steps that failed and were allowed to, for people."""
+    reason: str = ""
+    """Why a step has failed that was not allowed to."""
+    stdout: str = ""
+    """The end of what the steps wrote, cleaned."""
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FinalReport:
     """A final report that the service has not answered yet."""
 
@@ -134,10 +167,11 @@ class Journal:
 
     update: Update | None = None
     change: Change | None = None
+    steps: StepsRun | None = None
     final: FinalReport | None = None
 
     @property
     def job(self) -> JobRef | None:
         """The job under way."""
-        under_way = self.update or self.change
+        under_way = self.update or self.change or self.steps
         return under_way.job if under_way else None

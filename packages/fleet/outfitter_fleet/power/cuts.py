@@ -100,6 +100,8 @@ def stage_of(root: Path) -> str:
     if journal["change"]:
         stage = str(journal["change"]["stage"])
         return "change rollback" if stage == "rollback" else stage
+    if journal["steps"]:
+        return f"steps {journal['steps']['stage']}"
     return str(journal["update"]["stage"]) if journal["update"] else "idle"
 
 

@@ -17,7 +17,8 @@ from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.supervisor import Program, Running
 from outfitter_agent.main import agent as wiring
 from outfitter_agent.main.settings import Settings
-from outfitter_agent.plans.effects import Verdict
+from outfitter_agent.plans.effects import StepOutcome, Verdict
+from outfitter_agent.plans.steps import Step
 from outfitter_agent.plans.transaction import Installed
 
 from outfitter_fleet.power.disk import Disk
@@ -148,6 +149,26 @@ class Services:
         return Verdict(healthy=not refuses, reason=reason, log="no such lamp\n" if refuses else "")
 
 
+class Runner:
+    """Takes the place of what runs the steps of a device client's document."""
+
+    world: World
+    step: Callable[[str], None]
+
+    def __init__(self, **_settings: object) -> None:
+        """Nothing to set."""
+
+    def check(self, _step: Step) -> None:
+        """All can be run."""
+
+    def run(self, step: Step) -> StepOutcome:
+        """Run it."""
+        self.step("before exec step")
+        self.world.acts.append(f"step {step.name}")
+        self.step("after exec step")
+        return StepOutcome()
+
+
 def settings_of(root: Path, reboot: str, *, trusted_keys: bool) -> Settings:
     """The settings of the device whose disk is ``root``."""
     return Settings(
@@ -162,6 +183,7 @@ def settings_of(root: Path, reboot: str, *, trusted_keys: bool) -> Settings:
         configuration=root / "etc" / "configuration.json",
         configuration_reload=("reload",),
         reboot=reboot,
+        device_client=True,
         settle_seconds=0,
         answer_timeout_seconds=0.5,
     )
@@ -188,16 +210,17 @@ def _outside(disk: Disk, world: World, step: Callable[[str], None]) -> Iterator[
         world.boot += 1
         raise Rebooted
 
-    parts = (Link, Curl, Programs, Services)
+    parts = (Link, Curl, Programs, Services, Runner)
     for part in parts:
         part.step = staticmethod(step)
     Link.service = Curl.service = world.service
-    Programs.world = Services.world = world
+    Programs.world = Services.world = Runner.world = world
     Services.configuration = disk.root / "etc" / "configuration.json"
     with ExitStack() as stack:
         for owner, name, stand_in in (
             (wiring, "Supervisor", Programs),
             (wiring, "Reload", Services),
+            (wiring, "StepRunner", Runner),
             (wiring, "StatusFile", Untold),
             (wiring, "end_strays", lambda _folder: 0),
             (jobs_hand, "Connection", Link),

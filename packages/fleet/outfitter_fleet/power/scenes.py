@@ -6,6 +6,7 @@ import io
 import json
 import random
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ class Scene:
     reboot: str = "restart"
     learns: dict[str, object] | None = None
     """What the device remembers of keys and versions in the end; None: it trusts no keys."""
+    may_be_interrupted: bool = False
+    """Whether it may also end FAILED, when the power goes while something runs that cannot be done twice."""
     live: Callable[[Disk, World, Callable[[str], None]], int] = live
 
     def begin(self, disk: Disk) -> World:
@@ -102,9 +105,17 @@ class Scene:
         """What is not as it must be; empty when all is well."""
         found = []
         execution = world.service.executions[JOB]
-        if world.service.ends != [f"{JOB} {self.ends}"]:
-            found.append(f"ends {world.service.ends} instead of one {self.ends}")
-        found += self._wrong_details(execution.details or {})
+        told = execution.details or {}
+        interrupted = self.may_be_interrupted and told.get("reason", "").startswith("interrupted in step")
+        ends = Status.FAILED if interrupted else self.ends
+        if world.service.ends != [f"{JOB} {ends}"]:
+            found.append(f"ends {world.service.ends} instead of one {ends}")
+        found += [] if interrupted else self._wrong_details(told)
+        found += [
+            f"{act} {times} times"
+            for act, times in Counter(world.acts).items()
+            if times > 1 and act.startswith("step")
+        ]
         found += self._wrong_software(disk.root, world)
         found += self._wrong_configuration(disk.root, world)
         found += self._wrong_trust(disk.root)
@@ -197,6 +208,16 @@ def configure(content: bytes, **more: object) -> dict[str, object]:
     return {"operation": "config-download", "url": f"{URL}new.json?signed", "sha256": digest, **more}
 
 
+def steps_document() -> dict[str, object]:
+    """A document of AWS's device client."""
+    actions = [
+        {"name": "first", "type": "runCommand", "input": {"command": "touch,/first"}},
+        {"name": "reboot", "type": "runHandler", "input": {"handler": "reboot.sh"}},
+        {"name": "second", "type": "runCommand", "input": {"command": "touch,/second"}},
+    ]
+    return {"version": "1.0", "steps": [{"action": action} for action in actions]}
+
+
 def _without_digest(document: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in document.items() if name != "sha256"}
 
@@ -210,7 +231,8 @@ def _left_over(root: Path) -> list[str]:
     parts = [path.name for path in (root / "state").rglob("*.part")]
     return [
         *_unless(
-            not any(journal[name] for name in ("update", "change", "final")), "the journal is not closed"
+            not any(journal[name] for name in ("update", "change", "steps", "final")),
+            "the journal is not closed",
         ),
         *_unless(not parts, f"left over: {parts}"),
     ]
@@ -296,6 +318,13 @@ SCENES: Final = (
         configuration=None,
         holds=None,
         objects={"new.json": BAD},
+    ),
+    Scene(
+        title="steps: a command, a reboot, another command",
+        document=steps_document(),
+        ends=Status.SUCCEEDED,
+        reboot="systemd",
+        may_be_interrupted=True,
     ),
     Scene(
         title="configuration: sent to the store",

@@ -64,7 +64,8 @@ def _end(scene: Played) -> str:
         return "Right is: the files of one identity, whole, of a certificate that was registered; the settings last."
     software = f"version {scene.runs} runs, whole" if scene.runs else "no software runs"
     learnt = "" if scene.learns is None else "; the device has learnt what was signed"
-    return f"Right is: {scene.ends}, reported once; {software}; the configuration is {_named(scene)}{learnt}."
+    ends = f"{scene.ends}, or FAILED as interrupted," if scene.may_be_interrupted else f"{scene.ends},"
+    return f"Right is: {ends} reported once; {software}; the configuration is {_named(scene)}{learnt}."
 
 
 def _named(scene: Scene) -> str:

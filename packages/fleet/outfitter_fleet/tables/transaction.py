@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
-from outfitter_agent.plans.states import CHANGE_STATES, UPDATE_STATES, State
-from outfitter_agent.plans.transaction import ChangeStage, Stage
+from outfitter_agent.plans.states import CHANGE_STATES, STEPS_STATES, UPDATE_STATES, State
+from outfitter_agent.plans.transaction import ChangeStage, Stage, StepsStage
 
 from outfitter_fleet.tables.blocks import table
+
+States = Mapping[Stage, State] | Mapping[ChangeStage, State] | Mapping[StepsStage, State]
 
 
 def blocks() -> Mapping[str, str]:
@@ -15,17 +17,19 @@ def blocks() -> Mapping[str, str]:
         "update-order": _order(UPDATE_STATES),
         "change": _states(CHANGE_STATES),
         "change-order": _order(CHANGE_STATES),
+        "steps": _states(STEPS_STATES),
+        "steps-order": _order(STEPS_STATES),
     }
 
 
-def _states(states: Mapping[Stage, State] | Mapping[ChangeStage, State]) -> str:
+def _states(states: States) -> str:
     return table(
         ("state", "in the journal before", "after a power loss", "which means"),
         [[f"`{stage}`", state.before, state.power_loss, state.after] for stage, state in states.items()],
     )
 
 
-def _order(states: Mapping[Stage, State] | Mapping[ChangeStage, State]) -> str:
+def _order(states: States) -> str:
     rows = [
         [
             f"`{stage}`",
