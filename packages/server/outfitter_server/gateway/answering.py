@@ -166,14 +166,16 @@ class Answering(Outgoing):
         session, packet_id = self.session, slot.packet_id
         if session is None:
             return
-        if packet_id:
-            self.write(encode_puback(packet_id))
+        acknowledgement = encode_puback(packet_id) if packet_id else b""
         head = route.answer_topic(suffix)
         if not suffix or len(head) + len(payload) + OVERHEAD_BYTES > self._packet_bytes_max:
-            return
-        if packet_id:
+            answer = b""
+        elif not packet_id:
+            answer = encode_publish(head, payload, 0, self._block)
+        else:
             packet_id = session.offer(Message(head, payload, Kind.ANSWER), self._gateway.second)
-            if not packet_id:
-                return
-        self._gateway.meters.messages_out[packet_id > 0] += 1
-        self.write(encode_publish(head, payload, packet_id, self._block))
+            answer = encode_publish(head, payload, packet_id, self._block) if packet_id else b""
+        if answer:
+            self._gateway.meters.messages_out[packet_id > 0] += 1
+        if answer or acknowledgement:
+            self.write(acknowledgement + answer)

@@ -7,7 +7,7 @@ been settled. What is written in one turn of the loop goes to the transport in o
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from outfitter_server.gateway import admission, aliases, subscribing
 from outfitter_server.gateway.departures import CLIENT_ERROR, CONNECTION_LOST, DEPARTURES
@@ -109,13 +109,12 @@ class Connection(Reading):
     def _handle(self, packets: Sequence[Packet]) -> bool:
         """Handle packets in order; False when one of them ended the connection."""
         for packet in packets:
-            kind = type(packet)
             if self.session is None:
                 self._first(packet)
-            elif kind is Publish:
-                self._publish(cast("Publish", packet))
-            elif kind is PubAck:
-                self.acknowledged(cast("PubAck", packet).packet_id)
+            elif type(packet) is Publish:
+                self._publish(packet)
+            elif type(packet) is PubAck:
+                self.acknowledged(packet.packet_id)
             else:
                 self._other(packet)
             if self.closing:
@@ -222,7 +221,7 @@ class Connection(Reading):
 
     def _publish(self, packet: Publish) -> None:
         self._gateway.meters.messages_in[packet.qos > 0] += 1
-        if packet.properties.topic_alias is not None:
+        if packet.properties is not NO_PROPERTIES and packet.properties.topic_alias is not None:
             packet = aliases.resolve(self, self._named, packet, packet.properties.topic_alias)
         if not self._publishable(packet):
             return

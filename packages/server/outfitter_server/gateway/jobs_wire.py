@@ -8,6 +8,8 @@ import re
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
+from outfitter_contract.execution import Status
 from outfitter_contract.topics import JobsRequest, Verb
 
 from outfitter_server.base.refusals import (
@@ -98,30 +100,81 @@ def decode(topic: JobsRequest, payload: bytes) -> Decoded:
         return Decoded(refusal, token)
 
 
+class _Summary(msgspec.Struct, rename="camel"):
+    job_id: str
+    queued_at: int
+    started_at: int | UnsetType
+    last_updated_at: int
+    execution_number: int
+    version_number: int
+
+
+class _State(msgspec.Struct, rename="camel"):
+    status: Status
+    status_details: dict[str, str] | UnsetType
+    version_number: int
+
+
+class _Data(msgspec.Struct, rename="camel"):
+    job_id: str
+    status: Status
+    status_details: dict[str, str] | UnsetType
+    queued_at: int
+    started_at: int | UnsetType
+    last_updated_at: int
+    approximate_seconds_before_timed_out: int | UnsetType
+    version_number: int
+    execution_number: int
+    job_document: msgspec.Raw | UnsetType = UNSET
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    # Everything that the service says, in AWS's order; what is not set is left out.
+    client_token: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    execution_state: _State | UnsetType = UNSET
+    job_document: msgspec.Raw | UnsetType = UNSET
+    execution: _Data | UnsetType = UNSET
+    in_progress_jobs: list[_Summary] | UnsetType = UNSET
+    queued_jobs: list[_Summary] | UnsetType = UNSET
+    timestamp: int | UnsetType = UNSET
+
+
+class _Notify(msgspec.Struct):
+    timestamp: int
+    jobs: dict[Status, list[_Summary]]
+
+
+class _NotifyNext(msgspec.Struct):
+    timestamp: int
+    execution: _Data | UnsetType
+
+
 def answer(
     topic: JobsRequest, outcome: DeviceAnswer | Exception, token: str | None, now: int, fill: "Filler"
 ) -> tuple[str, bytes]:
     """The topic suffix (``/accepted`` or ``/rejected``) and the payload that answer a request."""
+    said = _Message(UNSET if token is None else token)
     if isinstance(outcome, Exception):
-        return "/rejected", _rejected(outcome, token, now)
-    members: dict[str, object] = {} if token is None else {"clientToken": token}
-    match outcome:
-        case Updated():
+        _reject(said, outcome)
+        suffix = "/rejected"
+    else:
+        suffix = "/accepted"
+        if isinstance(outcome, Updated):
             if outcome.include_state:
-                members["executionState"] = _state(outcome.execution)
+                said.execution_state = _state(outcome.execution)
             if topic.verb is Verb.UPDATE and outcome.head is not None:
-                members["jobDocument"] = fill(outcome.head, outcome.execution)
-        case Described():
-            if outcome.execution is not None:
-                data = _data(outcome.execution, now)
-                if outcome.head is not None:
-                    data["jobDocument"] = fill(outcome.head, outcome.execution)
-                members["execution"] = data
-        case PendingList():
-            members["inProgressJobs"] = [_summary(entry) for entry in outcome.in_progress]
-            members["queuedJobs"] = [_summary(entry) for entry in outcome.queued]
-    members["timestamp"] = now // 1000
-    return "/accepted", _encode(members)
+                said.job_document = fill(outcome.head, outcome.execution)
+        elif isinstance(outcome, PendingList):
+            said.in_progress_jobs = [_summary(entry) for entry in outcome.in_progress]
+            said.queued_jobs = [_summary(entry) for entry in outcome.queued]
+        elif outcome.execution is not None:
+            said.execution = _data(outcome.execution, now)
+            if outcome.head is not None:
+                said.execution.job_document = fill(outcome.head, outcome.execution)
+    said.timestamp = now // 1000
+    return suffix, _encode(said)
 
 
 class Filler:
@@ -140,41 +193,39 @@ class Filler:
 
 def notify(notification: Notification) -> bytes:
     """The payload of ``notify``: the pending list by status; an empty status is left out."""
-    jobs: dict[str, list[dict[str, object]]] = {}
+    jobs: dict[Status, list[_Summary]] = {}
     for execution in notification.pending:
-        jobs.setdefault(execution.status.value, []).append(_summary(execution))
-    return _encode({"timestamp": notification.now // 1000, "jobs": jobs})
+        jobs.setdefault(execution.status, []).append(_summary(execution))
+    return _encode(_Notify(notification.now // 1000, jobs))
 
 
 def notify_next(notification: Notification, fill: Filler) -> bytes:
     """The payload of ``notify-next``: the front of the pending list with its document; bare when nothing is pending."""
-    members: dict[str, object] = {"timestamp": notification.now // 1000}
+    data: _Data | UnsetType = UNSET
     if notification.pending and notification.head is not None:
         data = _data(notification.pending[0], notification.now)
-        data["jobDocument"] = fill(notification.head, notification.pending[0])
-        members["execution"] = data
-    return _encode(members)
+        data.job_document = fill(notification.head, notification.pending[0])
+    return _encode(_NotifyNext(notification.now // 1000, data))
 
 
 def _request(topic: JobsRequest, body: _Body) -> DeviceRequest:
-    match topic.verb:
-        case Verb.UPDATE:
-            return _update(topic, body)
-        case Verb.START_NEXT:
-            details, problem = _details(body)
-            minutes, wrong = _step_timeout(body, clears=False)
-            return StartNext(
-                thing=topic.thing, details=details, step_timeout_minutes=minutes, problem=problem or wrong
-            )
-        case Verb.DESCRIBE:
-            return Describe(
-                thing=topic.thing,
-                job=topic.job,
-                number=_integer("executionNumber", body.execution_number),
-                include_document=_flag("includeJobDocument", body.include_job_document, default=True),
-            )
-        case Verb.GET_PENDING:
-            return GetPending(topic.thing)
+    verb = topic.verb
+    if verb is Verb.UPDATE:
+        return _update(topic, body)
+    if verb is Verb.GET_PENDING:
+        return GetPending(topic.thing)
+    if verb is Verb.DESCRIBE:
+        return Describe(
+            thing=topic.thing,
+            job=topic.job,
+            number=_integer("executionNumber", body.execution_number),
+            include_document=_flag("includeJobDocument", body.include_job_document, default=True),
+        )
+    details, problem = _details(body)
+    minutes, wrong = _step_timeout(body, clears=False)
+    return StartNext(
+        thing=topic.thing, details=details, step_timeout_minutes=minutes, problem=problem or wrong
+    )
 
 
 def _update(topic: JobsRequest, body: _Body) -> Update:
@@ -240,50 +291,43 @@ def _flag(name: str, value: object, *, default: bool) -> bool:
     raise InvalidRequest(f"{name}: must be true or false")
 
 
-def _rejected(error: Exception, token: str | None, now: int) -> bytes:
-    members: dict[str, object] = {} if token is None else {"clientToken": token}
-    if isinstance(error, Refusal):
-        members["code"] = _CODES.get(type(error), type(error).__name__)
-        members["message"] = error.message
-        execution = error.members.get("execution")
-        if isinstance(execution, Execution):
-            members["executionState"] = _state(execution)
-    else:
-        members["code"] = "InternalError"
-        members["message"] = "The service failed; try again"
-    members["timestamp"] = now // 1000
-    return _encode(members)
+def _reject(said: _Message, error: Exception) -> None:
+    if not isinstance(error, Refusal):
+        said.code, said.message = "InternalError", "The service failed; try again"
+        return
+    said.code = _CODES.get(type(error), type(error).__name__)
+    said.message = error.message
+    execution = error.members.get("execution")
+    if isinstance(execution, Execution):
+        said.execution_state = _state(execution)
 
 
-def _state(execution: Execution) -> dict[str, object]:
-    members: dict[str, object] = {"status": execution.status.value}
-    if execution.details:
-        members["statusDetails"] = execution.details
-    members["versionNumber"] = execution.version
-    return members
+def _state(execution: Execution) -> _State:
+    return _State(execution.status, execution.details or UNSET, execution.version)
 
 
-def _summary(execution: Execution) -> dict[str, object]:
-    members: dict[str, object] = {"jobId": execution.job, "queuedAt": execution.queued_at // 1000}
-    if execution.started_at is not None:
-        members["startedAt"] = execution.started_at // 1000
-    members["lastUpdatedAt"] = execution.updated_at // 1000
-    members["executionNumber"] = execution.number
-    members["versionNumber"] = execution.version
-    return members
+def _summary(execution: Execution) -> _Summary:
+    started = execution.started_at
+    return _Summary(
+        execution.job,
+        execution.queued_at // 1000,
+        UNSET if started is None else started // 1000,
+        execution.updated_at // 1000,
+        execution.number,
+        execution.version,
+    )
 
 
-def _data(execution: Execution, now: int) -> dict[str, object]:
-    members: dict[str, object] = {"jobId": execution.job, "status": execution.status.value}
-    if execution.details is not None:
-        members["statusDetails"] = execution.details
-    members["queuedAt"] = execution.queued_at // 1000
-    if execution.started_at is not None:
-        members["startedAt"] = execution.started_at // 1000
-    members["lastUpdatedAt"] = execution.updated_at // 1000
-    left = seconds_left(execution, now)
-    if left is not None:
-        members["approximateSecondsBeforeTimedOut"] = left
-    members["versionNumber"] = execution.version
-    members["executionNumber"] = execution.number
-    return members
+def _data(execution: Execution, now: int) -> _Data:
+    started, left = execution.started_at, seconds_left(execution, now)
+    return _Data(
+        execution.job,
+        execution.status,
+        UNSET if execution.details is None else execution.details,
+        execution.queued_at // 1000,
+        UNSET if started is None else started // 1000,
+        execution.updated_at // 1000,
+        UNSET if left is None else left,
+        execution.version,
+        execution.number,
+    )

@@ -52,8 +52,11 @@ class EndedBy(IntEnum):
     SCHEDULE_ENDED = 6
 
 
-class Execution(msgspec.Struct, frozen=True, kw_only=True):
+class Execution(msgspec.Struct, frozen=True):
     """One run of a job on a thing.
+
+    Members are given by name, but where rows become executions by the thousand (services/records.py): names take
+    four times as long.
 
     Attributes:
         id: the store's row; rises with creation, so it orders executions that were queued in the same millisecond.

@@ -86,10 +86,12 @@ def decode_publish(  # noqa: C901 - the hottest path of the server, kept in one 
         raise PacketRefused("a topic is not UTF-8") from error
     if "\0" in topic:
         raise PacketRefused("a topic holds U+0000")
-    if version != MQTT_5:
-        return Publish(topic, data[position:end], qos, packet_id, bool(head & 1), bool(head & 8))
-    if position < end and not data[position]:
-        return Publish(topic, data[position + 1 : end], qos, packet_id, bool(head & 1), bool(head & 8))
+    if version != MQTT_5 or (position < end and not data[position]):
+        if version == MQTT_5:
+            position += 1
+        if head & 9:
+            return Publish(topic, data[position:end], qos, packet_id, bool(head & 1), bool(head & 8))
+        return Publish(topic, data[position:end], qos, packet_id)
     reader = Reader(data, position, end)
     properties = read_properties(reader, Kind.PUBLISH)
     return Publish(topic, reader.rest(), qos, packet_id, bool(head & 1), bool(head & 8), properties)

@@ -25,7 +25,8 @@ from outfitter_server.mqtt.packets import (
 from outfitter_server.mqtt.properties import binary, text, varint, write_properties
 
 PINGRESP: Final = b"\xd0\x00"
-_SMALL: Final = 128
+_ONE_DIGIT: Final = 1 << 7  # remaining lengths below this take one byte, those below the next two
+_TWO_DIGITS: Final = 1 << 14
 
 
 def encode(packet: Packet, version: int) -> bytes:
@@ -49,14 +50,18 @@ def encode_publish(topic: bytes, payload: bytes, packet_id: int, block: bytes, f
         flags: the retain (1) and duplicate (8) flags.
     """
     if packet_id:
-        length = len(topic) + 2 + len(block) + len(payload)
-        head = (
-            b"%c%c" % (0x32 | flags, length) if length < _SMALL else bytes((0x32 | flags,)) + varint(length)
-        )
+        head = _head(0x32 | flags, len(topic) + 2 + len(block) + len(payload))
         return b"".join((head, topic, packet_id.to_bytes(2, "big"), block, payload))
-    length = len(topic) + len(block) + len(payload)
-    head = b"%c%c" % (0x30 | flags, length) if length < _SMALL else bytes((0x30 | flags,)) + varint(length)
+    head = _head(0x30 | flags, len(topic) + len(block) + len(payload))
     return b"".join((head, topic, block, payload))
+
+
+def _head(first: int, length: int) -> bytes:
+    if length < _ONE_DIGIT:
+        return b"%c%c" % (first, length)
+    if length < _TWO_DIGITS:
+        return b"%c%c%c" % (first, length & 0x7F | 0x80, length >> 7)
+    return bytes((first,)) + varint(length)
 
 
 def _frame(head: int, *parts: bytes) -> bytes:

@@ -174,10 +174,11 @@ class DevicePlane:
 
     def _get_pending(self, space: Workspace, request: GetPending) -> PendingList:
         pending = self._pending(space, request.thing)[:PENDING_SHOWN]
-        return PendingList(
-            in_progress=tuple(entry for entry in pending if entry.status is Status.IN_PROGRESS),
-            queued=tuple(entry for entry in pending if entry.status is Status.QUEUED),
-        )
+        # In the order of the list: those IN_PROGRESS are its beginning.
+        begun = 0
+        while begun < len(pending) and pending[begun].status is Status.IN_PROGRESS:
+            begun += 1
+        return PendingList(in_progress=tuple(pending[:begun]), queued=tuple(pending[begun:]))
 
     def _pending(self, space: Workspace, thing: str) -> list[Execution]:
         pending = space.pending(thing)

@@ -11,6 +11,10 @@ SELECT e.* FROM json_each(:keys) AS k CROSS JOIN executions AS e ON e.id = (
 SELECT e.* FROM json_each(:things) AS k CROSS JOIN executions AS e ON e.id IN (
     SELECT x.id FROM executions AS x WHERE x.thing = k.value AND x.status < 2 ORDER BY x.status, x.id LIMIT :limit);
 
+-- name: executions_pending_few
+--- things: [thing, …]; all executions of each, and no more than :limit of all together: whoever gets so many does not have all.
+SELECT e.* FROM json_each(:things) AS k CROSS JOIN executions AS e ON e.thing = k.value AND e.status < 2 LIMIT :limit;
+
 -- name: execution_latest
 SELECT * FROM executions WHERE thing = :thing AND job = :job ORDER BY number DESC LIMIT 1;
 
