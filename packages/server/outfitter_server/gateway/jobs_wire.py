@@ -26,7 +26,6 @@ from outfitter_server.jobs.details import details_problem, step_timeout_problem
 from outfitter_server.jobs.device import Unproven, seconds_left
 from outfitter_server.jobs.values import (
     Describe,
-    Described,
     DeviceAnswer,
     DeviceRequest,
     Execution,
