@@ -45,7 +45,9 @@ RETAINED_STEPS_AT_ONCE: Final = (
     300  # topics looked at before it is the turn of others; a message sent counts as ten
 )
 RETAINED_STEPS_KEPT: Final = 20_000  # at the end of a connection, for the session that outlives it
-PROVISIONING_BYTES_MAX: Final = 32 * 1024  # of a request of a device that comes with a claim: a millisecond to read
+PROVISIONING_BYTES_MAX: Final = (
+    32 * 1024
+)  # of a request of a device that comes with a claim: a millisecond to read
 SIGNED_AT_ONCE: Final = 1  # certificates of devices that come with a claim; the interpreter has one lock
 EVENTS_MAX: Final = 50_000  # presence and subscription events that wait for listeners to read
 EVENTS_PER_TURN: Final = 50  # of them, before others get their turn
