@@ -57,6 +57,9 @@ SHARE_PACKETS: Final = 250  # a second
 PACKETS_AT_ONCE: Final = 8  # before it is the turn of others
 COSTLY_SECONDS: Final = 0.0005  # of work: those packets count by their time, and the next come one at a time
 PACKET_SECONDS: Final = 0.0001  # what one of them counts as
+FRAMES_OF_A_PACKET: Final = (
+    10  # so many frames of a WebSocket, whatever is in them, count as a packet besides
+)
 ROUND_SECONDS: Final = 0.001  # of each turn of the loop, for all connections that are beyond their share
 CROWDED_SECONDS: Final = 0.001  # until they look again whether the committer has room for them
 # The log
