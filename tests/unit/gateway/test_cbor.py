@@ -69,3 +69,18 @@ def test_what_json_has_not_is_refused(data):
 def test_what_has_no_form_is_not_written():
     with pytest.raises(cbor.CborError):
         cbor.encode({"bytes": b"x"})
+
+
+@pytest.mark.parametrize(
+    ("head", "each"), [("9f", "a0"), ("9f", "80"), ("9f", "00"), ("9f", "60"), ("9f", "7fff"), ("7f", "60")]
+)
+def test_what_is_read_has_a_bounded_number_of_parts(head, each):
+    few = bytes.fromhex(head + each * (cbor.PARTS_MAX // 2 - 2) + "ff")
+    assert len(cbor.decode(few)) in {cbor.PARTS_MAX // 2 - 2, 0}
+    with pytest.raises(cbor.CborError, match="more than"):
+        cbor.decode(bytes.fromhex(head + each * cbor.PARTS_MAX + "ff"))
+
+
+def test_a_text_is_one_part_however_long():
+    value = {f"{number}": "x" * 1_000 for number in range(100)}
+    assert cbor.decode(cbor2.dumps(value)) == value

@@ -158,6 +158,29 @@ async def test_turns_go_round(crowded):
     assert order == ["a", "b"] * 3
 
 
+class Broken(Busy):
+    name, ended = "broken", False
+
+    def take_turn(self):
+        raise RuntimeError("a fault of ours")
+
+    def abort(self):
+        self.ended = True
+
+
+async def test_a_fault_in_one_turn_ends_that_connection_and_no_others_turns(caplog):
+    order, turns = [], Turns(Crowd(), Meters())
+    broken, late = Broken("broken", 1, order), Busy("late", 2, order)
+    for reader in (Busy("early", 3, order), broken):
+        turns.join(reader)
+    await until(lambda: not len(turns))
+    turns.join(late)
+    await until(lambda: not len(turns))
+    assert order == ["early"] * 3 + ["late"] * 2
+    assert broken.ended
+    assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
+
+
 def test_a_walk_over_what_is_retained_takes_small_steps_and_outlives_changes():
     topics = RetainedTopics()
     for number in range(50):

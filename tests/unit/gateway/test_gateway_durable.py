@@ -1,8 +1,10 @@
 """Sessions through restarts of the server: a real store, transports in memory, time at the test's word."""
 
 import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
 from outfitter_server.gateway.connection import Connection
 from outfitter_server.gateway.server import Gateway
+from outfitter_server.mqtt import properties as properties_module
 from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import (
     ConnAck,
@@ -30,6 +33,7 @@ from outfitter_server.mqtt.packets import (
     UnsubAck,
     Unsubscribe,
 )
+from outfitter_server.mqtt.properties import text, write_properties
 from outfitter_server.mqtt.stream import Decoder
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import PendingChanged
@@ -202,6 +206,57 @@ def test_subscriptions_and_the_queue_survive(doubles):
         first, *others = ear.take(Publish)
         assert first.properties == Properties(content_type="t", user=(("k", "v"),), subscription_ids=(7,))
         assert [first.payload, *(each.payload for each in others)] == [b"1", b"2", b"3"]
+
+    rehearse(doubles, story)
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_properties_are_written_once_for_all_who_get_them(doubles, monkeypatch, retain):
+    async def story(house):
+        ears = [Peer(house.gateway, f"ear-{number}", keep=100) for number in range(20)]
+        for number, ear in enumerate(ears):
+            await house.subscribed(ear, "a", **({"subscription_ids": (number,)} if number else {}))
+        for ear in ears[10:]:
+            ear.drop()
+        written = []
+        monkeypatch.setattr(properties_module, "text", lambda value: written.append(value) or text(value))
+        pairs = tuple((f"name-{number}", "value") for number in range(50))
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        mouth.send(
+            Publish("a", b"1", 1, 1, retain, properties=Properties(user=pairs, message_expiry_seconds=9))
+        )
+        await house.settle()
+        back = [Peer(house.gateway, f"ear-{number}", keep=100) for number in range(10, 20)]
+        await house.settle()
+        late = [Peer(house.gateway, f"late-{number}", clean=True) for number in range(20)]
+        for each in late:
+            await house.subscribed(each, "a")
+        by_whom = {"the client": 1, "the router": 1, "what is retained": 1}
+        assert written.count("name-7") <= len(by_whom)
+        assert all(
+            found.properties.user == pairs for each in (*ears[:10], *back) for found in each.take(Publish)
+        )
+        assert [len(each.take(Publish)) for each in late] == [retain] * 20
+        monkeypatch.undo()
+
+    rehearse(doubles, story)
+
+
+def test_a_message_of_an_older_store_has_one_expiry(doubles):
+    async def story(house):
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100), "a")
+        ear.drop()
+        await house.said(b"1", content_type="t", message_expiry_seconds=50)
+        block = write_properties(Properties(content_type="t", message_expiry_seconds=50))
+        sql = "UPDATE mqtt_messages SET properties = ?"
+        house.kill()
+        with contextlib.closing(sqlite3.connect(house.folder / "state.sqlite3")) as database, database:
+            assert database.execute(sql, [block]).rowcount == 1
+        house.start()
+        ear = Peer(house.gateway, "ear", keep=100)
+        await house.settle()
+        (found,) = ear.take(Publish)
+        assert found.properties == Properties(content_type="t", message_expiry_seconds=50)
 
     rehearse(doubles, story)
 

@@ -143,7 +143,9 @@ async def test_there_is_room_for_so_many(world):
     assert (await ear.packet()).payload == b"2"
     mouth.send(Publish("a", b"x" * 2_000, 1, 9, retain=True))
     assert await mouth.packet() == PubAck(9, Reason.QUOTA_EXCEEDED)
-    properties = Properties(user=(("", ""),) * 50)  # a payload no larger than before, and far more to keep
+    properties = Properties(
+        user=(("k", "v" * 10),) * 50
+    )  # a payload no larger than before, and far more to keep
     mouth.send(Publish("a", b"3", 1, 10, retain=True, properties=properties))
     assert await mouth.packet() == PubAck(10, Reason.QUOTA_EXCEEDED)
     assert {m.payload for m in await heard(await world.client("late"), "#")} == {b"1"}

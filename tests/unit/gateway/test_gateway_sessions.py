@@ -1,5 +1,6 @@
 import asyncio
 import json
+import logging
 
 from outfitter_server.gateway import limits
 from outfitter_server.mqtt.packets import (
@@ -196,7 +197,8 @@ async def test_delayed_will(world):
     assert (await ear.packet()).payload == b"gone"
 
 
-async def test_keep_alive_and_connect_timeout(world):
+async def test_keep_alive_and_connect_timeout(world, caplog):
+    caplog.set_level(logging.INFO)
     start = world.gateway.second
     client = await world.client("dev", 5, keep_alive_seconds=60)
     mute = await world.open(world.port)
@@ -204,6 +206,8 @@ async def test_keep_alive_and_connect_timeout(world):
     for second in range(start, start + 85):
         world.gateway.pass_to(second)
     assert await mute.ended()
+    assert world.gateway.meters.refused == {"SILENT": 1}
+    assert [record.getMessage() for record in caplog.records if "no CONNECT came" in record.getMessage()]
     assert await client.silent()  # and is heard
     for second in range(start + 85, start + 200):
         world.gateway.pass_to(second)

@@ -1,9 +1,19 @@
 """What the gateway does of its own for connections that the https door gives it; frames are that door's."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
-from outfitter_server.gateway.limits import CLOSE_SECONDS, CONNECT_SECONDS, WEBSOCKET_SECONDS_MAX
+from outfitter_server.access.certificates import Status
+from outfitter_server.base.refusals import Forbidden
+from outfitter_server.gateway.limits import (
+    CLOSE_SECONDS,
+    CONNECT_SECONDS,
+    FRAMES_OF_A_PACKET,
+    SHARE_PACKETS,
+    STRANGERS_FEW,
+    WEBSOCKET_SECONDS_MAX,
+)
 from outfitter_server.gateway.websocket import accept
 from outfitter_server.mqtt.packets import ConnAck, Connect, Disconnect, FilterRequest, Publish, Subscribe
 from outfitter_server.mqtt.reasons import Reason
@@ -15,7 +25,7 @@ CALLER = Caller(account="000000000000", access_key_id="AKIA", arn="arn:aws:iam::
 @pytest.fixture
 async def port(world):
     listener = await asyncio.get_running_loop().create_server(
-        lambda: accept(world.gateway, CALLER), "127.0.0.1", 0
+        lambda: accept(world.gateway, CALLER, None), "127.0.0.1", 0
     )
     yield listener.sockets[0].getsockname()[1]
     listener.close()
@@ -74,6 +84,48 @@ async def test_a_connection_ends_after_a_day_in_awss_words(world, port):
 
 async def test_there_is_no_room_where_the_listeners_have_none(world):
     world.gateway._connections_max = 1
-    assert accept(world.gateway, CALLER) is not None
+    assert accept(world.gateway, CALLER, None) is not None
     await world.client("the only one")
-    assert accept(world.gateway, CALLER) is None
+    assert accept(world.gateway, CALLER, None) is None
+
+
+async def test_frames_count_against_the_share_whatever_is_in_them(world):
+    connection = accept(world.gateway, CALLER, None)
+    for _ in range(SHARE_PACKETS * FRAMES_OF_A_PACKET - 1):
+        connection.frames_came(1)
+    assert not connection.patient
+    connection.frames_came(1)
+    assert connection.patient
+    world.gateway.second += 1
+    assert not connection.patient
+
+
+async def test_in_a_storm_frames_of_strangers_wait(world, port):
+    connection = accept(world.gateway, CALLER, None)
+    for _ in range(STRANGERS_FEW + 1):
+        await world.open(port, 5)
+    async with asyncio.timeout(5):
+        while not world.gateway.strangers.many:  # noqa: ASYNC110 - turns of the loop are what is waited for
+            await asyncio.sleep(0)
+    assert connection.patient
+
+
+@pytest.mark.parametrize("status", [Status.REVOKED, Status.INACTIVE, Status.PENDING_ACTIVATION])
+async def test_a_certificate_that_may_not_connect_gets_no_upgrade(world, status):
+    world.devices.add(b"active")
+    world.devices.add(b"another", status=status)
+    assert accept(world.gateway, None, b"active") is not None
+    assert accept(world.gateway, CALLER, b"another") is not None, "a signature counts more"
+    with pytest.raises(Forbidden, match=status):
+        accept(world.gateway, None, b"another")
+    with pytest.raises(Forbidden, match="not registered"):
+        accept(world.gateway, None, b"unknown")
+    assert world.gateway.meters.refused == {"NOT_AUTHORIZED": 2}
+
+
+async def test_a_certificate_that_registers_itself_is_told_to_come_again(world):
+    met = []
+    world.gateway.provisioning = SimpleNamespace(meet=lambda der: met.append(der) or True)
+    with pytest.raises(Forbidden, match="being registered"):
+        accept(world.gateway, None, b"newcomer")
+    assert met == [b"newcomer"]

@@ -107,6 +107,7 @@ async def test_before_its_connect_nobody_gets_a_disconnect(world):
         client = await world.open(world.port, 5)
         client.send(first)
         assert await client.ended()
+    assert world.gateway.meters.refused == {"NO_CONNECT": 3}
 
 
 @VERSIONS
@@ -413,6 +414,15 @@ async def test_without_an_authentication_method_nobody_speaks_of_authentication(
     client.writer.write(b"\xf0\x00")
     assert await client.packet() == Disconnect(Reason.PROTOCOL_ERROR)
     assert await client.ended()
+
+
+# 3.1.2.11.10, which has no number among the statements
+async def test_authentication_data_without_a_method_is_refused(world):
+    client = await world.client("dev", 5, properties=Properties(authentication_data=b"secret"))
+    assert client.connack.code == Reason.PROTOCOL_ERROR
+    assert client.why == "a CONNECT has authentication data and no authentication method"
+    assert await client.ended()
+    assert world.gateway.meters.refused == {"PROTOCOL_ERROR": 1}
 
 
 async def test_more_than_the_packet_maximum_of_the_server_is_refused(world):

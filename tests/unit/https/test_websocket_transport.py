@@ -4,9 +4,14 @@ import asyncio
 import time
 
 import aiohttp
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from outfitter_server.https.limits import WEBSOCKET_FRAME_BYTES_MAX, WEBSOCKET_FRAME_BYTES_SENT
+from outfitter_server.https.limits import (
+    FRAMES_AT_ONCE,
+    WEBSOCKET_FRAME_BYTES_MAX,
+    WEBSOCKET_FRAME_BYTES_SENT,
+)
 from outfitter_server.https.mqtt_upgrade import MqttUpgrade
 from outfitter_server.https.websocket import WebSocketTransport
 from raw_websocket import signed_target
@@ -53,10 +58,31 @@ class Socket(asyncio.Transport):
 
 
 class Reader(asyncio.Protocol):
-    """Keeps what comes; closes when it is told to in the middle of it."""
+    """Keeps what comes; closes when it is told to in the middle of it. Turns are the test's to give."""
+
+    patient = False
 
     def __init__(self, closes_at=None):
         self.received, self.closes_at, self.calls = b"", closes_at, []
+        self.frames, self.line = 0, []
+
+    def frames_came(self, count):
+        self.frames += count
+
+    def wait_for_turn(self, frames):
+        self.line.append(frames)
+
+    def go_round(self):
+        """Turns for all who wait, until nobody does; how many that took."""
+        turns = 0
+        while self.line:
+            turns += 1
+            each = self.line.pop(0)
+            if each.take_turn():
+                self.line.append(each)
+            else:
+                assert each.take_turn() is False, "who has left the round has nothing to do"
+        return turns
 
     def connection_made(self, transport):
         self.transport = transport
@@ -110,6 +136,7 @@ def test_frames_and_reads_are_cut_as_they_like(data, frame_cuts, read_cuts):
     )
     for part in pieces(wire, read_cuts):
         socket.protocol.data_received(part)
+        reader.go_round()
     assert reader.received == data
     assert not socket.closed
 
@@ -119,6 +146,7 @@ def test_no_bytes_are_too_strange(reads, closes_at):
     socket, reader = begun(closes_at)
     for data in reads:
         socket.protocol.data_received(data)
+        reader.go_round()
     reader.transport.write(b"late")
     reader.transport.close()
     reader.transport.close()
@@ -164,9 +192,80 @@ def test_pauses_go_through_in_both_directions_and_a_goodbye_is_heard_all_the_sam
     assert (socket.closed, socket.aborted, reader.received) == (True, False, b"")
 
 
+FLOODS = {
+    "empty frames": (Opcode.BINARY, b""),
+    "pings": (Opcode.PING, b"?"),
+    "fragments of a byte": (Opcode.CONT, b"x"),
+}
+
+
+def flood(case, count):
+    opcode, data = FLOODS[case]
+    begun = Frame(Opcode.BINARY, b"x", fin=False).serialize(mask=True) * (opcode is Opcode.CONT)
+    fin = opcode is not Opcode.CONT
+    return begun + Frame(opcode, data, fin).serialize(mask=True) * (count - (opcode is Opcode.CONT))
+
+
+@pytest.mark.parametrize("case", FLOODS)
+def test_many_frames_of_one_read_are_taken_by_turns(case):
+    socket, reader = begun()
+    socket.protocol.data_received(flood(case, 100 * FRAMES_AT_ONCE))
+    assert reader.frames == FRAMES_AT_ONCE
+    assert (len(reader.line), socket.reading) == (1, True)
+    reader.line[0].hold_back()
+    assert not socket.reading
+    assert reader.go_round() in {99, 100}
+    assert (reader.frames, socket.reading) == (100 * FRAMES_AT_ONCE, True)
+    assert len(reader.received) == (100 * FRAMES_AT_ONCE if case == "fragments of a byte" else 0)
+    assert not socket.closed
+
+
+def test_who_is_beyond_its_share_waits_with_its_first_frame():
+    socket, reader = begun()
+    reader.patient = True
+    for data in (b"one", b"two"):
+        socket.protocol.data_received(Frame(Opcode.BINARY, data).serialize(mask=True))
+        assert (reader.received, len(reader.line)) == (b"", 1)
+    assert not socket.reading, "nothing more is read from who did not wait"
+    reader.go_round()
+    assert (reader.received, socket.reading) == (b"onetwo", True)
+
+
+def test_frames_wait_while_their_reader_has_paused_and_go_on_by_turns():
+    socket, reader = begun()
+    socket.protocol.data_received(flood("fragments of a byte", 3 * FRAMES_AT_ONCE))
+    reader.transport.pause_reading()
+    reader.go_round()
+    assert (len(reader.received), socket.reading) == (FRAMES_AT_ONCE, False)
+    reader.transport.resume_reading()
+    assert (len(reader.received), len(reader.line)) == (FRAMES_AT_ONCE, 1)
+    reader.go_round()
+    assert (len(reader.received), socket.reading) == (3 * FRAMES_AT_ONCE, True)
+
+
+def test_nothing_is_left_of_a_connection_that_is_lost_while_it_waits():
+    socket, reader = begun()
+    socket.protocol.data_received(flood("fragments of a byte", 3 * FRAMES_AT_ONCE))
+    socket.close()
+    socket.protocol.connection_lost(None)
+    reader.go_round()
+    assert (len(reader.received), reader.calls) == (FRAMES_AT_ONCE, ["lost"])
+
+
+def test_a_goodbye_is_heard_behind_frames_that_wait():
+    socket, reader = begun()
+    goodbye = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)
+    socket.protocol.data_received(flood("empty frames", 3 * FRAMES_AT_ONCE) + goodbye)
+    reader.transport.close()
+    reader.go_round()
+    assert (socket.closed, socket.aborted) == (True, False)
+
+
 async def test_a_full_gateway_refuses_before_the_upgrade(house):
     asked = []
-    house.door._mqtt = MqttUpgrade(house.door._signatures, asked.append, lambda: int(time.time() * 1000))
+    house.door._mqtt = MqttUpgrade(
+        house.door._signatures, lambda caller, _: asked.append(caller), lambda: int(time.time() * 1000)
+    )
     target = signed_target(house.url, "AKIAROOT", "root-secret")
     async with (
         aiohttp.ClientSession() as session,
@@ -179,6 +278,6 @@ async def test_a_full_gateway_refuses_before_the_upgrade(house):
 
 async def test_a_bucket_may_be_called_mqtt(house):
     house.objects.objects["/mqtt"] = b"its objects"
-    house.door._mqtt = MqttUpgrade(house.door._signatures, lambda _: None, lambda: 0)
+    house.door._mqtt = MqttUpgrade(house.door._signatures, lambda *_: None, lambda: 0)
     async with aiohttp.ClientSession() as session, session.get(f"{house.url}/mqtt") as answer:
         assert await answer.read() == b"its objects"

@@ -1,6 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from outfitter_server.mqtt.packets import Properties
+from outfitter_server.mqtt.properties import write_pairs
 from outfitter_server.mqtt.retained import Retained, RetainedTopics
 from outfitter_server.mqtt.topics import matches, valid_filter, valid_topic
 
@@ -46,6 +47,9 @@ def test_the_newest_message_of_a_topic_counts():
 
 
 def test_properties_count_and_expiry_ends():
-    plain, rich = message("a"), Retained("a", b"x", 0, 0, Properties(user=(("k", "v" * 100),)), 10)
+    plain, rich = (
+        message("a"),
+        Retained("a", b"x", 0, 0, write_pairs(Properties(user=(("k", "v" * 100),))), 10),
+    )
     assert rich.size() > plain.size() + 101
     assert (rich.lives(9), rich.lives(10), plain.lives(10**15)) == (True, False, True)

@@ -2,6 +2,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from outfitter_server.mqtt.packets import Properties
+from outfitter_server.mqtt.properties import write_pairs
 from outfitter_server.mqtt.sessions import Bounds, Budget, Kind, Message, Notice, Session
 
 BOUNDS = Bounds(window_messages=3, queue_messages=4, queue_bytes=1_000)
@@ -144,12 +145,12 @@ TestSessionMachine.settings = settings(max_examples=60, deadline=None)
 
 
 def test_properties_count_against_what_a_session_and_all_sessions_may_hold():
-    heavy = Properties(user=(("", ""),) * 50)  # five bytes each on the wire, and far more in memory
+    heavy = write_pairs(Properties(user=(("k", "v" * 100),) * 50))
     session = new_session()
     for number in range(3):
         session.enqueue(message(number, properties=heavy))
     assert session.queued == 1
-    assert session._budget.held > 50 * 100
+    assert session._budget.held > len(heavy) > 50 * 100
     session.clear_queue()
     assert session._budget.held == 0
     session.offer(message(4, properties=heavy), 0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from outfitter_server.access.certificates import CertificateFacts, facts
+from outfitter_server.access.certificates import UNREADABLE, CertificateFacts, facts
 from outfitter_server.base.refusals import Refusal
 
 
@@ -35,7 +35,7 @@ def read_signed(content: str | bytes) -> Signed:
     """Read one certificate: PEM, or (bytes) DER.
 
     Raises:
-        CertificateInvalid: it is not one.
+        CertificateInvalid: it is not one, or cannot be read: some names and doubled extensions cannot.
     """
     try:
         if isinstance(content, bytes):
@@ -44,8 +44,10 @@ def read_signed(content: str | bytes) -> Signed:
             certificate = x509.load_pem_x509_certificate(content.encode())
         read = facts(certificate)
         authority = _is_authority(certificate)
-    except (ValueError, TypeError, UnicodeEncodeError) as error:
-        raise CertificateInvalid("the certificate is not an X.509 certificate in PEM") from error
+    except UNREADABLE as error:
+        raise CertificateInvalid(
+            "the certificate is not an X.509 certificate in PEM whose extensions can be read"
+        ) from error
     return Signed(
         facts=read,
         subject=certificate.subject.public_bytes().hex(),
@@ -56,11 +58,10 @@ def read_signed(content: str | bytes) -> Signed:
 
 def signed_by(certificate_pem: str, authority_pem: str) -> bool:
     """Whether the authority signed the certificate: the issuer's name first, then the signature."""
-    certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
-    authority = x509.load_pem_x509_certificate(authority_pem.encode())
     try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+        certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority_pem.encode()))
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 

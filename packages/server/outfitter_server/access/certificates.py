@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
@@ -36,6 +37,15 @@ _ALTERNATIVES: Final[Mapping[type[x509.GeneralName], str]] = {
     x509.IPAddress: "IPAddress",
 }
 ALTERNATIVES_MAX: Final = 20
+# What is raised at certificates of others: only the first two are of Python's own tree.
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Status(StrEnum):
@@ -79,10 +89,9 @@ def read_certificate(pem: str) -> CertificateFacts:
         InvalidRequest: it is not one.
     """
     try:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
-        raise InvalidRequest("the certificate is not a PEM X.509 certificate") from error
-    return facts(certificate)
+        return facts(x509.load_pem_x509_certificate(pem.encode()))
+    except UNREADABLE as error:
+        raise InvalidRequest("the certificate is not a PEM X.509 certificate that can be read") from error
 
 
 def facts(certificate: x509.Certificate) -> CertificateFacts:

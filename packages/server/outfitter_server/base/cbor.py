@@ -1,7 +1,7 @@
 """The part of CBOR (RFC 8949) that has a counterpart in JSON: maps with text keys, lists, text, numbers, true, false, null.
 
 Devices send it and get it where a request's topic ends in ``cbor``. Read by code of our own because what is read is
-foreign: a declared length is believed only as far as bytes are there, nesting is bounded, tags are refused.
+foreign: a declared length is believed only as far as bytes are there, nesting and the number of values are bounded, tags are refused.
 """
 
 import math
@@ -9,6 +9,7 @@ import struct
 from typing import Any, Final
 
 DEPTH_MAX: Final = 16
+PARTS_MAX: Final = 500  # values of all levels, and parts of texts: a microsecond and more each
 _UINT, _NEGATIVE, _BYTES, _TEXT, _LIST, _MAP, _TAG, _SIMPLE = range(8)
 _INDEFINITE: Final = 31
 _BREAK: Final = object()
@@ -49,10 +50,11 @@ def encode(value: Any) -> bytes:
 
 
 class _Reader:
-    __slots__ = ("_data", "at")
+    __slots__ = ("_data", "_parts", "at")
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._parts = 0
         self.at = 0
 
     def _take(self, size: int) -> bytes:
@@ -63,10 +65,16 @@ class _Reader:
         self.at = end
         return taken
 
+    def _head(self) -> int:
+        self._parts += 1
+        if self._parts > PARTS_MAX:
+            raise CborError(f"more than {PARTS_MAX} values")
+        return self._take(1)[0]
+
     def value(self, depth: int) -> Any:
         if depth > DEPTH_MAX:
             raise CborError(f"nested more than {DEPTH_MAX} levels deep")
-        head = self._take(1)[0]
+        head = self._head()
         kind, detail = head >> 5, head & 31
         if kind == _SIMPLE:
             return self._simple(detail)
@@ -118,7 +126,7 @@ class _Reader:
             raise CborError("text that is not UTF-8") from error
 
     def _chunk(self) -> str | None:
-        head = self._take(1)[0]
+        head = self._head()
         if head == (_SIMPLE << 5 | _INDEFINITE):
             return None
         length = self._length(head >> 5, head & 31)

@@ -67,6 +67,10 @@ def admit(gateway: "Gateway", connection: "Connection", packet: Connect) -> None
         why = "there is no enhanced authentication here; devices are known by their certificates"
         _refuse(connection, Reason.BAD_AUTHENTICATION_METHOD, why)
         return
+    if packet.properties.authentication_data is not None:
+        why = "a CONNECT has authentication data and no authentication method"
+        _refuse(connection, Reason.PROTOCOL_ERROR, why)
+        return
     if not _identify(gateway, connection, client_id):
         return
     if not connection.permit.allows(CONNECT, client_id):

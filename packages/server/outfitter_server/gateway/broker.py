@@ -21,7 +21,7 @@ from outfitter_server.gateway.routes import Interest
 from outfitter_server.gateway.waiting import Waiting
 from outfitter_server.mqtt.encode import encode_publish
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
-from outfitter_server.mqtt.properties import text, without_connection_properties
+from outfitter_server.mqtt.properties import text, travelling
 from outfitter_server.mqtt.sessions import EXPIRY_NEVER, Bounds, Budget, Message, Session, Subscription
 from outfitter_server.mqtt.shares import Share, parse_share
 from outfitter_server.mqtt.topics import SubscriptionTrie
@@ -36,7 +36,10 @@ _BOUNDS = Bounds(
 
 
 class Delivered(msgspec.Struct):
-    """A message on its way to subscribers: ``qos`` as published, ``head`` its topic with two bytes of length."""
+    """A message on its way to subscribers: ``qos`` as published, ``head`` its topic with two bytes of length.
+
+    ``properties`` are the publisher's; what travels on of them is written when the first needs it, for all.
+    """
 
     topic: str
     head: bytes
@@ -45,6 +48,7 @@ class Delivered(msgspec.Struct):
     properties: Properties = NO_PROPERTIES
     expires_at: int | None = None
     retain: bool = False
+    pairs: bytes | None = None
     frames: dict[tuple[bytes, bool], bytes] = msgspec.field(default_factory=dict)
 
     def frame(self, block: bytes, *, retain: bool) -> bytes:
@@ -54,17 +58,24 @@ class Delivered(msgspec.Struct):
             frame = self.frames[block, retain] = encode_publish(self.head, self.payload, 0, block, retain)
         return frame
 
-    def queued(self, properties: Properties, *, retain: bool) -> Message:
+    def queued(self, identifiers: tuple[int, ...], *, retain: bool) -> Message:
         """The message as a session of QoS 1 keeps it."""
+        if self.pairs is None:
+            self.pairs = travelling(self.properties)
         return Message(
-            self.head, self.payload, properties=properties, expires_at=self.expires_at, retain=retain
+            self.head,
+            self.payload,
+            properties=self.pairs,
+            identifiers=identifiers,
+            expires_at=self.expires_at,
+            retain=retain,
         )
 
 
 class Receiver(Protocol):
     """The live connection of a session."""
 
-    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> bool:
+    def deliver(self, message: Delivered, qos: int, identifiers: tuple[int, ...], *, retain: bool) -> bool:
         """Send, queue or drop a message; the connection's policies and bounds decide. False when it was dropped."""
 
 
@@ -168,7 +179,7 @@ class Broker:
                 text(message.topic),
                 message.payload,
                 message.qos,
-                without_connection_properties(message.properties),
+                message.properties,
                 None if seconds is None else now + seconds,
                 message.retain,
             )
@@ -240,15 +251,12 @@ class Broker:
         self, session: Session, message: Delivered, subscription: Subscription, identifiers: tuple[int, ...]
     ) -> bool:
         """Send or queue it; False when the client may not have it, or it was of QoS 0 and there was no room."""
-        properties, qos = message.properties, min(subscription.qos, message.qos)
-        retain = message.retain and subscription.as_published
-        if identifiers:
-            properties = msgspec.structs.replace(properties, subscription_ids=identifiers)
+        qos, retain = min(subscription.qos, message.qos), message.retain and subscription.as_published
         receiver = self.online.get(session.client_id)
         if receiver is not None:
-            return receiver.deliver(message, qos, properties, retain=retain)
+            return receiver.deliver(message, qos, identifiers, retain=retain)
         if qos:
-            session.enqueue(message.queued(properties, retain=retain))
+            session.enqueue(message.queued(identifiers, retain=retain))
         return bool(qos)
 
 

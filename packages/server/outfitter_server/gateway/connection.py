@@ -165,7 +165,10 @@ class Connection(Reading):
         if self._pauses & (ANSWERING | COMMITTING | TURN):
             self.heard_at = second
         if second - self.heard_at > self.keep_alive_seconds:
-            self.close(Reason.KEEP_ALIVE_TIMEOUT)
+            if self.session is None:
+                self._turn_away("SILENT", "no CONNECT came in time")
+            else:
+                self.close(Reason.KEEP_ALIVE_TIMEOUT)
         else:
             self.send_again(second)
 
@@ -204,7 +207,13 @@ class Connection(Reading):
         elif isinstance(packet, Connect):
             admission.admit(self._gateway, self, packet)
         else:
-            self.close()
+            self._turn_away("NO_CONNECT", "its first packet was no CONNECT")
+
+    def _turn_away(self, kind: str, why: str) -> None:
+        """Close a connection that did not say who it is."""
+        self.meters.refused[kind] += 1
+        _log.info("connection from %s closed: %s", self.name, why)
+        self.close()
 
     def _other(self, packet: Packet) -> None:
         match packet:

@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from outfitter_server.gateway.broker import Broker
 from outfitter_server.gateway.routes import Interest, interest
-from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
-from outfitter_server.mqtt.properties import Kind, read_properties, text, write_properties
+from outfitter_server.mqtt.properties import Kind, publish_block, read_properties, text, write_pairs
 from outfitter_server.mqtt.reader import Reader
 from outfitter_server.mqtt.sessions import Message, Session, Subscription
 from outfitter_server.services.session_book import (
@@ -119,7 +120,7 @@ class Keeping:
                     message.topic[2:].decode(),
                     message.payload,
                     message.retain,
-                    write_properties(message.properties),
+                    publish_block(message.properties, None, message.identifiers, None),
                     expires_at,
                 ),
             )
@@ -183,5 +184,9 @@ class Keeping:
         )
 
 
-def _properties(block: bytes) -> Properties:
-    return NO_PROPERTIES if block == b"\0" else read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
+def _properties(block: bytes) -> bytes:
+    if block == b"\0":
+        return b""
+    # Stores of version 0.1 have the expiry in the block as well.
+    found = read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
+    return write_pairs(msgspec.structs.replace(found, message_expiry_seconds=None))

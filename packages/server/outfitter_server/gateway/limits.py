@@ -45,6 +45,9 @@ RETAINED_STEPS_AT_ONCE: Final = (
     300  # topics looked at before it is the turn of others; a message sent counts as ten
 )
 RETAINED_STEPS_KEPT: Final = 20_000  # at the end of a connection, for the session that outlives it
+PROVISIONING_BYTES_MAX: Final = (
+    32 * 1024
+)  # of a request of a device that comes with a claim: a millisecond to read
 SIGNED_AT_ONCE: Final = 1  # certificates of devices that come with a claim; the interpreter has one lock
 EVENTS_MAX: Final = 50_000  # presence and subscription events that wait for listeners to read
 EVENTS_PER_TURN: Final = 50  # of them, before others get their turn
@@ -54,7 +57,11 @@ SHARE_PACKETS: Final = 250  # a second
 PACKETS_AT_ONCE: Final = 8  # before it is the turn of others
 COSTLY_SECONDS: Final = 0.0005  # of work: those packets count by their time, and the next come one at a time
 PACKET_SECONDS: Final = 0.0001  # what one of them counts as
-ROUND_SECONDS: Final = 0.00025  # of each turn of the loop, for all connections that are beyond their share; a request takes three turns
+FRAMES_OF_A_PACKET: Final = (
+    10  # so many frames of a WebSocket, whatever is in them, count as a packet besides
+)
+# Of each turn of the loop, for all connections that are beyond their share; a request takes three turns
+ROUND_SECONDS: Final = 0.00025
 CROWDED_SECONDS: Final = 0.001  # until they look again whether the committer has room for them
 # The log
 LOG_LINES_MAX: Final = 10  # of a kind, in LOG_SECONDS; the others are counted

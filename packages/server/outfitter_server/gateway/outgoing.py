@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import msgspec
-
 from outfitter_server.gateway.broker import Delivered
 from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.gateway.limits import (
@@ -26,9 +24,8 @@ from outfitter_server.mqtt.packets import (
     ConnAck,
     Disconnect,
     Packet,
-    Properties,
 )
-from outfitter_server.mqtt.properties import text, write_properties
+from outfitter_server.mqtt.properties import publish_block, text
 from outfitter_server.mqtt.retained import Retained
 from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subscription
 from outfitter_server.mqtt.stream import Decoder
@@ -146,7 +143,7 @@ class Outgoing(Link):
         if self._retained:
             self._retained.go_on()
 
-    def deliver(self, message: Delivered, qos: int, properties: Properties, *, retain: bool) -> bool:
+    def deliver(self, message: Delivered, qos: int, identifiers: tuple[int, ...], *, retain: bool) -> bool:
         """Send, queue or drop another client's message; False when it was dropped."""
         session = self.session
         if session is None or not self.permit.allows(RECEIVE, message.topic):
@@ -157,7 +154,7 @@ class Outgoing(Link):
                 return False
             # MQTT 3.1.1 has no properties: its block is empty, and so everybody's frame is the same.
             if not self._block or (
-                properties is NO_PROPERTIES and message.expires_at is None and not self._aliases_max
+                message.properties is NO_PROPERTIES and not identifiers and not self._aliases_max
             ):
                 frame = message.frame(self._block, retain=retain)
                 if len(frame) <= self._packet_bytes_max:
@@ -166,9 +163,9 @@ class Outgoing(Link):
                 else:
                     self._station.meters.dropped["too_large"] += 1
             else:
-                self._send(0, message.queued(properties, retain=retain))
+                self._send(0, message.queued(identifiers, retain=retain))
             return True
-        kept = message.queued(properties, retain=retain)
+        kept = message.queued(identifiers, retain=retain)
         packet_id = session.offer(kept, self._station.second)
         if packet_id:
             self._send(packet_id, kept)
@@ -244,13 +241,17 @@ class Outgoing(Link):
                 session.enqueue(self._message(found, subscription))
 
     def _message(self, found: Retained, subscription: Subscription) -> Message:
-        properties, expires_at = found.properties, None
-        if subscription.identifier:
-            properties = msgspec.structs.replace(properties, subscription_ids=(subscription.identifier,))
+        identifiers = (subscription.identifier,) if subscription.identifier else ()
+        expires_at = None
         if found.expires_at is not None:
             expires_at = self._station.second + (found.expires_at - self._station.clock() + 999) // 1000
         return Message(
-            text(found.topic), found.payload, properties=properties, expires_at=expires_at, retain=True
+            text(found.topic),
+            found.payload,
+            properties=found.properties,
+            identifiers=identifiers,
+            expires_at=expires_at,
+            retain=True,
         )
 
     def send_queued(self) -> None:
@@ -282,18 +283,14 @@ class Outgoing(Link):
     def _send(self, packet_id: int, message: Message) -> None:
         block, topic = self._block, message.topic
         if self.version == MQTT_5 and (
-            message.properties is not NO_PROPERTIES or message.expires_at is not None or self._aliases_max
+            message.properties or message.identifiers or message.expires_at is not None or self._aliases_max
         ):
-            properties, expiry = message.properties, None
+            expiry = None
             if message.expires_at is not None:
                 expiry = max(1, message.expires_at - self._station.second)
             known = topic in self._aliases
             alias = self._alias(topic)
-            if expiry is not None or alias is not None:
-                properties = msgspec.structs.replace(
-                    properties, message_expiry_seconds=expiry, topic_alias=alias
-                )
-            block = write_properties(properties)
+            block = publish_block(message.properties, expiry, message.identifiers, alias)
             if known:
                 topic = _NO_TOPIC
             elif alias is not None:

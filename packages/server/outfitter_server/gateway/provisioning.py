@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import provisioning_wire
@@ -36,14 +36,10 @@ class ProvisioningDesk:
     def submit(
         self, request: ProvisioningRequest, payload: bytes, asker: Asker, reply: Callable[[Reply], None]
     ) -> None:
-        """Begin; ``reply`` is called on the loop's thread when the outcome is durable."""
-        task = asyncio.get_running_loop().create_task(self._serve(request, payload, asker, reply))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Begin; ``reply`` is called on the loop's thread when the outcome is durable, at once when nothing is to be done.
 
-    async def _serve(
-        self, request: ProvisioningRequest, payload: bytes, asker: Asker, reply: Callable[[Reply], None]
-    ) -> None:
+        The payload is read here and not in the task, so that it costs its sender's share and not everybody's.
+        """
         # A claim ends while its connection is open: it is told nothing more.
         identity = self._devices.identify_id(asker.certificate_id)
         if identity is None or not identity.active:
@@ -51,15 +47,31 @@ class ProvisioningDesk:
             reply(CLOSED)
             return
         try:
-            reply(await self._ask(request, payload, asker))
+            members = provisioning_wire.decode(request, payload)
+        except Refusal as refusal:
+            reply(provisioning_wire.rejected(request, refusal))
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(request, members, asker, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(
+        self,
+        request: ProvisioningRequest,
+        members: Mapping[str, Any],
+        asker: Asker,
+        reply: Callable[[Reply], None],
+    ) -> None:
+        try:
+            reply(await self._ask(request, members, asker))
         except Refusal as refusal:
             reply(provisioning_wire.rejected(request, refusal))
         except Exception as error:  # noqa: BLE001 - told to the device as the service's own fault, and logged
             _log.exception("a provisioning request failed")
             reply(provisioning_wire.rejected(request, error))
 
-    async def _ask(self, request: ProvisioningRequest, payload: bytes, asker: Asker) -> Reply:
-        members, service = provisioning_wire.decode(request, payload), self._service
+    async def _ask(self, request: ProvisioningRequest, members: Mapping[str, Any], asker: Asker) -> Reply:
+        service = self._service
         match request.verb:
             case Verb.CREATE:
                 async with self._signing:

@@ -17,6 +17,7 @@ import msgspec
 
 from outfitter_server.base import cbor
 from outfitter_server.base.refusals import InvalidRequest, Refusal
+from outfitter_server.gateway.limits import PROVISIONING_BYTES_MAX
 from outfitter_server.services.fleet_provisioning import Owned, Provisioned
 
 CERTIFICATES: Final = "$aws/certificates/"
@@ -65,10 +66,14 @@ def decode(request: ProvisioningRequest, payload: bytes) -> Mapping[str, Any]:
     """The members of a request.
 
     Raises:
-        InvalidRequest: no map in the format of the topic, or a member of another type than it must be.
+        InvalidRequest: too large, no map in the format of the topic, or a member of another type than it must be.
     """
     if request.verb is Verb.CREATE:
         return {}
+    if len(payload) > PROVISIONING_BYTES_MAX:
+        raise InvalidRequest(
+            f"the payload has {len(payload)} bytes, at most {PROVISIONING_BYTES_MAX} are allowed here"
+        )
     try:
         members = cbor.decode(payload) if request.binary else msgspec.json.decode(payload)
     except (cbor.CborError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -61,9 +61,7 @@ class Reading(Answering):
             # The bytes of a CONNECT that is never whole are no sign of life.
             self.heard_at = second
         if second != self._counted_at:
-            drained = (second - self._counted_at) * SHARE_PACKETS
-            self._taken = max(0, min(self._taken, 2 * SHARE_PACKETS) - drained)
-            self._counted_at = second
+            self._drain(second)
         patient = gateway.strangers.many if self.session is None else self._taken >= SHARE_PACKETS
         if patient or self._waits or decoder.more:
             if self._waits:
@@ -73,6 +71,12 @@ class Reading(Answering):
             self._line_up()
         else:
             self._work(decoder.feed(data, self._at_once))
+
+    def _drain(self, second: int) -> None:
+        """Time has passed: less is taken of the share."""
+        drained = (second - self._counted_at) * SHARE_PACKETS
+        self._taken = max(0, min(self._taken, 2 * SHARE_PACKETS) - drained)
+        self._counted_at = second
 
     def take_turn(self) -> bool:
         """Handle a few of the packets that wait; whether there are more that can be handled now."""

@@ -68,6 +68,11 @@ class RetainedWalks:
     def hold_back(self) -> None:
         """Its socket has nothing to do with it."""
 
+    def abort(self) -> None:
+        """Look for nothing more."""
+        self._walks.clear()
+        self._found, self._waits = None, False
+
     def rest(self, steps_max: int) -> Iterable[tuple[str, Subscription]]:
         """What is left, as far as so many steps find it."""
         found, self._found = self._found, None

@@ -6,12 +6,15 @@ else there this costs a flood next to nothing; with others there it costs them n
 """
 
 import asyncio
+import logging
 from collections import deque
 from time import monotonic
 from typing import Protocol
 
 from outfitter_server.gateway.limits import CROWDED_SECONDS, ROUND_SECONDS
 from outfitter_server.services.meters import Meters
+
+_log = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
@@ -22,6 +25,9 @@ class Reader(Protocol):
 
     def hold_back(self) -> None:
         """Do not read the socket before the rest is handled."""
+
+    def abort(self) -> None:
+        """End it: its turn failed."""
 
 
 class Crowd(Protocol):
@@ -62,8 +68,12 @@ class Turns:
         crowded = crowd.crowded
         while waiting and not crowded:
             reader = waiting.popleft()
-            if reader.take_turn():
-                waiting.append(reader)
+            try:
+                if reader.take_turn():
+                    waiting.append(reader)
+            except Exception:  # noqa: BLE001 - a fault in one connection's turn must not end the turns of all others
+                _log.exception("a turn failed, and its connection is closed")
+                reader.abort()
             if monotonic() >= until:
                 break
             crowded = crowd.crowded

@@ -17,6 +17,7 @@ DRAIN_SECONDS: Final = 20
 CONNECTIONS_MAX: Final = 4_000  # those that became WebSockets count among the gateway's
 WEBSOCKET_FRAME_BYTES_MAX: Final = 256 * 1024  # from a client: the largest packet, and what was sent with it
 WEBSOCKET_FRAME_BYTES_SENT: Final = 128 * 1024
+FRAMES_AT_ONCE: Final = 16  # of one connection, before it is the turn of others: some ten microseconds each
 BACKLOG: Final = 1_024
 
 

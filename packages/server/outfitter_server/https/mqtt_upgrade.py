@@ -5,7 +5,6 @@ session token after they have signed; others sign it with the rest, and both are
 opens it as well, and then decides as it does on the MQTT listener.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -29,7 +28,7 @@ from outfitter_server.https.device_calls import client_certificate
 from outfitter_server.https.listener import DoorRequest
 from outfitter_server.https.reading import RequestHead
 from outfitter_server.https.signatures import Signatures
-from outfitter_server.https.websocket import WebSocketTransport
+from outfitter_server.https.websocket import Reader, WebSocketTransport
 from outfitter_server.services.callers import Caller
 
 PATH: Final = "/mqtt"
@@ -37,8 +36,8 @@ SUBPROTOCOLS: Final = (Subprotocol("mqtt"),)
 SWITCHING_PROTOCOLS: Final = 101
 _TOKEN: Final = "X-Amz-Security-Token="  # noqa: S105 - a parameter's name
 
-# The protocol of a new MQTT connection; the caller is None for who shows a certificate. None: there is no room.
-MqttPort = Callable[[Caller | None], asyncio.Protocol | None]
+# The protocol of a new MQTT connection of a caller, or of who shows a certificate (DER). None: there is no room.
+MqttPort = Callable[[Caller | None, bytes | None], Reader | None]
 
 _log = logging.getLogger(__name__)
 
@@ -101,13 +100,13 @@ class MqttUpgrade:
         """Switch the connection of ``request``.
 
         Raises:
-            SignatureRefused, Forbidden: nobody is known to be behind it.
+            SignatureRefused, Forbidden: nobody is known to be behind it, or the certificate may not connect.
             UpgradeRefused: it is no handshake, or not for MQTT.
             Unavailable: there is no room for a connection more.
         """
         caller = self._caller(request, head)
         answer = _handshake(request, head)
-        reader = self._port(caller)
+        reader = self._port(caller, None if caller is not None else client_certificate(request))
         if reader is None:
             raise Unavailable("there are as many MQTT connections as this server takes; try again later")
         _hand_over(request, reader, answer)
@@ -185,7 +184,7 @@ def _handshake(request: DoorRequest, head: RequestHead) -> bytes:
     return answer.serialize()
 
 
-def _hand_over(request: DoorRequest, reader: asyncio.Protocol, answer: bytes) -> None:
+def _hand_over(request: DoorRequest, reader: Reader, answer: bytes) -> None:
     """Take the socket from aiohttp, which is told that its connection is gone."""
     handler, socket, tail = request.protocol, request.transport, _Tail()
     if socket is None or socket.is_closing():

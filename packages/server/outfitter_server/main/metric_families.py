@@ -130,7 +130,7 @@ FAMILIES: Final = (
     Family(
         "outfitter_mqtt_connections_refused",
         _counter,
-        "Connections that got no session; FULL: there was no room, CROWDED: gave way, SILENT: said nothing, HANDSHAKE: of TLS.",
+        "Connections that got no session; FULL: there was no room, CROWDED: gave way, SILENT: said nothing in time, NO_CONNECT: said something else first, HANDSHAKE: of TLS.",
         ("reason",),
         _by(lambda meters: meters.refused),
     ),

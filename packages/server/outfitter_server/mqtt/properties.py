@@ -79,9 +79,6 @@ TABLE: Final[dict[int, tuple[str, Form, frozenset[Kind]]]] = {
     0x2A: ("shared_available", Form.FLAG, _ACK),
 }
 PROPERTIES_BYTES_MAX: Final = 18 * 1024  # what AWS's largest packet leaves beside its largest payload
-_PAIR_BYTES: Final = (
-    160  # of a user property in memory besides its characters: five bytes of a packet may make one
-)
 _NEVER_ZERO = frozenset({"receive_maximum", "maximum_packet_bytes", "topic_alias", "subscription_ids"})
 
 
@@ -177,30 +174,55 @@ _WRITERS: Final = [(bytes((number,)), name, _WRITE[form]) for number, (name, for
 
 def write_properties(properties: Properties) -> bytes:
     """The property block, its length in front."""
-    if properties == NO_PROPERTIES:
-        return b"\0"
+    pairs = write_pairs(properties)
+    return varint(len(pairs)) + pairs
+
+
+def write_pairs(properties: Properties) -> bytes:
+    """The property block without its length."""
     parts: list[bytes] = []
+    if properties == NO_PROPERTIES:
+        return b""
     for number, name, write in _WRITERS:
         value = getattr(properties, name)
         if value is None or value == ():
             continue
         for single in value if isinstance(value, tuple) else (value,):
             parts += (number, write(single))
+    return b"".join(parts)
+
+
+def read_pairs(pairs: bytes) -> Properties:
+    """The properties of a message out of what ``write_pairs`` made of them."""
+    block = varint(len(pairs)) + pairs
+    return read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
+
+
+def publish_block(
+    pairs: bytes, expiry_seconds: int | None, identifiers: tuple[int, ...], alias: int | None
+) -> bytes:
+    """The property block of a PUBLISH: what all receivers get, written once, and what each gets besides."""
+    parts = [pairs]
+    if expiry_seconds is not None:
+        parts += (b"\x02", expiry_seconds.to_bytes(4, "big"))
+    for identifier in identifiers:
+        parts += (b"\x0b", varint(identifier))
+    if alias is not None:
+        parts += (b"\x23", alias.to_bytes(2, "big"))
     block = b"".join(parts)
     return varint(len(block)) + block
 
 
-def weight(properties: Properties) -> int:
-    """About how many bytes of memory properties hold, for whoever bounds what is kept."""
+def travelling(properties: Properties) -> bytes:
+    """What travels on with a message to all its subscribers: all but what counts down, and what is one connection's."""
     if properties is NO_PROPERTIES:
-        return 0
-    texts = (properties.content_type, properties.response_topic, properties.correlation_data)
-    users = sum(len(name) + len(value) for name, value in properties.user)
-    return sum(len(each) for each in texts if each) + users + _PAIR_BYTES * len(properties.user)
-
-
-def without_connection_properties(properties: Properties) -> Properties:
-    """What travels on with a message to its subscribers: all but topic alias and subscription identifiers."""
-    if properties == NO_PROPERTIES:
-        return NO_PROPERTIES
-    return msgspec.structs.replace(properties, topic_alias=None, subscription_ids=(), will_delay_seconds=None)
+        return b""
+    return write_pairs(
+        msgspec.structs.replace(
+            properties,
+            message_expiry_seconds=None,
+            topic_alias=None,
+            subscription_ids=(),
+            will_delay_seconds=None,
+        )
+    )

@@ -8,8 +8,6 @@ from typing import Final
 
 import msgspec
 
-from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
-from outfitter_server.mqtt.properties import weight
 from outfitter_server.mqtt.topics import has_wildcard
 
 _OVERHEAD_BYTES: Final = 256  # of a message in memory, besides its texts
@@ -19,7 +17,7 @@ class Retained(msgspec.Struct, frozen=True, gc=False):
     """The newest retained message of a topic.
 
     Attributes:
-        properties: without the message's expiry, which is ``expires_at``.
+        properties: written, as all subscribers get them (``properties.travelling``); the expiry is ``expires_at``.
         stored_at: milliseconds since the epoch.
         expires_at: milliseconds since the epoch; None for never.
     """
@@ -28,12 +26,12 @@ class Retained(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     qos: int
     stored_at: int
-    properties: Properties = NO_PROPERTIES
+    properties: bytes = b""
     expires_at: int | None = None
 
     def size(self) -> int:
         """The bytes that count against the bound of all retained messages."""
-        return len(self.topic) + len(self.payload) + weight(self.properties) + _OVERHEAD_BYTES
+        return len(self.topic) + len(self.payload) + len(self.properties) + _OVERHEAD_BYTES
 
     def lives(self, now: int) -> bool:
         """Whether it has not expired."""

@@ -12,9 +12,6 @@ from typing import Final, Protocol
 
 import msgspec
 
-from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
-from outfitter_server.mqtt.properties import weight
-
 PACKET_ID_MAX: Final = 0xFFFF
 EXPIRY_NEVER: Final = 0xFFFF_FFFF
 
@@ -35,6 +32,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         topic: with its two-byte length, as it goes out.
+        properties: written, as all receivers get them (``properties.travelling``).
+        identifiers: of the subscriptions that it is sent for.
         expires_at: the second after which it is not worth sending; None for never.
         notice: the name of the notice it tells, "" for others.
         retain: goes out with the retain flag.
@@ -44,7 +43,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     topic: bytes
     payload: bytes
     kind: Kind = Kind.ORDINARY
-    properties: Properties = NO_PROPERTIES
+    properties: bytes = b""
+    identifiers: tuple[int, ...] = ()
     expires_at: int | None = None
     notice: str = ""
     retain: bool = False
@@ -52,8 +52,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     def size(self) -> int:
         """The bytes that count against a session's bounds."""
-        size = len(self.topic) + len(self.payload)
-        return size if self.properties is NO_PROPERTIES else size + weight(self.properties)
+        return len(self.topic) + len(self.payload) + len(self.properties)
 
 
 class Flight(msgspec.Struct):

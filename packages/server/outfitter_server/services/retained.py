@@ -5,17 +5,9 @@ import heapq
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import msgspec
-
 from outfitter_server.base.pages import Page, decode_token, encode_token
 from outfitter_server.base.refusals import NotFound
-from outfitter_server.mqtt.packets import Properties
-from outfitter_server.mqtt.properties import (
-    Kind,
-    read_properties,
-    without_connection_properties,
-    write_properties,
-)
+from outfitter_server.mqtt.properties import publish_block, travelling
 from outfitter_server.mqtt.reader import Reader
 from outfitter_server.mqtt.retained import Retained, RetainedTopics
 from outfitter_server.services.behind import Behind
@@ -70,30 +62,26 @@ class RetainedMessages:
             return True
         now = self._clock()
         seconds = lifetime_seconds(message.properties)
-        properties = without_connection_properties(message.properties)
         retained = Retained(
             message.topic,
             message.payload,
             message.qos,
             now,
-            msgspec.structs.replace(properties, message_expiry_seconds=None),
+            travelling(message.properties),
             None if seconds is None else now + seconds * 1000,
         )
-        if not self.has_room(message):
+        if not self._has_room(retained):
             return False
         self._put(retained)
         self._note(message.topic, retained)
         return True
 
-    def has_room(self, message: Published) -> bool:
+    def _has_room(self, new: Retained) -> bool:
         """Whether a message may be kept: a new topic takes a place, a larger message, properties and all, takes bytes."""
-        old = self._topics.get(message.topic)
-        new = Retained(message.topic, message.payload, message.qos, 0, message.properties)
+        old = self._topics.get(new.topic)
         more = new.size() - (old.size() if old is not None else 0)
         places = len(self._topics) + (old is None)
-        return not message.payload or (
-            places <= self._messages_max and (more <= 0 or self._topics.held + more <= self._bytes_max)
-        )
+        return places <= self._messages_max and (more <= 0 or self._topics.held + more <= self._bytes_max)
 
     def find(self, topic: str) -> Retained | None:
         """The message of exactly this topic, unless it has expired."""
@@ -166,7 +154,7 @@ class RetainedMessages:
                     "topic": message.topic,
                     "payload": message.payload,
                     "qos": message.qos,
-                    "properties": write_properties(message.properties),
+                    "properties": publish_block(message.properties, None, (), None),
                     "stored_at": message.stored_at,
                     "expires_at": message.expires_at,
                 }
@@ -204,17 +192,14 @@ class RetainedMessages:
             self._behind.noted()
 
 
-def stored_properties(block: bytes) -> Properties:
-    """Properties as the store keeps them: the property block of a PUBLISH."""
-    return read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
-
-
 def _retained(row: Row) -> Retained:
+    block = Reader(row["properties"], 0, len(row["properties"]))
+    block.varint()  # its length
     return Retained(
         row["topic"],
         row["payload"],
         row["qos"],
         row["stored_at"],
-        stored_properties(row["properties"]),
+        block.rest(),
         row["expires_at"],
     )

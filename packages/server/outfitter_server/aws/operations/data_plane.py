@@ -10,6 +10,7 @@ import msgspec
 from outfitter_server.aws.dispatch import Call, Handler
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.mqtt.properties import read_pairs
 from outfitter_server.services.messages import Messages, Published
 from outfitter_server.services.retained import RetainedMessages
 
@@ -50,7 +51,7 @@ class DataPlaneOperations:
 
     async def _get_retained(self, call: Call) -> dict[str, Any]:
         found = self._retained.message(call.parameters["topic"])
-        users = [{name: value} for name, value in found.properties.user]
+        users = [{name: value} for name, value in read_pairs(found.properties).user]
         return {
             "topic": found.topic,
             "payload": found.payload,
