@@ -255,7 +255,7 @@ class Gateway:
         self.strangers.remove(connection)
         session.owner = connection.certificate_id
         self._connections[client_id] = connection
-        self.broker.online[client_id] = connection
+        self.broker.come(session, connection)
         self._live.came(client_id)
         self.presence.came(connection, session)
         if connection.certificate_id:
@@ -267,7 +267,7 @@ class Gateway:
         self.meters.closed[connection.departure] += 1
         if self._connections.get(session.client_id) is connection:
             del self._connections[session.client_id]
-            del self.broker.online[session.client_id]
+            self.broker.gone(session)
             self._live.left(session.client_id, connection.departure)
         self.presence.left(connection, session)
         same = self._by_certificate.get(connection.certificate_id)
