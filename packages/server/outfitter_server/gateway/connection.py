@@ -137,7 +137,7 @@ class Connection(Reading):
         if not self.closing:
             self.resume(ENTERING)
             enter()
-            if self._handle(early):
+            if not self.closing and self._handle(early):
                 self.data_received(b"")
 
     def accepted(self, session: Session, packet: Connect) -> None:
