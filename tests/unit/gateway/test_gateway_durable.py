@@ -356,6 +356,39 @@ def test_a_filter_that_was_taken_back_stays_away(doubles):
     rehearse(doubles, story)
 
 
+def test_a_filter_that_is_taken_back_before_it_is_on_disk_is_told_nothing_that_is_retained(doubles):
+    async def story(house):
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        mouth.send(Publish("a", b"kept", 1, 1, retain=True))
+        await house.settle()
+        ear = Peer(house.gateway, "ear", keep=100)
+        ear.send(Subscribe(1, (FilterRequest("a", 1),)))
+        ear.send(Unsubscribe(2, ("a",)))
+        await house.settle()
+        house.gateway._flush()
+        assert [type(packet) for packet in ear.take(object)] == [SubAck, UnsubAck]
+
+    rehearse(doubles, story)
+
+
+def test_what_is_retained_and_was_not_sent_is_on_disk_when_the_server_has_stopped(doubles):
+    async def story(house):
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        for number in range(90):
+            mouth.send(Publish(f"a/{number}", b"%d" % number, 1, number + 1, retain=True))
+        await house.settle()
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100, window=1), "a/#")
+        house.gateway._flush()
+        assert len(payloads(ear)) == 1
+        await house.gateway.close()
+        await house.settle()
+        house.restart()
+        session = house.gateway.broker.sessions["ear"]
+        assert (session.under_way, session.queued) == (1, 89)
+
+    rehearse(doubles, story)
+
+
 def test_a_full_disk_delays_the_puback_and_loses_nothing(doubles):
     async def story(house):
         (await house.subscribed(Peer(house.gateway, "ear", keep=100), "a")).drop()

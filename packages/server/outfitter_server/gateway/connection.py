@@ -137,7 +137,7 @@ class Connection(Reading):
         if not self.closing:
             self.resume(ENTERING)
             enter()
-            if not self.closing and self._handle(early):
+            if self.session is not None and self._handle(early):
                 self.data_received(b"")
 
     def accepted(self, session: Session, packet: Connect) -> None:
@@ -155,6 +155,8 @@ class Connection(Reading):
         """Send what waited for the session's client."""
         self.send_queued()
         self._gateway.notices.online(self)
+        if self.session is not None:
+            self.take_retained(self.session)
 
     def check(self, second: int) -> None:
         """Called every few seconds: is the client alive, is something to be sent again?"""

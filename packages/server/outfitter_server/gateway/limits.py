@@ -44,7 +44,7 @@ RETAINED_WALKS_MAX: Final = (
 RETAINED_STEPS_AT_ONCE: Final = (
     300  # topics looked at before it is the turn of others; a message sent counts as ten
 )
-RETAINED_STEPS_KEPT: Final = 20_000  # at the end of a connection, for the session that outlives it
+RETAINED_LEFT_MAX: Final = 1_000  # sessions whose connections ended before all was sent; the oldest gives way
 SIGNED_AT_ONCE: Final = 1  # certificates of devices that come with a claim; the interpreter has one lock
 EVENTS_MAX: Final = 50_000  # presence and subscription events that wait for listeners to read
 EVENTS_PER_TURN: Final = 50  # of them, before others get their turn

@@ -11,12 +11,11 @@ from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.gateway.limits import (
     PACKET_BYTES_MAX,
     RESEND_SECONDS,
-    RETAINED_STEPS_KEPT,
 )
 from outfitter_server.gateway.link import WRITING, Link, Writes
 from outfitter_server.gateway.notices import Listener
 from outfitter_server.gateway.permits import RECEIVE, Permit
-from outfitter_server.gateway.retaining import RetainedWalks, Walk
+from outfitter_server.gateway.retaining import Leftovers, RetainedWalks, Retains, Walk, message_of
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.words import Told, explained
 from outfitter_server.mqtt.encode import encode, encode_publish
@@ -29,7 +28,6 @@ from outfitter_server.mqtt.packets import (
     Properties,
 )
 from outfitter_server.mqtt.properties import text, write_properties
-from outfitter_server.mqtt.retained import Retained
 from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subscription
 from outfitter_server.mqtt.stream import Decoder
 
@@ -46,19 +44,13 @@ class CatchesUp(Protocol):
         """Tell what is due, from the state as it is now."""
 
 
-class Retains(Protocol):
-    """Who has the retained messages."""
-
-    def find(self, topic: str) -> Retained | None:
-        """The message of a topic, unless it has expired."""
-
-
 class Station(Writes, Protocol):
     """What sending needs of the gateway."""
 
     second: int
     clock: Callable[[], int]
     turns: Turns
+    leftovers: Leftovers
 
     @property
     def retained(self) -> Retains:
@@ -225,7 +217,7 @@ class Outgoing(Link):
             return False
         found = self._station.retained.find(topic)
         if found is not None and self.permit.allows(RECEIVE, topic):
-            packet_id, message = 0, self._message(found, subscription)
+            packet_id, message = 0, message_of(self._station, found, subscription)
             if found.qos and subscription.qos:
                 if session.queued or not session.has_room:
                     return False
@@ -233,25 +225,23 @@ class Outgoing(Link):
             self._send(packet_id, message)
         return True
 
-    def keep_retained(self, session: Session) -> None:
-        """The connection ends: what it was not sent of QoS 1 waits in its session."""
-        waiting, self._retained = self._retained, None
-        for topic, subscription in (
-            waiting.rest(RETAINED_STEPS_KEPT) if waiting and session.expiry_seconds else ()
-        ):
-            found = self._station.retained.find(topic)
-            if found is not None and found.qos and subscription.qos:
-                session.enqueue(self._message(found, subscription))
+    def forget_retained(self, session: Session) -> None:
+        """Filters were taken back: what is retained for them is not sent any more."""
+        if self._retained:
+            self._retained.keep_only(session.subscriptions)
 
-    def _message(self, found: Retained, subscription: Subscription) -> Message:
-        properties, expires_at = found.properties, None
-        if subscription.identifier:
-            properties = msgspec.structs.replace(properties, subscription_ids=(subscription.identifier,))
-        if found.expires_at is not None:
-            expires_at = self._station.second + (found.expires_at - self._station.clock() + 999) // 1000
-        return Message(
-            text(found.topic), found.payload, properties=properties, expires_at=expires_at, retain=True
-        )
+    def keep_retained(self, session: Session) -> None:
+        """The connection ends: what it was not sent of QoS 1 is for its session, when that stays."""
+        waiting, self._retained = self._retained, None
+        if waiting and session.expiry_seconds:
+            self._station.leftovers.keep(session, waiting)
+
+    def take_retained(self, session: Session) -> None:
+        """The session is back: go on with what was not sent before."""
+        self._retained = self._station.leftovers.take(session.client_id)
+        if self._retained is not None:
+            self.forget_retained(session)
+            self._retained.hand_over(self._send_retained)
 
     def send_queued(self) -> None:
         """Send what waits, as far as the window lets it."""

@@ -28,6 +28,7 @@ from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
 from outfitter_server.gateway.presence import Presence
 from outfitter_server.gateway.provisioning import ProvisioningDesk
+from outfitter_server.gateway.retaining import Leftovers
 from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.wills import Wills
@@ -103,6 +104,7 @@ class Gateway:
         self.keeping = Keeping(book, self)
         self.presence = Presence(self)
         self.turns = Turns(committer, self.meters)
+        self.leftovers = Leftovers(self)
         self._connections: dict[str, Connection] = {}
         self._entering: dict[str, Connection] = {}
         self._by_certificate: dict[str, set[Connection]] = {}
@@ -160,6 +162,8 @@ class Gateway:
             except TimeoutError:
                 for connection in list(self._open):
                     connection.abort()
+        while self.leftovers and self.second < deadline:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -290,6 +294,7 @@ class Gateway:
     def _discard(self, session: Session) -> None:
         self.wills.publish(session.client_id)
         self.notices.ended(session)
+        self.leftovers.give_up(session.client_id)
         self.keeping.ended(session)
         self.broker.discard(session)
 
