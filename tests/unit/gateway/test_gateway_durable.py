@@ -250,6 +250,33 @@ def test_what_was_sent_keeps_its_packet_identifier_and_waits_its_interval(double
     rehearse(doubles, story)
 
 
+def test_who_comes_back_with_a_smaller_window_is_sent_again_no_more_than_it_takes(doubles):
+    async def story(house):
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100, window=8), "a")
+        said = [b"%d" % number for number in range(10)]
+        await house.said(*said)
+        before = {packet.payload: packet.packet_id for packet in ear.take(Publish)}
+        assert list(before) == said[:8]
+        ear.drop()
+        ear = Peer(house.gateway, "ear", keep=100, window=2)
+        house.pass_seconds(36)
+        waiting, came = ear.take(Publish), []
+        assert [packet.payload for packet in waiting] == said[:2]
+        house.pass_seconds(36)
+        assert [packet.payload for packet in ear.take(Publish)] == said[:2]
+        while waiting:
+            packet = waiting.pop(0)
+            came.append(packet.payload)
+            assert packet.packet_id == before.get(packet.payload, packet.packet_id)
+            ear.send(PubAck(packet.packet_id))
+            house.gateway._flush()
+            waiting += ear.take(Publish)
+            assert len(waiting) <= 2
+        assert came == said
+
+    rehearse(doubles, story)
+
+
 def test_time_goes_on_while_the_server_is_away(doubles):
     async def story(house):
         for name, keep in (("short", 50), ("long", DAY)):
@@ -423,7 +450,7 @@ class History:
     """A device with a session that is kept, a publisher, a pending list; and what must hold of them."""
 
     def __init__(self, house, window):
-        self.house, self.window = house, window
+        self.house, self.window, self.granted = house, window, window
         self.device = None
         self.count = 0
         self.promised = set()  # messages whose publisher has its PUBACK
@@ -445,7 +472,14 @@ class History:
         self.revisions["acknowledged"] = self.house.plane.revisions.get("dev", (0, 0))[0]
         await self.house.subscribed(self.device, "work", NOTIFY)
 
+    async def widen(self):
+        self.window = 3
+
+    async def narrow(self):
+        self.window = 1
+
     def connect_now(self):
+        self.granted = self.window
         self.device = Peer(self.house.gateway, "dev", keep=KEEP_SECONDS, window=self.window)
 
     async def connect(self):
@@ -461,6 +495,7 @@ class History:
             self.unacknowledged.clear()
 
     async def start_anew(self):
+        self.granted = self.window
         self.device = Peer(self.house.gateway, "dev", keep=KEEP_SECONDS, window=self.window, clean=True)
         self.unacknowledged.clear()
         await self.house.settle()
@@ -548,7 +583,7 @@ class History:
                 assert number > max(self.seen, default=0), "out of order"
                 self.seen.append(number)
                 self.ids[number] = packet.packet_id
-        assert len(self.unacknowledged) <= self.window
+        assert len(self.unacknowledged) <= self.granted
 
     async def end(self):
         await self.connect()
@@ -576,12 +611,15 @@ STEPS = [
     "start_anew",
     "start_anew_and_kill",
     "stay_away",
+    "widen",
+    "narrow",
 ]
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=25), st.integers(1, 3))
 @example(["change", "acknowledge", "restart", "connect"], 1)
 @example(["publish", "publish", "acknowledge", "restart", "connect", "wait", "drop", "publish"], 1)
+@example(["publish", "publish", "drop", "narrow", "connect", "wait", "wait", "acknowledge"], 3)
 @example(["publish", "start_anew", "publish", "restart", "connect"], 1)
 @example(["publish", "start_anew_and_kill", "connect"], 2)
 @example(["drop", "publish", "stay_away", "publish", "connect", "publish"], 1)

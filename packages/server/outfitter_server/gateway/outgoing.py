@@ -193,6 +193,8 @@ class Outgoing(Link):
         """A PUBACK came: what waited for room goes out."""
         session = self.session
         if session is not None and session.acknowledge(packet_id):
+            if session.resting:
+                self.send_again(self._station.second)
             if session.queued:
                 self.send_queued()
             if self._notices_due and not session.queued:
