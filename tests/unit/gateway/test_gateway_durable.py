@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
+from outfitter_server.gateway.board import GatewayBoard
 from outfitter_server.gateway.connection import Connection
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.mqtt.encode import encode
@@ -29,10 +30,12 @@ from outfitter_server.mqtt.packets import (
     Subscribe,
     UnsubAck,
     Unsubscribe,
+    Will,
 )
 from outfitter_server.mqtt.stream import Decoder
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import PendingChanged
+from outfitter_server.services.live_clients import LiveClients
 from outfitter_server.services.retained import RetainedMessages
 from outfitter_server.services.session_book import SessionBook
 from outfitter_server.stores.sqlite.store import SqliteStore
@@ -75,12 +78,14 @@ class MemoryTransport(asyncio.Transport):
 class Peer:
     """A client of MQTT 5; packets are taken as they come."""
 
-    def __init__(self, gateway, client_id, *, keep=0, clean=False, window=100):
+    def __init__(self, gateway, client_id, *, keep=0, clean=False, window=100, will=None):
         self.transport = MemoryTransport(Connection(gateway, plain=True))
         self.decoder = Decoder(1 << 20, 5)
         self.packets = []
         properties = Properties(session_expiry_seconds=keep, receive_maximum=window)
-        self.send(Connect(version=5, client_id=client_id, clean_start=clean, properties=properties))
+        self.send(
+            Connect(version=5, client_id=client_id, clean_start=clean, properties=properties, will=will)
+        )
         gateway._flush()
         self.answers = self.take(ConnAck)
         self.present = bool(self.answers) and self.answers[0].session_present
@@ -343,6 +348,38 @@ def test_who_starts_anew_is_let_in_when_the_old_session_is_off_the_disk_and_not_
         await house.settle()
         house.restart()
         assert not house.gateway.broker.sessions["dev"].subscriptions
+
+    rehearse(doubles, story)
+
+
+@pytest.mark.parametrize("with_will", [True, False])
+def test_a_session_that_waits_is_deleted_for_good_with_or_without_its_will(doubles, with_will):
+    async def story(house):
+        ear = Peer(house.gateway, "ear", clean=True)
+        ear.send(Subscribe(1, (FilterRequest("wills", 1),)))
+        delay = Properties(will_delay_seconds=50)
+        will = Will(topic="wills", payload=b"gone", qos=1, properties=delay)
+        (await house.subscribed(Peer(house.gateway, "dev", keep=100, will=will), "a")).drop()
+        board = GatewayBoard(LiveClients(lambda: house.now))
+        board.gateway = house.gateway
+        assert await board.disconnect("dev", clean=True, with_will=with_will)
+        assert board.find("dev") is None
+        house.gateway._flush()
+        assert payloads(ear) == ([b"gone"] if with_will else [])
+        house.restart()
+        assert not house.gateway.broker.sessions
+
+    rehearse(doubles, story)
+
+
+def test_a_connection_that_is_deleted_with_its_session_is_off_the_disk(doubles):
+    async def story(house):
+        await house.subscribed(Peer(house.gateway, "dev", keep=100), "a")
+        board = GatewayBoard(LiveClients(lambda: house.now))
+        board.gateway = house.gateway
+        assert await board.disconnect("dev", clean=True, with_will=True)
+        house.restart()
+        assert not house.gateway.broker.sessions
 
     rehearse(doubles, story)
 

@@ -257,7 +257,7 @@ async def test_so_many_are_followed_and_none_whose_session_is_over(world, monkey
     for name in "abcd":
         world.gateway._connections[name].close()
     assert len(world.gateway.leftovers) == 2
-    world.gateway._discard(sessions["d"])
+    world.gateway.discard(sessions["d"])
     assert len(world.gateway.leftovers) == 1
     while world.gateway.leftovers:
         await mouth.silent()

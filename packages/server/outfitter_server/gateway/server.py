@@ -229,7 +229,7 @@ class Gateway:
         if old is not None and other is not None:
             other.close(Reason.SESSION_TAKEN_OVER)
         if old is not None and self.broker.sessions.get(client_id) is old:
-            self._discard(old)
+            self.discard(old)
         if not kept:
             return None
         self._entering[client_id] = connection
@@ -250,7 +250,7 @@ class Gateway:
         if session is None or clean:
             old = self.broker.sessions.get(client_id)
             if old is not None:
-                self._discard(old)
+                self.discard(old)
             session, present = self.broker.open(client_id), False
         else:
             present = True
@@ -284,14 +284,15 @@ class Gateway:
         surplus = self.broker.leave(session, self.second)
         self.keeping.left(session)
         if surplus is not None:
-            self._discard(surplus)
+            self.discard(surplus)
         if will is not None:
             delay = min(will.properties.will_delay_seconds or 0, session.expiry_seconds)
             self.wills.leave(session.client_id, will, self.second, delay)
         if not session.expiry_seconds:
-            self._discard(session)
+            self.discard(session)
 
-    def _discard(self, session: Session) -> None:
+    def discard(self, session: Session) -> None:
+        """End a session that has no connection."""
         self.wills.publish(session.client_id)
         self.notices.ended(session)
         self.leftovers.give_up(session.client_id)
@@ -361,7 +362,7 @@ class Gateway:
         if second % CHECK_SECONDS == 0:
             self.retained.expire()
             for session in self.broker.expired(second):
-                self._discard(session)
+                self.discard(session)
 
     def _publish_will(self, client_id: str, will: Will) -> None:
         self.publish(
