@@ -306,6 +306,31 @@ def test_time_goes_on_while_the_server_is_away(doubles):
     rehearse(doubles, story)
 
 
+def test_a_session_is_called_the_same_after_a_restart_and_another_is_not(doubles):
+    async def story(house):
+        async def called(name, **options):
+            ear = Peer(house.gateway, "ear", clean=True)
+            ear.send(Subscribe(1, (FilterRequest("$aws/events/presence/connected/#", 1),)))
+            Peer(house.gateway, name, keep=100, **options)
+            await house.settle()
+            house.gateway._flush()
+            told = [json.loads(payload) for payload in payloads(ear)]
+            ear.drop()
+            return next(each["sessionIdentifier"] for each in told if each["clientId"] == name)
+
+        Peer(house.gateway, "quiet", keep=100)
+        first = await called("dev")
+        house.restart()
+        quiet = house.gateway.broker.sessions["quiet"].identifier
+        assert first == await called("dev")
+        house.restart()
+        assert len(quiet) == len(first)
+        assert quiet == await called("quiet")
+        assert first != await called("dev", clean=True)
+
+    rehearse(doubles, story)
+
+
 def test_nothing_of_an_ended_session_comes_back(doubles):
     async def story(house):
         for name in ("cleaned", "left", "ended"):
