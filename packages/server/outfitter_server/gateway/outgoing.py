@@ -133,6 +133,10 @@ class Outgoing(Link):
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
+        if self._pauses & WRITING:
+            return  # what was held back is as much as it takes
+        if self.session is not None and self.session.queued:
+            self.send_queued()
         if self._notices_due:
             self._catch_up()
         if self._retained:
@@ -190,9 +194,9 @@ class Outgoing(Link):
         self._write_publish(packet_id, head, body, self._block)
 
     def acknowledged(self, packet_id: int) -> None:
-        """A PUBACK came: what waited for room goes out."""
+        """A PUBACK came: what waited for room goes out, to a client that reads."""
         session = self.session
-        if session is not None and session.acknowledge(packet_id):
+        if session is not None and session.acknowledge(packet_id) and not self._pauses & WRITING:
             if session.resting:
                 self.send_again(self._station.second)
             if session.queued:
