@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
+from outfitter_server.gateway.board import GatewayBoard
 from outfitter_server.gateway.connection import Connection
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.mqtt import properties as properties_module
@@ -32,11 +33,13 @@ from outfitter_server.mqtt.packets import (
     Subscribe,
     UnsubAck,
     Unsubscribe,
+    Will,
 )
 from outfitter_server.mqtt.properties import text, write_properties
 from outfitter_server.mqtt.stream import Decoder
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import PendingChanged
+from outfitter_server.services.live_clients import LiveClients
 from outfitter_server.services.retained import RetainedMessages
 from outfitter_server.services.session_book import SessionBook
 from outfitter_server.stores.sqlite.store import SqliteStore
@@ -79,12 +82,14 @@ class MemoryTransport(asyncio.Transport):
 class Peer:
     """A client of MQTT 5; packets are taken as they come."""
 
-    def __init__(self, gateway, client_id, *, keep=0, clean=False, window=100):
+    def __init__(self, gateway, client_id, *, keep=0, clean=False, window=100, will=None):
         self.transport = MemoryTransport(Connection(gateway, plain=True))
         self.decoder = Decoder(1 << 20, 5)
         self.packets = []
         properties = Properties(session_expiry_seconds=keep, receive_maximum=window)
-        self.send(Connect(version=5, client_id=client_id, clean_start=clean, properties=properties))
+        self.send(
+            Connect(version=5, client_id=client_id, clean_start=clean, properties=properties, will=will)
+        )
         gateway._flush()
         self.answers = self.take(ConnAck)
         self.present = bool(self.answers) and self.answers[0].session_present
@@ -305,6 +310,33 @@ def test_what_was_sent_keeps_its_packet_identifier_and_waits_its_interval(double
     rehearse(doubles, story)
 
 
+def test_who_comes_back_with_a_smaller_window_is_sent_again_no_more_than_it_takes(doubles):
+    async def story(house):
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100, window=8), "a")
+        said = [b"%d" % number for number in range(10)]
+        await house.said(*said)
+        before = {packet.payload: packet.packet_id for packet in ear.take(Publish)}
+        assert list(before) == said[:8]
+        ear.drop()
+        ear = Peer(house.gateway, "ear", keep=100, window=2)
+        house.pass_seconds(36)
+        waiting, came = ear.take(Publish), []
+        assert [packet.payload for packet in waiting] == said[:2]
+        house.pass_seconds(36)
+        assert [packet.payload for packet in ear.take(Publish)] == said[:2]
+        while waiting:
+            packet = waiting.pop(0)
+            came.append(packet.payload)
+            assert packet.packet_id == before.get(packet.payload, packet.packet_id)
+            ear.send(PubAck(packet.packet_id))
+            house.gateway._flush()
+            waiting += ear.take(Publish)
+            assert len(waiting) <= 2
+        assert came == said
+
+    rehearse(doubles, story)
+
+
 def test_time_goes_on_while_the_server_is_away(doubles):
     async def story(house):
         for name, keep in (("short", 50), ("long", DAY)):
@@ -325,6 +357,31 @@ def test_time_goes_on_while_the_server_is_away(doubles):
         await house.settle()
         house.restart()
         assert set(house.gateway.broker.sessions) == {"long"}
+
+    rehearse(doubles, story)
+
+
+def test_a_session_is_called_the_same_after_a_restart_and_another_is_not(doubles):
+    async def story(house):
+        async def called(name, **options):
+            ear = Peer(house.gateway, "ear", clean=True)
+            ear.send(Subscribe(1, (FilterRequest("$aws/events/presence/connected/#", 1),)))
+            Peer(house.gateway, name, keep=100, **options)
+            await house.settle()
+            house.gateway._flush()
+            told = [json.loads(payload) for payload in payloads(ear)]
+            ear.drop()
+            return next(each["sessionIdentifier"] for each in told if each["clientId"] == name)
+
+        Peer(house.gateway, "quiet", keep=100)
+        first = await called("dev")
+        house.restart()
+        quiet = house.gateway.broker.sessions["quiet"].identifier
+        assert first == await called("dev")
+        house.restart()
+        assert len(quiet) == len(first)
+        assert quiet == await called("quiet")
+        assert first != await called("dev", clean=True)
 
     rehearse(doubles, story)
 
@@ -375,6 +432,38 @@ def test_who_starts_anew_is_let_in_when_the_old_session_is_off_the_disk_and_not_
     rehearse(doubles, story)
 
 
+@pytest.mark.parametrize("with_will", [True, False])
+def test_a_session_that_waits_is_deleted_for_good_with_or_without_its_will(doubles, with_will):
+    async def story(house):
+        ear = Peer(house.gateway, "ear", clean=True)
+        ear.send(Subscribe(1, (FilterRequest("wills", 1),)))
+        delay = Properties(will_delay_seconds=50)
+        will = Will(topic="wills", payload=b"gone", qos=1, properties=delay)
+        (await house.subscribed(Peer(house.gateway, "dev", keep=100, will=will), "a")).drop()
+        board = GatewayBoard(LiveClients(lambda: house.now))
+        board.gateway = house.gateway
+        assert await board.disconnect("dev", clean=True, with_will=with_will)
+        assert board.find("dev") is None
+        house.gateway._flush()
+        assert payloads(ear) == ([b"gone"] if with_will else [])
+        house.restart()
+        assert not house.gateway.broker.sessions
+
+    rehearse(doubles, story)
+
+
+def test_a_connection_that_is_deleted_with_its_session_is_off_the_disk(doubles):
+    async def story(house):
+        await house.subscribed(Peer(house.gateway, "dev", keep=100), "a")
+        board = GatewayBoard(LiveClients(lambda: house.now))
+        board.gateway = house.gateway
+        assert await board.disconnect("dev", clean=True, with_will=True)
+        house.restart()
+        assert not house.gateway.broker.sessions
+
+    rehearse(doubles, story)
+
+
 def test_the_oldest_give_way_in_the_book_too(doubles):
     async def story(house):
         (await house.subscribed(Peer(house.gateway, "ear", keep=100), "a")).drop()
@@ -407,6 +496,39 @@ def test_a_filter_that_was_taken_back_stays_away(doubles):
         await house.said(b"1")
         await house.said(b"2", topic="b")
         assert payloads(Peer(house.gateway, "dev", keep=100)) == [b"2"]
+
+    rehearse(doubles, story)
+
+
+def test_a_filter_that_is_taken_back_before_it_is_on_disk_is_told_nothing_that_is_retained(doubles):
+    async def story(house):
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        mouth.send(Publish("a", b"kept", 1, 1, retain=True))
+        await house.settle()
+        ear = Peer(house.gateway, "ear", keep=100)
+        ear.send(Subscribe(1, (FilterRequest("a", 1),)))
+        ear.send(Unsubscribe(2, ("a",)))
+        await house.settle()
+        house.gateway._flush()
+        assert [type(packet) for packet in ear.take(object)] == [SubAck, UnsubAck]
+
+    rehearse(doubles, story)
+
+
+def test_what_is_retained_and_was_not_sent_is_on_disk_when_the_server_has_stopped(doubles):
+    async def story(house):
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        for number in range(90):
+            mouth.send(Publish(f"a/{number}", b"%d" % number, 1, number + 1, retain=True))
+        await house.settle()
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100, window=1), "a/#")
+        house.gateway._flush()
+        assert len(payloads(ear)) == 1
+        await house.gateway.close()
+        await house.settle()
+        house.restart()
+        session = house.gateway.broker.sessions["ear"]
+        assert (session.under_way, session.queued) == (1, 89)
 
     rehearse(doubles, story)
 
@@ -445,7 +567,7 @@ class History:
     """A device with a session that is kept, a publisher, a pending list; and what must hold of them."""
 
     def __init__(self, house, window):
-        self.house, self.window = house, window
+        self.house, self.window, self.granted = house, window, window
         self.device = None
         self.count = 0
         self.promised = set()  # messages whose publisher has its PUBACK
@@ -467,7 +589,14 @@ class History:
         self.revisions["acknowledged"] = self.house.plane.revisions.get("dev", (0, 0))[0]
         await self.house.subscribed(self.device, "work", NOTIFY)
 
+    async def widen(self):
+        self.window = 3
+
+    async def narrow(self):
+        self.window = 1
+
     def connect_now(self):
+        self.granted = self.window
         self.device = Peer(self.house.gateway, "dev", keep=KEEP_SECONDS, window=self.window)
 
     async def connect(self):
@@ -483,6 +612,7 @@ class History:
             self.unacknowledged.clear()
 
     async def start_anew(self):
+        self.granted = self.window
         self.device = Peer(self.house.gateway, "dev", keep=KEEP_SECONDS, window=self.window, clean=True)
         self.unacknowledged.clear()
         await self.house.settle()
@@ -570,7 +700,7 @@ class History:
                 assert number > max(self.seen, default=0), "out of order"
                 self.seen.append(number)
                 self.ids[number] = packet.packet_id
-        assert len(self.unacknowledged) <= self.window
+        assert len(self.unacknowledged) <= self.granted
 
     async def end(self):
         await self.connect()
@@ -598,12 +728,15 @@ STEPS = [
     "start_anew",
     "start_anew_and_kill",
     "stay_away",
+    "widen",
+    "narrow",
 ]
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=25), st.integers(1, 3))
 @example(["change", "acknowledge", "restart", "connect"], 1)
 @example(["publish", "publish", "acknowledge", "restart", "connect", "wait", "drop", "publish"], 1)
+@example(["publish", "publish", "drop", "narrow", "connect", "wait", "wait", "acknowledge"], 3)
 @example(["publish", "start_anew", "publish", "restart", "connect"], 1)
 @example(["publish", "start_anew_and_kill", "connect"], 2)
 @example(["drop", "publish", "stay_away", "publish", "connect", "publish"], 1)

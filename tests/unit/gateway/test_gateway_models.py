@@ -83,7 +83,7 @@ class Device:
     """A device with a persistent session: what it was sent, and the revisions that it saw."""
 
     def __init__(self, gateway: Gateway, window: int) -> None:
-        self.gateway, self.window = gateway, window
+        self.gateway, self.window, self.granted = gateway, window, window
         self.transport: MemoryTransport | None = None
         self.unacknowledged: list[Publish] = []
         self.seen: dict[str, list[int]] = {topic: [] for topic in TOPICS}
@@ -92,6 +92,7 @@ class Device:
     async def connect(self) -> None:
         if self.transport is not None:
             return
+        self.granted = self.window
         protocol = Connection(self.gateway, plain=True)
         self.transport = MemoryTransport(protocol)
         self.decoder = Decoder(1 << 20, 5)
@@ -115,7 +116,13 @@ class Device:
                 assert revision not in self.acknowledged[packet.topic], "sent again what was acknowledged"
                 assert revision >= max(self.seen[packet.topic], default=0), "sent what is older"
                 self.seen[packet.topic].append(revision)
-        assert len(self.unacknowledged) <= self.window
+        assert len(self.unacknowledged) <= self.granted
+
+    async def widen(self) -> None:
+        self.window = 3
+
+    async def narrow(self) -> None:
+        self.window = 1
 
     async def acknowledge(self) -> None:
         if self.transport is not None and self.unacknowledged:
@@ -133,7 +140,10 @@ class Device:
 
 
 @given(
-    st.lists(st.sampled_from(["change", "change", "connect", "drop", "acknowledge"]), max_size=40),
+    st.lists(
+        st.sampled_from(["change", "change", "connect", "drop", "acknowledge", "widen", "narrow"]),
+        max_size=40,
+    ),
     st.integers(1, 3),
 )
 @settings(max_examples=150, deadline=None)

@@ -1,11 +1,14 @@
 import asyncio
+import contextlib
 import json
 import logging
 import ssl
 
 import pytest
 from outfitter_server.access.certificates import Status
+from outfitter_server.base.refusals import Unavailable
 from outfitter_server.gateway import limits
+from outfitter_server.gateway.keeping import Keeping
 from outfitter_server.mqtt.packets import (
     Connect,
     Disconnect,
@@ -19,7 +22,10 @@ from outfitter_server.mqtt.packets import (
     Will,
 )
 from outfitter_server.mqtt.reasons import Reason
+from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import PrincipalChanged
+from outfitter_server.services.session_book import SessionBook
+from outfitter_server.stores.sqlite.store import SqliteStore
 
 JOBS = "$aws/things/dev/jobs"
 
@@ -370,3 +376,54 @@ async def test_without_a_certificate_there_is_no_connection(tls_world, pki):
     except (ssl.SSLError, ConnectionError) as refused:
         assert refused  # noqa: PT017 - TLS 1.3 lets the client speak before it hears of the refusal
     assert tls_world.gateway.connected == 0
+
+
+REVOKED = {"status": Status.REVOKED}
+OTHER_POLICY = {
+    "policy": '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"iot:*","Resource":"*"}]}'
+}
+
+
+@pytest.mark.parametrize("change", [REVOKED, OTHER_POLICY, {}])
+async def test_who_waits_for_an_old_session_to_leave_the_disk_is_judged_when_it_has_left(
+    tls_world, pki, store, change
+):
+    gateway = tls_world.gateway
+    gateway.keeping = Keeping(SessionBook(Committer(store, gateway.clock)), gateway)
+    keep = Properties(session_expiry_seconds=100)
+    old = await tls_client(tls_world, pki, "dev", version=5, clean_start=False, properties=keep)
+    old.send(Subscribe(1, (FilterRequest("free/a", 1),)))
+    assert await old.packet() == SubAck(1, (1,))
+    write, store.write = store.write, full_disk
+    certificate, key, der = pki.device("dev2")
+    tls_world.devices.add(der, "dev")
+    context = ssl.create_default_context(cafile=str(pki.ca_file))
+    context.load_cert_chain(certificate, key)
+    fresh = await tls_world.open(tls_world.tls_port, 5, ssl=context, server_hostname="localhost")
+    fresh.send(
+        Connect(version=5, client_id="dev", will=Will(topic="free/will", payload=b"w")),
+        Publish("free/a", b"x"),
+    )
+    other = await tls_world.client("other")
+    while "dev" not in gateway._entering:
+        await other.silent()
+    certificate_id = tls_world.devices.add(der, "dev", **change)
+    tls_world.committer.emit(PrincipalChanged(certificate_id))
+    store.write = write
+    answer = await fresh.packet()
+    assert answer.code == (Reason.NOT_AUTHORIZED if change else 0)
+    assert gateway.meters.messages_in == [0 if change else 1, 0]
+    if change:
+        assert await fresh.ended()
+        assert list(gateway.clients()) == ["other"]
+    await gateway.keeping.written()
+
+
+@pytest.fixture
+def store(tmp_path):
+    with contextlib.closing(SqliteStore(tmp_path)) as store:
+        yield store
+
+
+def full_disk():
+    raise Unavailable("no space is left")

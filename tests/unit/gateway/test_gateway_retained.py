@@ -1,5 +1,6 @@
 import ssl
 
+from outfitter_server.gateway import limits, retaining
 from outfitter_server.mqtt.packets import (
     Connect,
     FilterRequest,
@@ -8,6 +9,8 @@ from outfitter_server.mqtt.packets import (
     Publish,
     SubAck,
     Subscribe,
+    UnsubAck,
+    Unsubscribe,
     Will,
 )
 from outfitter_server.mqtt.reasons import Reason
@@ -175,3 +178,90 @@ async def test_retaining_needs_a_permission_of_its_own(tls_world, pki):
     client.send(Publish("free/a", b"x", 1, 2))
     assert await client.packet() == PubAck(2, Reason.NO_MATCHING_SUBSCRIBERS)
     assert not tls_world.gateway.retained.count
+
+
+KEEP = {"clean_start": False, "properties": Properties(session_expiry_seconds=60, receive_maximum=1)}
+
+
+async def test_what_is_retained_for_a_filter_stops_with_the_filter(world):
+    mouth = await world.client("mouth")
+    for number in range(5):
+        await retain(mouth, f"a/{number}", b"x")
+    await retain(mouth, "b", b"x")
+    ear = await world.client("ear", 5, **KEEP)
+    ear.send(Subscribe(1, (FilterRequest("a/#", 1), FilterRequest("b", 1))))
+    await ear.packet()
+    first = await ear.packet()
+    ear.send(Unsubscribe(2, ("a/#",)), PubAck(first.packet_id))
+    assert await ear.packet() == UnsubAck(2, (0,))
+    other = await ear.packet()
+    assert other.topic == "b"
+    ear.send(PubAck(other.packet_id))
+    assert await ear.silent()
+    ear.send(Subscribe(3, (FilterRequest("a/#", 1),)))
+    await ear.packet()
+    last = await ear.packet()
+    ear.send(Unsubscribe(4, ("a/#",)))
+    await ear.packet()
+    ear.close()
+    ear = await world.client("ear", 5, **KEEP)
+    ear.send(PubAck(last.packet_id))
+    assert await ear.silent()
+
+
+async def test_the_end_of_a_connection_looks_at_a_few_topics_and_the_rest_follows(world):
+    mouth = await world.client("mouth")
+    for number in range(3_000):
+        await retain(mouth, f"a/{number}", b"x", qos=0)
+        if number % 2:
+            await retain(mouth, f"a/{number}", b"x")
+    ear = await world.client("ear", 5, **KEEP)
+    ear.send(Subscribe(1, (FilterRequest("a/#", 1),)))
+    await ear.packet()
+    await ear.packet()
+    session = world.gateway.broker.sessions["ear"]
+    world.gateway._connections["ear"].close()
+    assert session.queued <= limits.RETAINED_STEPS_AT_ONCE / 10
+    while world.gateway.leftovers:
+        await mouth.silent()
+    assert session.queued == limits.QUEUE_MESSAGES_MAX
+
+
+async def test_who_comes_back_at_once_gets_the_rest(world):
+    mouth = await world.client("mouth")
+    for number in range(300):
+        await retain(mouth, f"a/{number}", b"x")
+    ear = await world.client("ear", 5, **KEEP)
+    ear.send(Subscribe(1, (FilterRequest("a/#", 1),)))
+    await ear.packet()
+    await ear.packet()
+    ear = await world.client("ear", 5, **KEEP)
+    assert world.gateway.broker.sessions["ear"].queued < 200
+    ear.send(PubAck(1))
+    topics = set()
+    while len(topics) < 299:
+        message = await ear.packet()
+        topics.add(message.topic)
+        ear.send(PubAck(message.packet_id))
+    assert await ear.silent()
+
+
+async def test_so_many_are_followed_and_none_whose_session_is_over(world, monkeypatch):
+    monkeypatch.setattr(retaining, "RETAINED_LEFT_MAX", 2)
+    mouth = await world.client("mouth")
+    for number in range(300):
+        await retain(mouth, f"a/{number}", b"x")
+    for name in "abcd":
+        ear = await world.client(name, 5, **KEEP)
+        ear.send(Subscribe(1, (FilterRequest("a/#", 1),)))
+        await ear.packet()
+    sessions = dict(world.gateway.broker.sessions)
+    for name in "abcd":
+        world.gateway._connections[name].close()
+    assert len(world.gateway.leftovers) == 2
+    world.gateway.discard(sessions["d"])
+    assert len(world.gateway.leftovers) == 1
+    while world.gateway.leftovers:
+        await mouth.silent()
+    assert [sessions[name].queued for name in "cd"] == [299, 0]
+    assert max(sessions[name].queued for name in "ab") < 100

@@ -3,9 +3,11 @@ import json
 import logging
 
 from outfitter_server.gateway import limits
+from outfitter_server.gateway.link import UNREAD, WRITING
 from outfitter_server.mqtt.packets import (
     Disconnect,
     FilterRequest,
+    PingReq,
     PingResp,
     Properties,
     PubAck,
@@ -281,6 +283,108 @@ async def test_slow_reader_is_cut_off_and_harms_nobody(world):
     held = world.gateway._connections["slow"]
     assert held._held_bytes <= limits.HELD_BYTES_MAX
     assert held.transport.get_write_buffer_size() < 2 * limits.HELD_BYTES_MAX
+
+
+async def stalled(world, client, mouth):
+    """Send a client more than it reads, and let time pass at the test's word alone; its connection."""
+    world.gateway._timer.cancel()
+    connection = world.gateway._connections["slow"]
+    client.writer.transport.pause_reading()
+    while not connection._pauses & WRITING:
+        mouth.send(Publish("flood", b"x" * 100_000))
+        assert await mouth.silent()
+    return connection
+
+
+async def test_a_slow_reader_that_is_alive_is_heard(world):
+    mouth = await world.client("mouth")
+    slow = await world.client("slow", 5, keep_alive_seconds=30)
+    await subscribed(slow, "flood", qos=0)
+    await subscribed(slow, "a")
+    for number in (1, 2):
+        mouth.send(Publish("a", b"before", 1, number))
+        await mouth.packet()
+    taken = [await slow.packet(), await slow.packet()]
+    connection = await stalled(world, slow, mouth)
+    slow.send(*(PubAck(packet.packet_id) for packet in taken))
+    while connection.session.under_way:
+        await mouth.silent()
+    for _ in range(12):
+        world.gateway.pass_to(world.gateway.second + 10)
+        slow.send(PingReq())
+        while connection.heard_at < world.gateway.second:
+            await mouth.silent()
+    assert not connection.closing
+    mouth.send(Publish("a", b"after", 1, 3))
+    await mouth.packet()
+    slow.writer.transport.resume_reading()
+    found = []
+    while len(found) < 13:
+        packet = await slow.packet()
+        if packet.__class__ is not Publish or packet.topic == "a":
+            found.append(packet)
+    assert found[:12] == [PingResp()] * 12
+    assert found[12].payload == b"after"
+
+
+async def test_what_a_slow_reader_acknowledges_makes_room_and_not_more_to_be_read(world):
+    mouth = await world.client("mouth")
+    slow = await world.client("slow", 5, properties=Properties(receive_maximum=2))
+    await subscribed(slow, "flood", qos=0)
+    await subscribed(slow, "a")
+    for number in range(1, 7):
+        mouth.send(Publish("a", b"%d" % number, 1, number))
+        await mouth.packet()
+    taken = [await slow.packet(), await slow.packet()]
+    connection = await stalled(world, slow, mouth)
+    held = connection._held_bytes
+    slow.send(*(PubAck(packet.packet_id) for packet in taken))
+    while connection.session.under_way:
+        await mouth.silent()
+    assert (connection.session.queued, connection._held_bytes) == (4, held)
+    slow.writer.transport.resume_reading()
+    found = []
+    while len(found) < 4:
+        packet = await slow.packet()
+        if packet.topic == "a":
+            found.append(packet.payload)
+            slow.send(PubAck(packet.packet_id))
+    assert found == [b"3", b"4", b"5", b"6"]
+
+
+async def test_who_does_not_read_is_read_so_far_and_no_further(world):
+    mouth = await world.client("mouth")
+    slow = await world.client("slow", 5, keep_alive_seconds=30)
+    await subscribed(slow, "flood", qos=0)
+    connection = await stalled(world, slow, mouth)
+    held = connection._held_bytes
+    slow.send(*[PingReq()] * 5_000)
+    while not connection._pauses & UNREAD:
+        await mouth.silent()
+    for _ in range(5):
+        await mouth.silent()
+    answered = (connection._held_bytes - held) // 2
+    assert limits.UNREAD_PACKETS_MAX < answered <= limits.UNREAD_PACKETS_MAX + limits.PACKETS_AT_ONCE
+    for _ in range(10):
+        world.gateway.pass_to(world.gateway.second + 10)
+    assert connection.closing
+    slow.writer.transport.resume_reading()
+
+
+async def test_who_does_not_read_for_half_an_hour_is_closed_whatever_it_says(world):
+    mouth = await world.client("mouth")
+    slow = await world.client("slow", 5, keep_alive_seconds=1_200)
+    await subscribed(slow, "flood", qos=0)
+    connection = await stalled(world, slow, mouth)
+    for _ in range(limits.UNREAD_SECONDS_MAX // 100 + 1):
+        assert not connection.closing
+        world.gateway.pass_to(world.gateway.second + 100)
+        slow.send(PubAck(1))
+        while connection.heard_at < world.gateway.second and not connection.closing:
+            await mouth.silent()
+    assert connection.closing
+    assert world.gateway.meters.slow_readers == 1
+    slow.writer.transport.resume_reading()
 
 
 async def test_closing_says_goodbye(world):

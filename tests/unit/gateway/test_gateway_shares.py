@@ -117,3 +117,57 @@ async def test_policies_decide_about_the_filter_that_is_shared(tls_world, pki):
     await client.packet()
     client.send(Subscribe(1, (FilterRequest("$share/g/free/a", 1), FilterRequest("$share/g/other/a", 1))))
     assert await client.packet() == SubAck(1, (1, Reason.NOT_AUTHORIZED))
+
+
+async def test_however_many_are_away_those_who_are_there_are_served(world):
+    mouth = await world.client("mouth")
+    keep = {"clean_start": False, "properties": Properties(session_expiry_seconds=EXPIRY_NEVER)}
+    for number in range(70):
+        (await member(world, f"gone-{number}", **keep)).close()
+    there = await member(world, "there", properties=Properties(receive_maximum=1))
+    while len(world.gateway._connections) > 2:
+        await there.silent()
+    for number in range(1, 6):
+        await say(mouth, number, qos=0)
+    assert await mouth.silent()
+    assert await taken(there) == [1, 2, 3, 4, 5]
+    for number in range(1, 6):
+        await say(mouth, number)
+    found = []
+    while len(found) < 5:
+        found += await taken(there)
+    assert found == [1, 2, 3, 4, 5]
+
+
+async def test_who_comes_back_is_served_again_and_who_leaves_is_not(world):
+    mouth = await world.client("mouth", 5)
+    keep = {"clean_start": False, "properties": Properties(session_expiry_seconds=100)}
+    a, b = await member(world, "a", **keep), await member(world, "b", **keep)
+    a.close()
+    while "a" in world.gateway._connections:
+        await mouth.silent()
+    await say(mouth, 1)
+    assert await taken(b) == [1]
+    a = await world.client("a", 5, **keep)
+    b.close()
+    while "b" in world.gateway._connections:
+        await mouth.silent()
+    await say(mouth, 2)
+    await say(mouth, 3)
+    assert await taken(a) == [2, 3]
+
+
+async def test_members_that_may_not_be_told_are_passed_over_in_the_end(world):
+    mouth = await world.client("mouth")
+    for number in range(70):
+        await member(world, f"deaf-{number}")
+        world.gateway._connections[f"deaf-{number}"].permit = Deaf()
+    there = await member(world, "there")
+    for number in range(1, 5):
+        await say(mouth, number)
+    assert await taken(there) == [2, 4]
+
+
+class Deaf:
+    def allows(self, action, resource):
+        return False

@@ -71,16 +71,21 @@ def admit(gateway: "Gateway", connection: "Connection", packet: Connect) -> None
         why = "a CONNECT has authentication data and no authentication method"
         _refuse(connection, Reason.PROTOCOL_ERROR, why)
         return
+    if _granted(gateway, connection, packet, client_id):
+        _open(gateway, connection, packet, client_id, assigned=assigned)
+
+
+def _granted(gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str) -> bool:
+    """Refuse the client unless its certificate and policies, as they are now, let it in with its will."""
     if not _identify(gateway, connection, client_id):
-        return
+        return False
     if not connection.permit.allows(CONNECT, client_id):
         _refuse(connection, Reason.NOT_AUTHORIZED, f"no policy allows to connect as {client_id!r}")
-        return
+        return False
     problem = None if packet.will is None else _will_problem(gateway, connection, packet.will)
     if problem is not None:
         _refuse(connection, problem, _WILL_PROBLEMS[problem])
-        return
-    _open(gateway, connection, packet, client_id, assigned=assigned)
+    return problem is None
 
 
 def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> bool:
@@ -154,7 +159,9 @@ def _open(
         return
 
     def enter() -> None:
-        _enter(gateway, connection, packet, client_id, told)
+        # Nobody told the connection of changes while it waited: it had no session.
+        if _granted(gateway, connection, packet, client_id):
+            _enter(gateway, connection, packet, client_id, told)
 
     connection.hold()
     under_way.add_done_callback(lambda _: gateway.let_in(connection, client_id, enter))

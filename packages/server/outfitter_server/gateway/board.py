@@ -51,19 +51,25 @@ class GatewayBoard:
             return None
         return sorted((name, subscription.qos) for name, subscription in session.subscriptions.items())
 
-    def disconnect(self, client_id: str, *, clean: bool, with_will: bool) -> bool:
-        """End a client's connection, and its session when that is asked for."""
-        session = self.gateway.broker.sessions.get(client_id)
+    async def disconnect(self, client_id: str, *, clean: bool, with_will: bool) -> bool:
+        """End a client's connection, and its session when that is asked for; done when that is off the disk."""
+        gateway = self.gateway
+        session = gateway.broker.sessions.get(client_id)
         connection = self._connection(client_id)
-        if connection is None:
-            if session is None or not clean:
-                return False
+        if session is None or not (connection or clean):
+            return False
+        kept = session.journal is not None
+        if clean:
             session.expiry_seconds = 0
-            self.gateway.broker.leave(session, self.gateway.second)  # its time is over
-            return True
-        if clean and session is not None:
-            session.expiry_seconds = 0
-        connection.close(Reason.ADMINISTRATIVE_ACTION, with_will=with_will)
+        if connection is not None:
+            connection.close(Reason.ADMINISTRATIVE_ACTION, with_will=with_will)
+        else:
+            if not with_will:
+                gateway.wills.came_back(client_id)
+            gateway.discard(session)
+        under_way = gateway.keeping.written() if clean and kept else None
+        if under_way is not None:
+            await under_way
         return True
 
     def _connection(self, client_id: str) -> Connection | None:

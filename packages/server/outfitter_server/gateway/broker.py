@@ -119,7 +119,7 @@ class Broker:
         if wish in {Interest.FREE, Interest.NOTICES}:
             self._subscriptions.add(topic_filter, session, subscription)
         elif wish is Interest.SHARED:
-            self._share(topic_filter).join(session, subscription)
+            self._share(topic_filter).join(session, subscription, connected=session.client_id in self.online)
         if session.journal is not None:
             session.journal.subscribed(session, topic_filter, subscription)
 
@@ -131,6 +131,22 @@ class Broker:
         existed = session.subscriptions.pop(topic_filter, None) is not None
         self.subscriptions -= existed
         return existed
+
+    def come(self, session: Session, receiver: Receiver) -> None:
+        """The session has a connection."""
+        self.online[session.client_id] = receiver
+        self._move(session, connected=True)
+
+    def gone(self, session: Session) -> None:
+        """The session has no connection any more."""
+        del self.online[session.client_id]
+        self._move(session, connected=False)
+
+    def _move(self, session: Session, *, connected: bool) -> None:
+        for topic_filter in session.subscriptions if self._shares else ():
+            share = self._shares.get(topic_filter)
+            if share is not None:
+                share.move(session, connected=connected)
 
     def leave(self, session: Session, now: int) -> Session | None:
         """The session goes offline; it waits for its client for ``session.expiry_seconds``.
@@ -217,20 +233,31 @@ class Broker:
         return sum(self._serve(share, message) for _, share in self._shared.match(message.topic))
 
     def _serve(self, share: Share, message: Delivered) -> bool:
-        candidates = share.turn()
+        connected = share.turn(connected=True)
         for ready in (True, False):
-            for session, subscription in candidates:
-                online, qos = session.client_id in self.online, min(subscription.qos, message.qos)
-                can = online and (not qos or (session.has_room and not session.queued))
-                identifiers = (subscription.identifier,) if subscription.identifier else ()
-                if (
-                    can is ready
-                    and (online or qos)
-                    and self._hand(session, message, subscription, identifiers)
-                ):
-                    share.served(session)
+            for session, subscription in connected:
+                qos = min(subscription.qos, message.qos)
+                can = not qos or (session.has_room and not session.queued)
+                if can is ready and self._serve_one(share, session, message, subscription):
                     return True
+        for session, _ in connected:
+            share.served(session)  # nobody behind them is to wait for those who cannot be served
+        away = share.turn(connected=False) if message.qos else ()
+        for session, subscription in away:
+            if subscription.qos and self._serve_one(share, session, message, subscription):
+                return True
+        for session, _ in away:
+            share.served(session)
         return False
+
+    def _serve_one(
+        self, share: Share, session: Session, message: Delivered, subscription: Subscription
+    ) -> bool:
+        identifiers = (subscription.identifier,) if subscription.identifier else ()
+        if not self._hand(session, message, subscription, identifiers):
+            return False
+        share.served(session)
+        return True
 
     def _share(self, topic_filter: str) -> Share:
         share = self._shares.get(topic_filter)

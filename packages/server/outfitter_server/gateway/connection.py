@@ -18,8 +18,9 @@ from outfitter_server.gateway.limits import (
     PAYLOAD_BYTES_MAX,
     ROUTES_MAX,
     TOPIC_ALIASES_MAX,
+    UNREAD_SECONDS_MAX,
 )
-from outfitter_server.gateway.link import ANSWERING, COMMITTING, ENTERING, TURN
+from outfitter_server.gateway.link import ANSWERING, COMMITTING, ENTERING, TURN, WRITING
 from outfitter_server.gateway.permits import PUBLISH, RETAIN_PUBLISH
 from outfitter_server.gateway.reading import Reading
 from outfitter_server.gateway.routes import Destination, Route
@@ -63,6 +64,7 @@ class Connection(Reading):
     __slots__ = (
         "_early",
         "_named",
+        "_read_at",
         "_routes",
         "caller",
         "departure",
@@ -81,6 +83,7 @@ class Connection(Reading):
         self.will: Will | None = None
         self._routes: dict[str, Route] = {}
         self._early: list[Packet] | None = None  # what came after a CONNECT that is still to be granted
+        self._read_at = gateway.second  # when little was to be read
         self._named: dict[int, str] = {}  # topics by the client's aliases
 
     @property
@@ -137,7 +140,7 @@ class Connection(Reading):
         if not self.closing:
             self.resume(ENTERING)
             enter()
-            if self._handle(early):
+            if self.session is not None and self._handle(early):
                 self.data_received(b"")
 
     def accepted(self, session: Session, packet: Connect) -> None:
@@ -155,6 +158,8 @@ class Connection(Reading):
         """Send what waited for the session's client."""
         self.send_queued()
         self._gateway.notices.online(self)
+        if self.session is not None:
+            self.take_retained(self.session)
 
     def check(self, second: int) -> None:
         """Called every few seconds: is the client alive, is something to be sent again?"""
@@ -164,6 +169,11 @@ class Connection(Reading):
             return
         if self._pauses & (ANSWERING | COMMITTING | TURN):
             self.heard_at = second
+        if not self._pauses & WRITING:
+            self._read_at = second
+        elif second - self._read_at > UNREAD_SECONDS_MAX:
+            self.cut_off()
+            return
         if second - self.heard_at > self.keep_alive_seconds:
             if self.session is None:
                 self._turn_away("SILENT", "no CONNECT came in time")

@@ -6,6 +6,7 @@ notifications only the revision that was acknowledged.
 """
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from typing import Protocol
 
@@ -57,14 +58,16 @@ class Keeping:
             return
         if session.expiry_seconds:
             session.journal = self
-            self._book.kept(session.client_id, session.expiry_seconds, None)
+            session.identifier = session.identifier or str(uuid.uuid4())
+            self._book.kept(session.client_id, session.expiry_seconds, None, session.identifier)
         elif session.journal is not None:
             self.ended(session)
 
     def left(self, session: Session) -> None:
         """A session lost its connection."""
         if session.journal is not None and self._book is not None:
-            self._book.kept(session.client_id, session.expiry_seconds, self._time.clock())
+            now = self._time.clock()
+            self._book.kept(session.client_id, session.expiry_seconds, now, session.identifier)
 
     def ended(self, session: Session) -> None:
         """A session is over."""
@@ -149,6 +152,7 @@ class Keeping:
                 self._book.ended(found.client_id)
             else:
                 session = broker.open(found.client_id)
+                session.identifier = found.identifier
                 self._fill(broker, watches, session, found, now)
                 broker.leave(session, self._time.second - away)
                 session.journal = self

@@ -32,7 +32,9 @@ QUEUE_MESSAGES_MAX: Final = 1_000  # of one session
 QUEUE_BYTES_MAX: Final = 1024 * 1024
 QUEUES_BYTES_MAX: Final = 256 * 1024 * 1024  # of all sessions together
 QUEUE_BYTES_KEPT: Final = 4 * 1024  # what a session may keep even when all together hold too much
-WRITE_BUFFER_BYTES: Final = 64 * 1024  # above this the transport asks for a pause, and the client is not read
+WRITE_BUFFER_BYTES: Final = 64 * 1024  # above this the transport asks for a pause
+UNREAD_SECONDS_MAX: Final = 1_800  # as long as the longest keep-alive is waited for
+UNREAD_PACKETS_MAX: Final = 100  # of a client that does not read, besides PUBACKs; then it is not read either
 HELD_BYTES_MAX: Final = 1024 * 1024  # what a paused connection may hold back before it is closed
 ALL_HELD_BYTES_MAX: Final = 128 * 1024 * 1024  # all of them together: who then does not read is closed
 VERDICTS_MAX: Final = 128  # remembered policy decisions of one connection
@@ -44,10 +46,10 @@ RETAINED_WALKS_MAX: Final = (
 RETAINED_STEPS_AT_ONCE: Final = (
     300  # topics looked at before it is the turn of others; a message sent counts as ten
 )
-RETAINED_STEPS_KEPT: Final = 20_000  # at the end of a connection, for the session that outlives it
 PROVISIONING_BYTES_MAX: Final = (
     32 * 1024
 )  # of a request of a device that comes with a claim: a millisecond to read
+RETAINED_LEFT_MAX: Final = 1_000  # sessions whose connections ended before all was sent; the oldest gives way
 SIGNED_AT_ONCE: Final = 1  # certificates of devices that come with a claim; the interpreter has one lock
 EVENTS_MAX: Final = 50_000  # presence and subscription events that wait for listeners to read
 EVENTS_PER_TURN: Final = 50  # of them, before others get their turn

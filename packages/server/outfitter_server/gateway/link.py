@@ -7,13 +7,15 @@ from typing import Final, Protocol, cast
 from outfitter_server.gateway.limits import ALL_HELD_BYTES_MAX, HELD_BYTES_MAX, WRITE_BUFFER_BYTES
 from outfitter_server.services.meters import Meters
 
+# Its client does not read: no reason by itself not to hear that it is alive
+WRITING: Final = 1
 # Why a connection is not read
-WRITING: Final = 1  # its client does not read
 ANSWERING: Final = 2  # too many of its requests wait for their answers
 COMMITTING: Final = 4  # the committer's queue is full
 STOPPING: Final = 8  # the server is
 ENTERING: Final = 16  # its CONNECT is granted when an old session is off the disk
 TURN: Final = 32  # it sent more than its share; what was read waits to be handled
+UNREAD: Final = 64  # its client does not read, and asks for more
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +70,14 @@ class Link(asyncio.Protocol):
         return str(self._transport.get_extra_info("peername"))
 
     def pause_writing(self) -> None:
-        """The client does not read: neither do we."""
-        self.pause(WRITING)
+        """The client does not read: what it is sent is held back."""
+        self._pauses |= WRITING
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self._let_go()
-        self.resume(WRITING)
+        self._pauses &= ~WRITING
+        self.resume(UNREAD)
         self.flush()
 
     def _let_go(self) -> None:
@@ -84,15 +87,15 @@ class Link(asyncio.Protocol):
 
     def pause(self, why: int) -> None:
         """Stop reading for one more reason."""
-        if not self._pauses and not self.closing:
+        if not self._pauses & ~WRITING and not self.closing:
             self._transport.pause_reading()
         self._pauses |= why
 
     def resume(self, why: int) -> None:
         """One reason less not to read."""
-        was = self._pauses
+        was = self._pauses & ~WRITING
         self._pauses &= ~why
-        if was and not self._pauses and not self.closing:
+        if was and not self._pauses & ~WRITING and not self.closing:
             self._transport.resume_reading()
 
     def write(self, frame: bytes) -> None:
@@ -106,9 +109,13 @@ class Link(asyncio.Protocol):
             self._held_bytes += len(frame)
             self._writes.held_bytes += len(frame)
             if self._held_bytes > HELD_BYTES_MAX or self._writes.held_bytes > ALL_HELD_BYTES_MAX:
-                self._writes.meters.slow_readers += 1
-                _log.info("connection of %s closed: it does not read what it is sent", self.name)
-                self.abort()
+                self.cut_off()
+
+    def cut_off(self) -> None:
+        """Its client reads too slowly to be kept."""
+        self._writes.meters.slow_readers += 1
+        _log.info("connection of %s closed: it does not read what it is sent", self.name)
+        self.abort()
 
     def flush(self) -> None:
         """Hand this turn's bytes to the transport."""

@@ -9,12 +9,11 @@ from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.gateway.limits import (
     PACKET_BYTES_MAX,
     RESEND_SECONDS,
-    RETAINED_STEPS_KEPT,
 )
 from outfitter_server.gateway.link import WRITING, Link, Writes
 from outfitter_server.gateway.notices import Listener
 from outfitter_server.gateway.permits import RECEIVE, Permit
-from outfitter_server.gateway.retaining import RetainedWalks, Walk
+from outfitter_server.gateway.retaining import Leftovers, RetainedWalks, Retains, Walk, message_of
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.words import Told, explained
 from outfitter_server.mqtt.encode import encode, encode_publish
@@ -26,7 +25,6 @@ from outfitter_server.mqtt.packets import (
     Packet,
 )
 from outfitter_server.mqtt.properties import publish_block, text
-from outfitter_server.mqtt.retained import Retained
 from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subscription
 from outfitter_server.mqtt.stream import Decoder
 
@@ -43,19 +41,13 @@ class CatchesUp(Protocol):
         """Tell what is due, from the state as it is now."""
 
 
-class Retains(Protocol):
-    """Who has the retained messages."""
-
-    def find(self, topic: str) -> Retained | None:
-        """The message of a topic, unless it has expired."""
-
-
 class Station(Writes, Protocol):
     """What sending needs of the gateway."""
 
     second: int
     clock: Callable[[], int]
     turns: Turns
+    leftovers: Leftovers
 
     @property
     def retained(self) -> Retains:
@@ -138,6 +130,10 @@ class Outgoing(Link):
     def resume_writing(self) -> None:
         """The client reads again."""
         super().resume_writing()
+        if self._pauses & WRITING:
+            return  # what was held back is as much as it takes
+        if self.session is not None and self.session.queued:
+            self.send_queued()
         if self._notices_due:
             self._catch_up()
         if self._retained:
@@ -195,9 +191,11 @@ class Outgoing(Link):
         self._write_publish(packet_id, head, body, self._block)
 
     def acknowledged(self, packet_id: int) -> None:
-        """A PUBACK came: what waited for room goes out."""
+        """A PUBACK came: what waited for room goes out, to a client that reads."""
         session = self.session
-        if session is not None and session.acknowledge(packet_id):
+        if session is not None and session.acknowledge(packet_id) and not self._pauses & WRITING:
+            if session.resting:
+                self.send_again(self._station.second)
             if session.queued:
                 self.send_queued()
             if self._notices_due and not session.queued:
@@ -222,7 +220,7 @@ class Outgoing(Link):
             return False
         found = self._station.retained.find(topic)
         if found is not None and self.permit.allows(RECEIVE, topic):
-            packet_id, message = 0, self._message(found, subscription)
+            packet_id, message = 0, message_of(self._station, found, subscription)
             if found.qos and subscription.qos:
                 if session.queued or not session.has_room:
                     return False
@@ -230,29 +228,23 @@ class Outgoing(Link):
             self._send(packet_id, message)
         return True
 
-    def keep_retained(self, session: Session) -> None:
-        """The connection ends: what it was not sent of QoS 1 waits in its session."""
-        waiting, self._retained = self._retained, None
-        for topic, subscription in (
-            waiting.rest(RETAINED_STEPS_KEPT) if waiting and session.expiry_seconds else ()
-        ):
-            found = self._station.retained.find(topic)
-            if found is not None and found.qos and subscription.qos:
-                session.enqueue(self._message(found, subscription))
+    def forget_retained(self, session: Session) -> None:
+        """Filters were taken back: what is retained for them is not sent any more."""
+        if self._retained:
+            self._retained.keep_only(session.subscriptions)
 
-    def _message(self, found: Retained, subscription: Subscription) -> Message:
-        identifiers = (subscription.identifier,) if subscription.identifier else ()
-        expires_at = None
-        if found.expires_at is not None:
-            expires_at = self._station.second + (found.expires_at - self._station.clock() + 999) // 1000
-        return Message(
-            text(found.topic),
-            found.payload,
-            properties=found.properties,
-            identifiers=identifiers,
-            expires_at=expires_at,
-            retain=True,
-        )
+    def keep_retained(self, session: Session) -> None:
+        """The connection ends: what it was not sent of QoS 1 is for its session, when that stays."""
+        waiting, self._retained = self._retained, None
+        if waiting and session.expiry_seconds:
+            self._station.leftovers.keep(session, waiting)
+
+    def take_retained(self, session: Session) -> None:
+        """The session is back: go on with what was not sent before."""
+        self._retained = self._station.leftovers.take(session.client_id)
+        if self._retained is not None:
+            self.forget_retained(session)
+            self._retained.hand_over(self._send_retained)
 
     def send_queued(self) -> None:
         """Send what waits, as far as the window lets it."""

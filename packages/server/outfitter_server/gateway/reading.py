@@ -7,7 +7,7 @@ at a time. Who does not waits for a turn (turns.py), and so does in a storm who 
 from abc import abstractmethod
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from outfitter_server.gateway.answering import Answering
 from outfitter_server.gateway.limits import (
@@ -16,13 +16,17 @@ from outfitter_server.gateway.limits import (
     PACKET_SECONDS,
     PACKETS_AT_ONCE,
     SHARE_PACKETS,
+    UNREAD_PACKETS_MAX,
 )
-from outfitter_server.gateway.link import ANSWERING, COMMITTING, TURN
-from outfitter_server.mqtt.packets import MQTT_5, Packet
+from outfitter_server.gateway.link import ANSWERING, COMMITTING, TURN, UNREAD, WRITING
+from outfitter_server.mqtt.packets import MQTT_5, Packet, PubAck
 from outfitter_server.mqtt.reasons import PacketRefused
 
 if TYPE_CHECKING:
     from outfitter_server.gateway.server import Gateway
+
+
+_NOT_YET: Final = ~(TURN | WRITING)  # reasons to handle nothing
 
 
 class Reading(Answering):
@@ -32,7 +36,7 @@ class Reading(Answering):
         heard_at: the second in which bytes came last.
     """
 
-    __slots__ = ("_at_once", "_counted_at", "_taken", "_waits", "heard_at")
+    __slots__ = ("_at_once", "_counted_at", "_taken", "_unread", "_waits", "heard_at")
 
     def __init__(self, gateway: "Gateway") -> None:
         """Nothing was heard yet."""
@@ -40,6 +44,7 @@ class Reading(Answering):
         self.heard_at = self._counted_at = gateway.second
         self._at_once = PACKETS_AT_ONCE
         self._taken = 0  # packets beyond what drained away
+        self._unread = 0  # packets that were handled while the client did not read
         self._waits = False  # for a turn
 
     @abstractmethod
@@ -80,7 +85,7 @@ class Reading(Answering):
 
     def take_turn(self) -> bool:
         """Handle a few of the packets that wait; whether there are more that can be handled now."""
-        if not self.closing and not self._pauses & ~TURN:
+        if not self.closing and not self._pauses & _NOT_YET:
             self._waits = False
             self._work(self._decoder.go_on(self._at_once), again=True)
             if self._waits:
@@ -97,6 +102,8 @@ class Reading(Answering):
     def resume(self, why: int) -> None:
         """One reason less not to read; what was read already comes first."""
         super().resume(why)
+        if why & UNREAD:
+            self._unread = 0
         if self._decoder.more:
             self._line_up()
 
@@ -114,25 +121,35 @@ class Reading(Answering):
             self._at_once += 1
         if not going_on:
             return
-        failure, slots = self._decoder.failure, len(self._slots)
+        failure = self._decoder.failure
         if failure is not None:
             self._broken(failure)
             return
-        if slots:
-            # A client of MQTT 5 that goes beyond its receive maximum is to be told so.
-            if slots >= IN_FLIGHT_MAX + (self.version == MQTT_5 and self._decoder.more):
-                self.pause(ANSWERING)
-            if self._gateway.committer.full:
-                self.pause(COMMITTING)
-                self._gateway.wait_for_room(self)
+        if self._slots or self._pauses & WRITING:
+            self._pace(packets)
         if self._decoder.more:
             if again:
-                self._waits = not self._pauses & ~TURN
+                self._waits = not self._pauses & _NOT_YET
             else:
                 self._line_up()
 
+    def _pace(self, packets: Sequence[Packet]) -> None:
+        """Read no more of a client that has too much to wait for, or to read."""
+        slots = len(self._slots)
+        if self._pauses & WRITING:
+            # A PUBACK asks for nothing.
+            self._unread += sum(type(packet) is not PubAck for packet in packets)
+            if self._unread > UNREAD_PACKETS_MAX:
+                self.pause(UNREAD)
+        # A client of MQTT 5 that goes beyond its receive maximum is to be told so.
+        if slots >= IN_FLIGHT_MAX + (self.version == MQTT_5 and self._decoder.more):
+            self.pause(ANSWERING)
+        if slots and self._gateway.committer.full:
+            self.pause(COMMITTING)
+            self._gateway.wait_for_room(self)
+
     def _line_up(self) -> None:
         """Wait for a turn, unless there is another reason to wait: its end brings the connection back here."""
-        if not self._waits and not self.closing and not self._pauses & ~TURN:
+        if not self._waits and not self.closing and not self._pauses & _NOT_YET:
             self._waits = True
             self._gateway.turns.join(self)

@@ -28,6 +28,7 @@ from outfitter_server.gateway.notices import Plane as NoticePlane
 from outfitter_server.gateway.permits import PolicyPermit
 from outfitter_server.gateway.presence import Presence
 from outfitter_server.gateway.provisioning import ProvisioningDesk
+from outfitter_server.gateway.retaining import Leftovers
 from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.wills import Wills
@@ -103,6 +104,7 @@ class Gateway:
         self.keeping = Keeping(book, self)
         self.presence = Presence(self)
         self.turns = Turns(committer, self.meters)
+        self.leftovers = Leftovers(self)
         self._connections: dict[str, Connection] = {}
         self._entering: dict[str, Connection] = {}
         self._by_certificate: dict[str, set[Connection]] = {}
@@ -160,6 +162,8 @@ class Gateway:
             except TimeoutError:
                 for connection in list(self._open):
                     connection.abort()
+        while self.leftovers and self.second < deadline:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -225,7 +229,7 @@ class Gateway:
         if old is not None and other is not None:
             other.close(Reason.SESSION_TAKEN_OVER)
         if old is not None and self.broker.sessions.get(client_id) is old:
-            self._discard(old)
+            self.discard(old)
         if not kept:
             return None
         self._entering[client_id] = connection
@@ -246,7 +250,7 @@ class Gateway:
         if session is None or clean:
             old = self.broker.sessions.get(client_id)
             if old is not None:
-                self._discard(old)
+                self.discard(old)
             session, present = self.broker.open(client_id), False
         else:
             present = True
@@ -255,7 +259,7 @@ class Gateway:
         self.strangers.remove(connection)
         session.owner = connection.certificate_id
         self._connections[client_id] = connection
-        self.broker.online[client_id] = connection
+        self.broker.come(session, connection)
         self._live.came(client_id)
         self.presence.came(connection, session)
         if connection.certificate_id:
@@ -267,7 +271,7 @@ class Gateway:
         self.meters.closed[connection.departure] += 1
         if self._connections.get(session.client_id) is connection:
             del self._connections[session.client_id]
-            del self.broker.online[session.client_id]
+            self.broker.gone(session)
             self._live.left(session.client_id, connection.departure)
         self.presence.left(connection, session)
         same = self._by_certificate.get(connection.certificate_id)
@@ -280,16 +284,18 @@ class Gateway:
         surplus = self.broker.leave(session, self.second)
         self.keeping.left(session)
         if surplus is not None:
-            self._discard(surplus)
+            self.discard(surplus)
         if will is not None:
             delay = min(will.properties.will_delay_seconds or 0, session.expiry_seconds)
             self.wills.leave(session.client_id, will, self.second, delay)
         if not session.expiry_seconds:
-            self._discard(session)
+            self.discard(session)
 
-    def _discard(self, session: Session) -> None:
+    def discard(self, session: Session) -> None:
+        """End a session that has no connection."""
         self.wills.publish(session.client_id)
         self.notices.ended(session)
+        self.leftovers.give_up(session.client_id)
         self.keeping.ended(session)
         self.broker.discard(session)
 
@@ -356,7 +362,7 @@ class Gateway:
         if second % CHECK_SECONDS == 0:
             self.retained.expire()
             for session in self.broker.expired(second):
-                self._discard(session)
+                self.discard(session)
 
     def _publish_will(self, client_id: str, will: Will) -> None:
         self.publish(

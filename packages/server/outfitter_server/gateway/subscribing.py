@@ -104,7 +104,10 @@ def _acknowledge(
 def _send_retained(
     gateway: "Gateway", connection: "Connection", wanted: list[tuple[str, Subscription]]
 ) -> None:
+    session = connection.session
     for topic_filter, subscription in wanted:
+        if session is None or topic_filter not in session.subscriptions:
+            continue  # it was taken back before it was on disk
         connection.send_retained(topic_filter, gateway.retained.walk(topic_filter), subscription)
 
 
@@ -154,6 +157,7 @@ def unsubscribe(gateway: "Gateway", connection: "Connection", packet: Unsubscrib
     if session is None:
         return
     codes = [_drop(gateway, session, topic_filter) for topic_filter in packet.filters]
+    connection.forget_retained(session)
     existed = [name for name, code in zip(packet.filters, codes, strict=True) if code is Reason.SUCCESS]
     gateway.presence.unsubscribed(connection, session, existed)
     _acknowledge(connection, UnsubAck(packet.packet_id, tuple(codes)), gateway.keeping.written(session))

@@ -152,6 +152,7 @@ class Session:
         identifier: what it is called in events; "" before there was one.
         journal: of a session that outlives the process, None of others.
         owner: the certificate that its client came with last, "" when there was none.
+        resting: of the messages under way, the packet identifiers of those that went out on an earlier connection only.
     """
 
     __slots__ = (
@@ -170,6 +171,7 @@ class Session:
         "journal",
         "notices",
         "owner",
+        "resting",
         "subscriptions",
         "window",
     )
@@ -193,11 +195,13 @@ class Session:
         self._sequence = 0
         self.journal: Journal | None = None
         self.identifier = ""
+        self.resting: set[int] | None = None  # seldom any: an empty set is a fifth of a kilobyte
 
     def attach(self, receive_maximum: int, expiry_seconds: int) -> None:
         """A connection took the session over."""
         self.window = min(receive_maximum, self._bounds.window_messages)
         self.expiry_seconds = expiry_seconds
+        self.resting = set(self._flights) if self._flights else None
 
     @property
     def has_room(self) -> bool:
@@ -287,6 +291,8 @@ class Session:
         flight = self._flights.pop(packet_id, None)
         if flight is None:
             return False
+        if self.resting:
+            self.resting.discard(packet_id)
         message = flight.message
         self._flight_bytes -= message.size()
         if message.notice:
@@ -315,9 +321,17 @@ class Session:
         return [name for name, notice in self.notices.items() if notice.due]
 
     def unacknowledged(self, now: int, interval_seconds: int) -> Iterator[tuple[int, Message]]:
-        """What was sent this long ago and is to be sent again, with its old packet identifier."""
+        """What was sent this long ago and is to be sent again, with its old packet identifier.
+
+        The window counts what this connection was sent, and may be smaller than that of an earlier one.
+        """
+        resting = self.resting or set()
         for packet_id, flight in self._flights.items():
             if now - flight.sent_at >= interval_seconds:
+                if packet_id in resting:
+                    if len(self._flights) - len(resting) >= self.window:
+                        continue
+                    resting.remove(packet_id)
                 flight.sent_at = now
                 yield packet_id, flight.message
 

@@ -45,5 +45,5 @@ class Board(Protocol):
     def subscriptions(self, client_id: str) -> Sequence[tuple[str, int]] | None:
         """The filters of a client's session and their QoS, by filter; None without a session."""
 
-    def disconnect(self, client_id: str, *, clean: bool, with_will: bool) -> bool:
-        """End a client's connection, and its session when ``clean``; whether there was anything to end."""
+    async def disconnect(self, client_id: str, *, clean: bool, with_will: bool) -> bool:
+        """End a client's connection, and its session for good when ``clean``; whether there was anything to end."""

@@ -44,6 +44,7 @@ class StoredSession(msgspec.Struct, frozen=True):
     client_id: str
     expiry_seconds: int
     left_at: int | None
+    identifier: str
     subscriptions: tuple[StoredSubscription, ...]
     messages: tuple[StoredMessage, ...]
 
@@ -55,7 +56,7 @@ class _Page:
 
     def __init__(self) -> None:
         self.wiped = False
-        self.session: tuple[int, int | None] | None = None
+        self.session: tuple[int, int | None, str] | None = None
         self.filters: dict[str, StoredSubscription | None] = {}
         self.messages: dict[int, StoredMessage | None] = {}
         self.sent: dict[int, int] = {}
@@ -95,9 +96,9 @@ class SessionBook:
 
     # Notes
 
-    def kept(self, client_id: str, expiry_seconds: int, left_at: int | None) -> None:
-        """A session is there, and how long it waits once its client has left."""
-        self._page(client_id).session = (expiry_seconds, left_at)
+    def kept(self, client_id: str, expiry_seconds: int, left_at: int | None, identifier: str) -> None:
+        """A session is there, how long it waits once its client has left, and what it is called in events."""
+        self._page(client_id).session = (expiry_seconds, left_at, identifier)
 
     def ended(self, client_id: str) -> None:
         """Nothing of a session stays."""
@@ -173,8 +174,13 @@ class SessionBook:
 
 
 def _session(client_id: str, page: _Page) -> dict[str, Any]:
-    expiry_seconds, left_at = page.session or (0, None)
-    return {"client_id": client_id, "expiry_seconds": expiry_seconds, "left_at": left_at}
+    expiry_seconds, left_at, identifier = page.session or (0, None, "")
+    return {
+        "client_id": client_id,
+        "expiry_seconds": expiry_seconds,
+        "left_at": left_at,
+        "identifier": identifier,
+    }
 
 
 def _rows(
@@ -211,6 +217,7 @@ def _stored(tx: Transaction, row: Row) -> StoredSession:
         client_id,
         row["expiry_seconds"],
         row["left_at"],
+        row["identifier"],
         tuple(
             StoredSubscription(
                 found["filter"],

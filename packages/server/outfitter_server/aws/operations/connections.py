@@ -47,7 +47,7 @@ class ConnectionOperations:
 
     async def _delete(self, call: Call) -> dict[str, Any]:
         given = call.parameters
-        done = self._board.disconnect(
+        done = await self._board.disconnect(
             given["clientId"],
             clean=bool(given.get("cleanSession")),
             with_will=not given.get("preventWillMessage"),

@@ -293,7 +293,7 @@ CREATE TABLE mqtt_sessions (
     client_id TEXT NOT NULL PRIMARY KEY,
     expiry_seconds INTEGER NOT NULL,
     left_at INTEGER
-) STRICT, WITHOUT ROWID;
+, identifier TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
 
 CREATE TABLE mqtt_subscriptions (
     client_id TEXT NOT NULL,

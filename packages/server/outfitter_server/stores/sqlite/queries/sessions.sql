@@ -1,7 +1,7 @@
 -- Sessions of the message broker that outlive their connections. They are read when the server starts, and written otherwise.
 
 -- name: mqtt_sessions_page
-SELECT client_id, expiry_seconds, left_at FROM mqtt_sessions WHERE client_id > :after ORDER BY client_id LIMIT :limit;
+SELECT client_id, expiry_seconds, left_at, identifier FROM mqtt_sessions WHERE client_id > :after ORDER BY client_id LIMIT :limit;
 
 -- name: mqtt_subscriptions_of
 SELECT filter, qos, identifier, as_published, revision FROM mqtt_subscriptions WHERE client_id = :client_id;
@@ -11,8 +11,10 @@ SELECT sequence, packet_id, topic, payload, retain, properties, expires_at FROM 
 WHERE client_id = :client_id ORDER BY sequence;
 
 -- name: mqtt_session_upsert
-INSERT INTO mqtt_sessions (client_id, expiry_seconds, left_at) VALUES (:client_id, :expiry_seconds, :left_at)
-ON CONFLICT (client_id) DO UPDATE SET expiry_seconds = excluded.expiry_seconds, left_at = excluded.left_at;
+INSERT INTO mqtt_sessions (client_id, expiry_seconds, left_at, identifier)
+VALUES (:client_id, :expiry_seconds, :left_at, :identifier)
+ON CONFLICT (client_id) DO UPDATE
+SET expiry_seconds = excluded.expiry_seconds, left_at = excluded.left_at, identifier = excluded.identifier;
 
 -- name: mqtt_session_delete
 DELETE FROM mqtt_sessions WHERE client_id = :client_id;
