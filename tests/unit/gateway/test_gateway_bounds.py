@@ -2,21 +2,25 @@
 
 import asyncio
 import logging
+import tracemalloc
 
 import pytest
 from outfitter_server.gateway import broker as broker_module
 from outfitter_server.gateway import server as server_module
 from outfitter_server.gateway import strangers as strangers_module
+from outfitter_server.gateway import subscribing as subscribing_module
 from outfitter_server.gateway import wills as wills_module
-from outfitter_server.gateway.broker import Broker
+from outfitter_server.gateway.broker import _BOUNDS, Broker
 from outfitter_server.gateway.limits import LOG_LINES_MAX, LOG_SECONDS
 from outfitter_server.gateway.noise import Noise
+from outfitter_server.gateway.routes import interest
 from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.wills import Wills
-from outfitter_server.mqtt.packets import Will
+from outfitter_server.mqtt.packets import Disconnect, FilterRequest, Subscribe, Unsubscribe, Will
 from outfitter_server.mqtt.retained import Retained, RetainedTopics
-from outfitter_server.mqtt.sessions import Bounds, Budget, Message, Session
+from outfitter_server.mqtt.sessions import MESSAGE_BYTES, Bounds, Budget, Message, Session, Subscription
+from outfitter_server.mqtt.topics import filter_bytes
 from outfitter_server.services.meters import Meters
 
 
@@ -43,8 +47,9 @@ def test_a_certificate_has_so_many_connections(world, monkeypatch):
 
 
 def test_who_keeps_little_keeps_it_when_others_keep_too_much():
-    budget = Budget(1_000)
-    bounds = Bounds(window_messages=1, queue_messages=100, queue_bytes=10_000, queue_bytes_kept=300)
+    size = 100 + MESSAGE_BYTES
+    budget = Budget(10 * size)
+    bounds = Bounds(window_messages=1, queue_messages=100, queue_bytes=100 * size, queue_bytes_kept=3 * size)
     greedy, modest = Session("greedy", bounds, budget), Session("modest", bounds, budget)
     for _ in range(20):
         greedy.enqueue(Message(b"\0\1a", b"x" * 97))
@@ -53,6 +58,52 @@ def test_who_keeps_little_keeps_it_when_others_keep_too_much():
     assert modest.queued == 3
     greedy.enqueue(Message(b"\0\1a", b"x" * 97))
     assert greedy.queued < 10
+
+
+async def test_filters_are_weighed_by_what_they_take(world, monkeypatch):
+    two = filter_bytes("a/b/c/d/e/+") + filter_bytes("exact")
+    monkeypatch.setattr(subscribing_module, "ALL_FILTERS_BYTES_MAX", two)
+    client = await world.client("c", version=5)
+    for number, (topic_filter, code) in enumerate(
+        [("a/b/c/d/e/+", 0), ("a/b/+", 0x97), ("exact", 0), ("a/b/c/d/e/+", 0), ("f", 0x97)], 1
+    ):
+        client.send(Subscribe(number, (FilterRequest(topic_filter),)))
+        assert (await client.packet()).codes == (code,)
+    assert world.gateway.broker.filter_bytes == two
+    client.send(Unsubscribe(9, ("a/b/c/d/e/+",)))
+    await client.packet()
+    assert world.gateway.broker.filter_bytes == filter_bytes("exact")
+    client.send(Disconnect())
+    assert await client.packet() is None
+    assert world.gateway.broker.filter_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "{n}",
+        "{n}/+",
+        "{n}/{n}/{n}/#",
+        "{n}/{n}/{n}/{n}/{n}/{n}/{n}/+",
+        "$share/{n}/{n}",
+        "$share/g/{n}/{n}/+",
+    ],
+)
+@pytest.mark.parametrize("width", [4, 28])
+@pytest.mark.parametrize("each", [1, 50])
+def test_a_filter_counts_at_least_what_it_takes(shape, width, each):
+    sessions = [Session(str(number), _BOUNDS, Budget(0)) for number in range(1_000 // each)]
+    filters = [shape.format(n=str(number).zfill(width)) for number in range(1_000)]
+    broker = Broker()
+    tracemalloc.start()
+    try:
+        for number, topic_filter in enumerate(filters):
+            copy = "".join(topic_filter)
+            broker.subscribe(sessions[number // each], copy, interest(copy)[0], Subscription(1))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken <= broker.filter_bytes <= 6 * taken
 
 
 def test_wills_are_bounded_together_and_forgotten_when_they_are_out(monkeypatch):

@@ -222,7 +222,7 @@ def _abuse() -> list[Row]:
             "the first that left gives way",
             "not stated",
         ),
-        ("subscriptions of all sessions", gateway.ALL_SUBSCRIPTIONS_MAX, "SUBACK", "not stated"),
+        ("bytes of the subscriptions of all sessions", gateway.ALL_FILTERS_BYTES_MAX, "SUBACK", "not stated"),
         ("bytes of the wills of all clients", gateway.WILLS_BYTES_MAX, "CONNACK", "not stated"),
         ("filters of an UNSUBSCRIBE", decode.FILTERS_MAX, closed, "not stated"),
         ("bytes that a client which does not read is kept", gateway.HELD_BYTES_MAX, closed, "not stated"),
