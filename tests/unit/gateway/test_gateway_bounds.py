@@ -11,6 +11,7 @@ from outfitter_server.gateway import strangers as strangers_module
 from outfitter_server.gateway import subscribing as subscribing_module
 from outfitter_server.gateway import wills as wills_module
 from outfitter_server.gateway.broker import _BOUNDS, Broker
+from outfitter_server.gateway.keeping import Keeping
 from outfitter_server.gateway.limits import LOG_LINES_MAX, LOG_SECONDS
 from outfitter_server.gateway.noise import Noise
 from outfitter_server.gateway.routes import interest
@@ -109,16 +110,16 @@ def test_a_filter_counts_at_least_what_it_takes(shape, width, each):
 def test_wills_are_bounded_together_and_forgotten_when_they_are_out(monkeypatch):
     monkeypatch.setattr(wills_module, "WILLS_BYTES_MAX", 100)
     published = []
-    wills = Wills(lambda client_id, will: published.append(client_id))
+    wills = Wills(lambda client_id, will: published.append(client_id), Keeping(None, None))
     will = Will(topic="t", payload=b"x" * 59, qos=0, retain=False)
     assert wills.has_room(will)
-    wills.keep(will)
+    wills.keep("one", will, 5)
     assert not wills.has_room(will)
     wills.leave("one", will, 0, 5)
     assert (published, len(wills), wills.held) == ([], 1, 60)
     wills.pass_to(5)
     assert (published, len(wills), wills.held) == (["one"], 0, 0)
-    wills.keep(will)
+    wills.keep("two", will, 5)
     wills.leave("two", will, 0, 5)
     wills.came_back("two")
     assert (published, wills.held) == (["one"], 0)

@@ -139,12 +139,14 @@ def _will_problem(gateway: "Gateway", connection: "Connection", will: Will) -> R
 def _open(
     gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str, *, assigned: bool
 ) -> None:
-    """Let the client in: at once, or when the session that it wants to be rid of is off the disk."""
+    """Let the client in: at once, or when the session that it wants to be rid of is off the disk, and its will on it."""
     told = _told(packet, client_id if assigned else None)
     if not connection.frame(ConnAck(properties=told)):
         _refuse(connection, Reason.PACKET_TOO_LARGE, "a CONNACK is larger than the maximum packet size")
         return
-    under_way = gateway.make_way(connection, client_id, clean=packet.clean_start)
+    under_way = gateway.make_way(
+        connection, client_id, packet.will, _expiry_seconds(packet), clean=packet.clean_start
+    )
     if under_way is None:
         _enter(gateway, connection, packet, client_id, told)
         return
@@ -152,8 +154,13 @@ def _open(
     def enter() -> None:
         _enter(gateway, connection, packet, client_id, told)
 
+    def ready(_: object) -> None:
+        if connection.closing and packet.will is not None:
+            gateway.wills.drop(client_id, packet.will)
+        gateway.let_in(connection, client_id, enter)
+
     connection.hold()
-    under_way.add_done_callback(lambda _: gateway.let_in(connection, client_id, enter))
+    under_way.add_done_callback(ready)
 
 
 def _enter(

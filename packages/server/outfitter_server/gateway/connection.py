@@ -145,8 +145,6 @@ class Connection(Reading):
         self.session = session
         self.heard_at = self._gateway.second
         self.will = packet.will
-        if packet.will is not None:
-            self._gateway.wills.keep(packet.will)
         if packet.version == MQTT_5:
             self._block = b"\0"
             self._aliases_max = min(packet.properties.topic_alias_maximum or 0, TOPIC_ALIASES_MAX)
@@ -176,7 +174,7 @@ class Connection(Reading):
             self.keep_retained(self.session)
             (session, self.session), (will, self.will) = (self.session, None), (self.will, None)
             if will is not None and not with_will:
-                self._gateway.wills.drop(will)
+                self._gateway.wills.drop(session.client_id, will)
             self._gateway.left(self, session, will if with_will else None)
 
     def close(self, reason: Reason | None = None, why: str = "", *, with_will: bool = True) -> None:
