@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import ssl
 import tracemalloc
 
 import pytest
+from outfitter_server.access.certificates import Status
 from outfitter_server.gateway import broker as broker_module
 from outfitter_server.gateway import server as server_module
 from outfitter_server.gateway import strangers as strangers_module
@@ -18,7 +20,17 @@ from outfitter_server.gateway.routes import interest
 from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.wills import Wills
-from outfitter_server.mqtt.packets import Disconnect, FilterRequest, Subscribe, Unsubscribe, Will
+from outfitter_server.mqtt.packets import (
+    Connect,
+    Disconnect,
+    FilterRequest,
+    PingReq,
+    PingResp,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+    Will,
+)
 from outfitter_server.mqtt.retained import Retained, RetainedTopics
 from outfitter_server.mqtt.sessions import MESSAGE_BYTES, Bounds, Budget, Message, Session, Subscription
 from outfitter_server.mqtt.topics import filter_bytes
@@ -105,6 +117,47 @@ def test_a_filter_counts_at_least_what_it_takes(shape, width, each):
     finally:
         tracemalloc.stop()
     assert taken <= broker.filter_bytes <= 6 * taken
+
+
+@pytest.mark.parametrize("version", [4, 5])
+async def test_a_connection_publishes_so_often_a_second_and_no_more(world, version):
+    now = [7_000]
+    world.gateway.clock, world.gateway.publishes_per_second = lambda: now[0], 2.0
+    client = await world.client("dev", version)
+    world.rules.active = True
+    client.send(*(Publish("free", b"%d" % n, n % 2, n * (n % 2)) for n in range(1, 6)), PingReq())
+    codes = {5: {1: 0x10, 3: 0x97, 5: 0x97}, 4: {1: 0}}[version]
+    for number, code in codes.items():
+        packet = await client.packet()
+        assert (packet.packet_id, packet.code) == (number, code)
+    assert await client.packet() == PingResp()
+    now[0] += 500
+    client.send(Publish("free", b"6", 1, 6))
+    assert (await client.packet()).packet_id == 6
+    assert [message.payload for message in world.rules.taken] == [b"1", b"2", b"6"]
+    assert world.gateway.meters.dropped["throttled"] == 3
+
+
+async def test_who_comes_again_and_again_with_a_revoked_certificate_is_refused_and_counted(
+    tls_world, pki, caplog
+):
+    caplog.set_level(logging.INFO)
+    certificate, key, der = pki.device("dev")
+    tls_world.devices.add(der, "dev", status=Status.REVOKED)
+    context = ssl.create_default_context(cafile=str(pki.ca_file))
+    context.load_cert_chain(certificate, key)
+    for _ in range(3 * LOG_LINES_MAX):
+        client = await tls_world.open(tls_world.tls_port, ssl=context, server_hostname="localhost")
+        client.send(Connect(version=4, client_id="dev"))
+        assert (await client.packet()).code == 5
+        assert await client.packet() is None
+    tls_world.gateway.pass_to(tls_world.gateway.second + LOG_SECONDS)
+    lines = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert len(lines) == LOG_LINES_MAX + 1
+    assert "the certificate is REVOKED" in lines[0]
+    assert f"{2 * LOG_LINES_MAX} more lines" in lines[-1]
+    assert tls_world.gateway.meters.refused["NOT_AUTHORIZED"] == 3 * LOG_LINES_MAX
+    assert (tls_world.gateway.connected, len(tls_world.gateway.broker.sessions)) == (0, 0)
 
 
 def test_wills_are_bounded_together_and_forgotten_when_they_are_out(monkeypatch):

@@ -81,11 +81,13 @@ class Gateway:
         retained: RetainedMessages | None = None,
         book: SessionBook | None = None,
         meters: Meters | None = None,
+        publishes_per_second: float | None = None,
     ) -> None:
         """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open.
 
-        ``traces`` remembers who was notified; one of its own unless given.
+        ``traces`` remembers who was notified; one of its own unless given. ``publishes_per_second`` is for each connection.
         """
+        self.publishes_per_second = publishes_per_second
         self.meters = meters or Meters()
         self.devices = devices
         self.plane = plane
