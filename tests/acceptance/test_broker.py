@@ -207,3 +207,29 @@ def test_what_a_publisher_was_told_is_delivered_after_kill_9(own_server):
         told.add(int(ear.take().payload))
     assert len(expected) >= 300
     ear.close()
+
+
+def test_wills_survive_kill_9_and_a_delayed_one_an_ordinary_stop(own_server):
+    ear = Client(own_server, "ear").connect(seconds_kept=600)
+    ear.subscribe("wills/#")
+    ear.close()
+    lost = []
+    for name, delay in (("now", 0), ("later", 3), ("back", 3)):
+        client = Client(own_server, name)
+        properties = Properties(PacketTypes.WILLMESSAGE)
+        properties.WillDelayInterval = delay
+        client.paho.will_set(f"wills/{name}", b"gone", 1, properties=properties)
+        lost.append(client.connect(seconds_kept=600))
+    own_server.kill()
+    for client in lost:
+        client.lost()
+    own_server.start()
+    back = Client(own_server, "back").connect(seconds_kept=600)
+    own_server.stop()
+    own_server.start()
+    ear = Client(own_server, "ear").connect(seconds_kept=600)
+    assert [ear.take().topic for _ in range(2)] == ["wills/now", "wills/later"]
+    own_server.client("iot-data").publish(topic="wills/end", qos=1, payload=b"end")
+    assert ear.take().topic == "wills/end"
+    back.lost()
+    ear.close()

@@ -2,21 +2,38 @@
 
 import asyncio
 import logging
+import ssl
+import tracemalloc
 
 import pytest
+from outfitter_server.access.certificates import Status
 from outfitter_server.gateway import broker as broker_module
 from outfitter_server.gateway import server as server_module
 from outfitter_server.gateway import strangers as strangers_module
+from outfitter_server.gateway import subscribing as subscribing_module
 from outfitter_server.gateway import wills as wills_module
-from outfitter_server.gateway.broker import Broker
+from outfitter_server.gateway.broker import _BOUNDS, Broker
+from outfitter_server.gateway.keeping import Keeping
 from outfitter_server.gateway.limits import LOG_LINES_MAX, LOG_SECONDS
 from outfitter_server.gateway.noise import Noise
+from outfitter_server.gateway.routes import interest
 from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.wills import Wills
-from outfitter_server.mqtt.packets import Will
+from outfitter_server.mqtt.packets import (
+    Connect,
+    Disconnect,
+    FilterRequest,
+    PingReq,
+    PingResp,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+    Will,
+)
 from outfitter_server.mqtt.retained import Retained, RetainedTopics
-from outfitter_server.mqtt.sessions import Bounds, Budget, Message, Session
+from outfitter_server.mqtt.sessions import MESSAGE_BYTES, Bounds, Budget, Message, Session, Subscription
+from outfitter_server.mqtt.topics import filter_bytes
 from outfitter_server.services.meters import Meters
 
 
@@ -43,8 +60,9 @@ def test_a_certificate_has_so_many_connections(world, monkeypatch):
 
 
 def test_who_keeps_little_keeps_it_when_others_keep_too_much():
-    budget = Budget(1_000)
-    bounds = Bounds(window_messages=1, queue_messages=100, queue_bytes=10_000, queue_bytes_kept=300)
+    size = 100 + MESSAGE_BYTES
+    budget = Budget(10 * size)
+    bounds = Bounds(window_messages=1, queue_messages=100, queue_bytes=100 * size, queue_bytes_kept=3 * size)
     greedy, modest = Session("greedy", bounds, budget), Session("modest", bounds, budget)
     for _ in range(20):
         greedy.enqueue(Message(b"\0\1a", b"x" * 97))
@@ -55,19 +73,106 @@ def test_who_keeps_little_keeps_it_when_others_keep_too_much():
     assert greedy.queued < 10
 
 
+async def test_filters_are_weighed_by_what_they_take(world, monkeypatch):
+    two = filter_bytes("a/b/c/d/e/+") + filter_bytes("exact")
+    monkeypatch.setattr(subscribing_module, "ALL_FILTERS_BYTES_MAX", two)
+    client = await world.client("c", version=5)
+    for number, (topic_filter, code) in enumerate(
+        [("a/b/c/d/e/+", 0), ("a/b/+", 0x97), ("exact", 0), ("a/b/c/d/e/+", 0), ("f", 0x97)], 1
+    ):
+        client.send(Subscribe(number, (FilterRequest(topic_filter),)))
+        assert (await client.packet()).codes == (code,)
+    assert world.gateway.broker.filter_bytes == two
+    client.send(Unsubscribe(9, ("a/b/c/d/e/+",)))
+    await client.packet()
+    assert world.gateway.broker.filter_bytes == filter_bytes("exact")
+    client.send(Disconnect())
+    assert await client.packet() is None
+    assert world.gateway.broker.filter_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "{n}",
+        "{n}/+",
+        "{n}/{n}/{n}/#",
+        "{n}/{n}/{n}/{n}/{n}/{n}/{n}/+",
+        "$share/{n}/{n}",
+        "$share/g/{n}/{n}/+",
+    ],
+)
+@pytest.mark.parametrize("width", [4, 28])
+@pytest.mark.parametrize("each", [1, 50])
+def test_a_filter_counts_at_least_what_it_takes(shape, width, each):
+    sessions = [Session(str(number), _BOUNDS, Budget(0)) for number in range(1_000 // each)]
+    filters = [shape.format(n=str(number).zfill(width)) for number in range(1_000)]
+    broker = Broker()
+    tracemalloc.start()
+    try:
+        for number, topic_filter in enumerate(filters):
+            copy = "".join(topic_filter)
+            broker.subscribe(sessions[number // each], copy, interest(copy)[0], Subscription(1))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken <= broker.filter_bytes <= 6 * taken
+
+
+@pytest.mark.parametrize("version", [4, 5])
+async def test_a_connection_publishes_so_often_a_second_and_no_more(world, version):
+    now = [7_000]
+    world.gateway.clock, world.gateway.publishes_per_second = lambda: now[0], 2.0
+    client = await world.client("dev", version)
+    world.rules.active = True
+    client.send(*(Publish("free", b"%d" % n, n % 2, n * (n % 2)) for n in range(1, 6)), PingReq())
+    codes = {5: {1: 0x10, 3: 0x97, 5: 0x97}, 4: {1: 0}}[version]
+    for number, code in codes.items():
+        packet = await client.packet()
+        assert (packet.packet_id, packet.code) == (number, code)
+    assert await client.packet() == PingResp()
+    now[0] += 500
+    client.send(Publish("free", b"6", 1, 6))
+    assert (await client.packet()).packet_id == 6
+    assert [message.payload for message in world.rules.taken] == [b"1", b"2", b"6"]
+    assert world.gateway.meters.dropped["throttled"] == 3
+
+
+async def test_who_comes_again_and_again_with_a_revoked_certificate_is_refused_and_counted(
+    tls_world, pki, caplog
+):
+    caplog.set_level(logging.INFO)
+    certificate, key, der = pki.device("dev")
+    tls_world.devices.add(der, "dev", status=Status.REVOKED)
+    context = ssl.create_default_context(cafile=str(pki.ca_file))
+    context.load_cert_chain(certificate, key)
+    for _ in range(3 * LOG_LINES_MAX):
+        client = await tls_world.open(tls_world.tls_port, ssl=context, server_hostname="localhost")
+        client.send(Connect(version=4, client_id="dev"))
+        assert (await client.packet()).code == 5
+        assert await client.packet() is None
+    tls_world.gateway.pass_to(tls_world.gateway.second + LOG_SECONDS)
+    lines = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert len(lines) == LOG_LINES_MAX + 1
+    assert "the certificate is REVOKED" in lines[0]
+    assert f"{2 * LOG_LINES_MAX} more lines" in lines[-1]
+    assert tls_world.gateway.meters.refused["NOT_AUTHORIZED"] == 3 * LOG_LINES_MAX
+    assert (tls_world.gateway.connected, len(tls_world.gateway.broker.sessions)) == (0, 0)
+
+
 def test_wills_are_bounded_together_and_forgotten_when_they_are_out(monkeypatch):
     monkeypatch.setattr(wills_module, "WILLS_BYTES_MAX", 100)
     published = []
-    wills = Wills(lambda client_id, will: published.append(client_id))
+    wills = Wills(lambda client_id, will: published.append(client_id), Keeping(None, None))
     will = Will(topic="t", payload=b"x" * 59, qos=0, retain=False)
     assert wills.has_room(will)
-    wills.keep(will)
+    wills.keep("one", will, 5)
     assert not wills.has_room(will)
     wills.leave("one", will, 0, 5)
     assert (published, len(wills), wills.held) == ([], 1, 60)
     wills.pass_to(5)
     assert (published, len(wills), wills.held) == (["one"], 0, 0)
-    wills.keep(will)
+    wills.keep("two", will, 5)
     wills.leave("two", will, 0, 5)
     wills.came_back("two")
     assert (published, wills.held) == (["one"], 0)

@@ -563,6 +563,182 @@ def test_a_full_disk_delays_the_puback_and_loses_nothing(doubles):
     rehearse(doubles, story)
 
 
+# Wills
+
+
+def last_words(delay=None, payload=b"gone", retain=False, **properties):
+    return Will(
+        topic="a",
+        payload=payload,
+        qos=1,
+        retain=retain,
+        properties=Properties(will_delay_seconds=delay, **properties),
+    )
+
+
+async def admitted(house, client_id, will, **connect):
+    """A client with a will, whose CONNACK comes when the will is on disk."""
+    peer = Peer(house.gateway, client_id, will=will, **connect)
+    assert peer.answers == [], "granted before its will is on disk"
+    await house.settle()
+    house.gateway._flush()
+    assert [answer.code for answer in peer.take(ConnAck)] == [0]
+    return peer
+
+
+async def heard(house):
+    """What a session that was there all the time has been told."""
+    await house.settle()
+    ear = Peer(house.gateway, "ear", keep=DAY)
+    assert ear.present
+    found = ear.take(Publish)
+    for packet in found:
+        ear.send(PubAck(packet.packet_id))
+    await house.settle()
+    ear.drop()
+    await house.settle()
+    return found
+
+
+async def listened(house):
+    (await house.subscribed(Peer(house.gateway, "ear", keep=DAY), "a")).drop()
+    await house.settle()
+
+
+def test_the_will_of_a_client_that_was_connected_is_published_after_a_kill_and_once(doubles):
+    async def story(house):
+        await listened(house)
+        for keep in (0, DAY):
+            await admitted(house, f"dev-{keep}", last_words(content_type="t", user=(("k", "v"),)), keep=keep)
+        house.restart()
+        first, second = await heard(house)
+        assert (first.payload, second.payload) == (b"gone", b"gone")
+        assert first.properties == Properties(content_type="t", user=(("k", "v"),))
+        house.restart()
+        assert await heard(house) == []
+        assert house.gateway.wills.held == 0
+
+    rehearse(doubles, story)
+
+
+def test_a_retained_will_is_retained_after_a_kill(doubles):
+    async def story(house):
+        await admitted(house, "dev", last_words(retain=True))
+        house.restart()
+        await house.settle()
+        assert house.gateway.retained.message("a").payload == b"gone"
+        house.restart()
+        assert house.gateway.retained.message("a").payload == b"gone"
+
+    rehearse(doubles, story)
+
+
+def test_a_publication_that_a_crash_cut_short_comes_once_more_at_most(doubles):
+    async def story(house):
+        await listened(house)
+        await admitted(house, "dev", last_words())
+        house.restart()
+        house.restart()  # before anything of the publication is on disk
+        assert [packet.payload for packet in await heard(house)] == [b"gone"]
+        house.restart()
+        assert await heard(house) == []
+
+    rehearse(doubles, story)
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["connected", "away"])
+def test_a_delayed_will_keeps_its_delay_through_a_kill(doubles, seen):
+    async def story(house):
+        await listened(house)
+        peer = await admitted(house, "dev", last_words(delay=100), keep=DAY)
+        if seen:
+            peer.drop()
+            await house.settle()
+            house.pass_seconds(60)
+        house.kill()
+        house.now += 20_000
+        house.start()
+        assert await heard(house) == []
+        house.pass_seconds(10)
+        assert await heard(house) == []
+        house.pass_seconds(90)
+        assert [packet.payload for packet in await heard(house)] == [b"gone"]
+
+    rehearse(doubles, story)
+
+
+def test_a_delayed_will_that_became_due_while_the_server_was_away_is_published_at_its_start(doubles):
+    async def story(house):
+        await listened(house)
+        (await admitted(house, "dev", last_words(delay=100), keep=DAY)).drop()
+        await house.settle()
+        house.kill()
+        house.now += 200_000
+        house.start()
+        assert [packet.payload for packet in await heard(house)] == [b"gone"]
+
+    rehearse(doubles, story)
+
+
+def test_a_client_that_is_back_in_time_takes_its_will_back_and_no_crash_brings_it_again(doubles):
+    async def story(house):
+        await listened(house)
+        await admitted(house, "dev", last_words(delay=100), keep=DAY)
+        house.restart()
+        crashed = Peer(house.gateway, "dev", keep=DAY)
+        assert crashed.answers == [], "let in while its will is on disk"
+        await house.settle()
+        house.gateway._flush()
+        assert crashed.take(ConnAck)[0].session_present
+        house.restart()
+        house.pass_seconds(200)
+        assert await heard(house) == []
+
+    rehearse(doubles, story)
+
+
+def test_the_newest_will_of_a_client_counts_whoever_is_taken_over_or_gives_up(doubles):
+    async def story(house):
+        await listened(house)
+        await admitted(house, "dev", last_words(payload=b"1"), keep=DAY)
+        await admitted(house, "dev", last_words(payload=b"2"), keep=DAY)
+        assert [packet.payload for packet in await heard(house)] == [b"1"]
+        hasty = Peer(house.gateway, "dev", keep=DAY, will=last_words(payload=b"3"))
+        hasty.drop()
+        await house.settle()
+        assert [packet.payload for packet in await heard(house)] == [b"2"]
+        assert house.gateway.wills.held == 0
+        (await admitted(house, "dev", last_words(payload=b"4"), keep=DAY)).send(Disconnect(0))
+        await house.settle()
+        house.restart()
+        assert await heard(house) == []
+
+    rehearse(doubles, story)
+
+
+def test_an_ordinary_stop_publishes_wills_and_keeps_those_with_a_delay(doubles):
+    async def story(house):
+        await listened(house)
+        await admitted(house, "now", last_words(payload=b"now"), keep=DAY)
+        await admitted(house, "later", last_words(delay=100, payload=b"later"), keep=DAY)
+        await house.gateway.close()
+        await house.committer.drain()
+        house.restart()
+        assert [packet.payload for packet in await heard(house)] == [b"now"]
+        house.pass_seconds(100)
+        assert [packet.payload for packet in await heard(house)] == [b"later"]
+
+    rehearse(doubles, story)
+
+
+def test_a_client_without_a_will_is_let_in_at_once(doubles):
+    async def story(house):
+        assert Peer(house.gateway, "dev", keep=DAY).answers
+        assert Peer(house.gateway, "dev", keep=DAY).present, "taken over"
+
+    rehearse(doubles, story)
+
+
 class History:
     """A device with a session that is kept, a publisher, a pending list; and what must hold of them."""
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from outfitter_server.aws.model import load_services
 from outfitter_server.base import tags
-from outfitter_server.base.throttle import AWS_RATES, DEVICE_READS, DEVICE_WRITES
+from outfitter_server.base.throttle import AWS_RATES, CONNECTION_PUBLISHES, DEVICE_READS, DEVICE_WRITES
 from outfitter_server.gateway import limits as gateway
 from outfitter_server.jobs import details, documents, lifecycle, targets, values
 from outfitter_server.jobs import limits as jobs
@@ -32,6 +32,7 @@ _NONE: Final = "no limit"
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 24 * 60 * _MINUTE_MS
 _RATE_MEANINGS: Final = {
+    CONNECTION_PUBLISHES: "PUBLISH packets of each connection, whatever their topic and QoS",
     DEVICE_READS: "DescribeJobExecution and GetPendingJobExecutions of the device plane, together",
     DEVICE_WRITES: "StartNextPendingJobExecution and UpdateJobExecution of the device plane, together",
 }
@@ -206,7 +207,7 @@ def _gateway() -> list[Row]:
         ("bytes of all retained messages", retained.BYTES_MAX, "PUBACK", "not stated"),
         ("events that are published at once", event_publisher.AT_ONCE_MAX, "they wait", "not stated"),
         *_abuse(),
-        ("messages a second of a connection", _NONE, "", "100"),
+        ("messages a second of a connection", "no limit, unless [asked for](#rates)", "", "100"),
         ("CONNECTs a second of a client id", _NONE, "", "1"),
     ]
 
@@ -222,7 +223,7 @@ def _abuse() -> list[Row]:
             "the first that left gives way",
             "not stated",
         ),
-        ("subscriptions of all sessions", gateway.ALL_SUBSCRIPTIONS_MAX, "SUBACK", "not stated"),
+        ("bytes of the subscriptions of all sessions", gateway.ALL_FILTERS_BYTES_MAX, "SUBACK", "not stated"),
         ("bytes of the wills of all clients", gateway.WILLS_BYTES_MAX, "CONNACK", "not stated"),
         ("filters of an UNSUBSCRIBE", decode.FILTERS_MAX, closed, "not stated"),
         ("bytes that a client which does not read is kept", gateway.HELD_BYTES_MAX, closed, "not stated"),

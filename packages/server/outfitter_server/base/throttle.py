@@ -1,8 +1,8 @@
 """How often a second something may be asked: AWS's figures, and the buckets that enforce them.
 
 Nothing is limited until the operator says so. Names are operations of the ``iot`` model; the two of the device plane stand
-for a pair of operations each, over MQTT and HTTPS together, as AWS counts them. Source of the figures: limits pages of AWS
-IoT Device Management, jobs, thing groups and registry.
+for a pair of operations each, over MQTT and HTTPS together, as AWS counts them; publishes are counted by connection. Source of
+the figures: limits pages of AWS IoT Device Management, jobs, thing groups and registry, and of the message broker.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,9 @@ from outfitter_server.base.refusals import Throttled
 
 DEVICE_READS: Final = "device-reads"  # DescribeJobExecution and GetPendingJobExecutions
 DEVICE_WRITES: Final = "device-writes"  # StartNextPendingJobExecution and UpdateJobExecution
+CONNECTION_PUBLISHES: Final = (
+    "connection-publishes"  # PUBLISH packets of one connection, whatever their topic
+)
 PER_SECOND_MAX: Final = 1_000_000.0
 
 _JOB_CALLS: Final = (
@@ -39,6 +42,7 @@ AWS_RATES: Final[Mapping[str, float]] = {
     **dict.fromkeys(_JOB_CALLS, 10.0),
     DEVICE_READS: 200.0,
     DEVICE_WRITES: 200.0,
+    CONNECTION_PUBLISHES: 100.0,
     "AddThingToThingGroup": 60.0,
     "CreateDynamicThingGroup": 5.0,
     "CreateThing": 15.0,

@@ -75,14 +75,19 @@ def admit(gateway: "Gateway", connection: "Connection", packet: Connect) -> None
         _open(gateway, connection, packet, client_id, assigned=assigned)
 
 
-def _granted(gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str) -> bool:
-    """Refuse the client unless its certificate and policies, as they are now, let it in with its will."""
+def _granted(
+    gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str, *, kept: bool = False
+) -> bool:
+    """Refuse the client unless its certificate and policies, as they are now, let it in with its will.
+
+    ``kept``: there is room for the will, which takes it already.
+    """
     if not _identify(gateway, connection, client_id):
         return False
     if not connection.permit.allows(CONNECT, client_id):
         _refuse(connection, Reason.NOT_AUTHORIZED, f"no policy allows to connect as {client_id!r}")
         return False
-    problem = None if packet.will is None else _will_problem(gateway, connection, packet.will)
+    problem = None if packet.will is None else _will_problem(gateway, connection, packet.will, kept=kept)
     if problem is not None:
         _refuse(connection, problem, _WILL_PROBLEMS[problem])
     return problem is None
@@ -130,14 +135,14 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
     return True
 
 
-def _will_problem(gateway: "Gateway", connection: "Connection", will: Will) -> Reason | None:
+def _will_problem(gateway: "Gateway", connection: "Connection", will: Will, *, kept: bool) -> Reason | None:
     if will.qos > 1:
         return Reason.QOS_NOT_SUPPORTED
     if not valid_topic(will.topic) or will.topic.startswith("$"):
         return Reason.TOPIC_NAME_INVALID
     if len(will.payload) > PAYLOAD_BYTES_MAX:
         return Reason.PACKET_TOO_LARGE
-    if not gateway.wills.has_room(will):
+    if not kept and not gateway.wills.has_room(will):
         return Reason.QUOTA_EXCEEDED
     allowed = connection.permit.allows(PUBLISH, will.topic) and (
         not will.retain or connection.permit.allows(RETAIN_PUBLISH, will.topic)
@@ -148,23 +153,34 @@ def _will_problem(gateway: "Gateway", connection: "Connection", will: Will) -> R
 def _open(
     gateway: "Gateway", connection: "Connection", packet: Connect, client_id: str, *, assigned: bool
 ) -> None:
-    """Let the client in: at once, or when the session that it wants to be rid of is off the disk."""
+    """Let the client in: at once, or when the session that it wants to be rid of is off the disk, and its will on it."""
     told = _told(packet, client_id if assigned else None)
     if not connection.frame(ConnAck(properties=told)):
         _refuse(connection, Reason.PACKET_TOO_LARGE, "a CONNACK is larger than the maximum packet size")
         return
-    under_way = gateway.make_way(connection, client_id, clean=packet.clean_start)
+    under_way = gateway.make_way(
+        connection, client_id, packet.will, _expiry_seconds(packet), clean=packet.clean_start
+    )
     if under_way is None:
         _enter(gateway, connection, packet, client_id, told)
         return
 
+    entered = False
+
     def enter() -> None:
         # Nobody told the connection of changes while it waited: it had no session.
-        if _granted(gateway, connection, packet, client_id):
+        nonlocal entered
+        entered = _granted(gateway, connection, packet, client_id, kept=True)
+        if entered:
             _enter(gateway, connection, packet, client_id, told)
 
+    def ready(_: object) -> None:
+        gateway.let_in(connection, client_id, enter)
+        if not entered and packet.will is not None:
+            gateway.wills.drop(client_id, packet.will)
+
     connection.hold()
-    under_way.add_done_callback(lambda _: gateway.let_in(connection, client_id, enter))
+    under_way.add_done_callback(ready)
 
 
 def _enter(

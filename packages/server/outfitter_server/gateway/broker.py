@@ -24,7 +24,7 @@ from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
 from outfitter_server.mqtt.properties import text, travelling
 from outfitter_server.mqtt.sessions import EXPIRY_NEVER, Bounds, Budget, Message, Session, Subscription
 from outfitter_server.mqtt.shares import Share, parse_share
-from outfitter_server.mqtt.topics import SubscriptionTrie
+from outfitter_server.mqtt.topics import SubscriptionTrie, filter_bytes
 from outfitter_server.services.messages import Published, lifetime_seconds
 
 _BOUNDS = Bounds(
@@ -85,6 +85,7 @@ class Broker:
     Attributes:
         queues: what all sessions together keep for their clients.
         subscriptions: how many there are.
+        filter_bytes: what they take.
     """
 
     def __init__(self) -> None:
@@ -92,6 +93,7 @@ class Broker:
         self.sessions: dict[str, Session] = {}
         self.queues = Budget(QUEUES_BYTES_MAX)
         self.subscriptions = 0
+        self.filter_bytes = 0
         self.online: dict[str, Receiver] = {}
         self._offline = Waiting()
         self._away: dict[str, dict[str, None]] = {}  # by certificate, first gone first
@@ -114,7 +116,9 @@ class Broker:
         self, session: Session, topic_filter: str, wish: Interest, subscription: Subscription
     ) -> None:
         """Route what the filter matches to the session. Topics that the service answers on need no routing."""
-        self.subscriptions += topic_filter not in session.subscriptions
+        if topic_filter not in session.subscriptions:
+            self.subscriptions += 1
+            self.filter_bytes += filter_bytes(topic_filter)
         session.subscriptions[topic_filter] = subscription
         if wish in {Interest.FREE, Interest.NOTICES}:
             self._subscriptions.add(topic_filter, session, subscription)
@@ -129,7 +133,9 @@ class Broker:
         if session.journal is not None:
             session.journal.unsubscribed(session, topic_filter)
         existed = session.subscriptions.pop(topic_filter, None) is not None
-        self.subscriptions -= existed
+        if existed:
+            self.subscriptions -= 1
+            self.filter_bytes -= filter_bytes(topic_filter)
         return existed
 
     def come(self, session: Session, receiver: Receiver) -> None:
@@ -178,9 +184,10 @@ class Broker:
         """The session ends: nothing of it stays."""
         for topic_filter in session.subscriptions:
             self._withdraw(session, topic_filter)
+            self.filter_bytes -= filter_bytes(topic_filter)
         self.subscriptions -= len(session.subscriptions)
         session.subscriptions.clear()
-        session.clear_queue()
+        session.clear()
         if self.sessions.get(session.client_id) is session:
             self._come(session.client_id)
             del self.sessions[session.client_id]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from outfitter_server.base.throttle import Bucket
 from outfitter_server.gateway import admission, aliases, subscribing
 from outfitter_server.gateway.departures import CLIENT_ERROR, CONNECTION_LOST, DEPARTURES
 from outfitter_server.gateway.limits import (
@@ -24,7 +25,7 @@ from outfitter_server.gateway.link import ANSWERING, COMMITTING, ENTERING, TURN,
 from outfitter_server.gateway.permits import PUBLISH, RETAIN_PUBLISH
 from outfitter_server.gateway.reading import Reading
 from outfitter_server.gateway.routes import Destination, Route
-from outfitter_server.gateway.words import NO_ROOM_TO_RETAIN, WORDS
+from outfitter_server.gateway.words import NO_ROOM_TO_RETAIN, TOO_OFTEN, WORDS
 from outfitter_server.mqtt.encode import PINGRESP
 from outfitter_server.mqtt.packets import (
     MQTT_5,
@@ -64,6 +65,7 @@ class Connection(Reading):
     __slots__ = (
         "_early",
         "_named",
+        "_publishes",
         "_read_at",
         "_routes",
         "caller",
@@ -85,6 +87,8 @@ class Connection(Reading):
         self._early: list[Packet] | None = None  # what came after a CONNECT that is still to be granted
         self._read_at = gateway.second  # when little was to be read
         self._named: dict[int, str] = {}  # topics by the client's aliases
+        rate = gateway.publishes_per_second
+        self._publishes = None if rate is None else Bucket(rate)
 
     @property
     def listener(self) -> str:
@@ -148,8 +152,6 @@ class Connection(Reading):
         self.session = session
         self.heard_at = self._gateway.second
         self.will = packet.will
-        if packet.will is not None:
-            self._gateway.wills.keep(packet.will)
         if packet.version == MQTT_5:
             self._block = b"\0"
             self._aliases_max = min(packet.properties.topic_alias_maximum or 0, TOPIC_ALIASES_MAX)
@@ -189,7 +191,7 @@ class Connection(Reading):
             self.keep_retained(self.session)
             (session, self.session), (will, self.will) = (self.session, None), (self.will, None)
             if will is not None and not with_will:
-                self._gateway.wills.drop(will)
+                self._gateway.wills.drop(session.client_id, will)
             self._gateway.left(self, session, will if with_will else None)
 
     def close(self, reason: Reason | None = None, why: str = "", *, with_will: bool = True) -> None:
@@ -244,6 +246,9 @@ class Connection(Reading):
             packet = aliases.resolve(self, self._named, packet, packet.properties.topic_alias)
         if not self._publishable(packet):
             return
+        if self._publishes is not None and not self._publishes.take(self._gateway.clock()):
+            self._throttle(packet)
+            return
         route = self._routes.get(packet.topic) or self._new_route(packet.topic)
         if not route.allowed:
             self._refuse(packet, route)
@@ -253,6 +258,12 @@ class Connection(Reading):
             self._apply(packet, route)
         else:
             self._hand_on(packet, route)
+
+    def _throttle(self, packet: Publish) -> None:
+        """One message too many, as on AWS: the connection stays, and nothing of MQTT 3.1.1 would say no."""
+        self._gateway.meters.dropped["throttled"] += 1
+        if packet.packet_id and self.version == MQTT_5:
+            self._settled(packet.packet_id, Reason.QUOTA_EXCEEDED, why=TOO_OFTEN)
 
     def _hand_on(self, packet: Publish, route: Route) -> None:
         client_id = "" if self.session is None else self.session.client_id

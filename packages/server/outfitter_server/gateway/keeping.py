@@ -7,14 +7,22 @@ notifications only the revision that was acknowledged.
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
 
 from outfitter_server.gateway.broker import Broker
 from outfitter_server.gateway.routes import Interest, interest
-from outfitter_server.mqtt.properties import Kind, publish_block, read_properties, text, write_pairs
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties, Will
+from outfitter_server.mqtt.properties import (
+    Kind,
+    publish_block,
+    read_properties,
+    text,
+    write_pairs,
+    write_properties,
+)
 from outfitter_server.mqtt.reader import Reader
 from outfitter_server.mqtt.sessions import Message, Session, Subscription
 from outfitter_server.services.session_book import (
@@ -22,6 +30,7 @@ from outfitter_server.services.session_book import (
     StoredMessage,
     StoredSession,
     StoredSubscription,
+    StoredWill,
 )
 
 
@@ -138,6 +147,39 @@ class Keeping:
         if self._book is not None:
             self._book.gone(session.client_id, sequence)
 
+    # Wills
+
+    def will_kept(self, client_id: str, will: Will, delay_seconds: int, due_in_seconds: int | None) -> bool:
+        """A client has a will, which is due when it is lost or, when it is, in so many seconds; whether that is noted."""
+        if self._book is None:
+            return False
+        due_at = None if due_in_seconds is None else self._time.clock() + due_in_seconds * 1000
+        properties = write_properties(msgspec.structs.replace(will.properties, will_delay_seconds=None))
+        stored = StoredWill(
+            will.topic, will.payload, will.qos, will.retain, properties, delay_seconds, due_at
+        )
+        self._book.will(client_id, stored)
+        return True
+
+    def will_gone(self, client_id: str) -> None:
+        """Nothing is to be published for a client any more."""
+        if self._book is not None:
+            self._book.will(client_id, None)
+
+    def wills(self) -> Iterator[tuple[str, Will, int]]:
+        """After a start: every will, with its client id and in how many seconds it is due."""
+        now = self._time.clock()
+        for client_id, found in [] if self._book is None else self._book.wills():
+            will = Will(
+                topic=found.topic,
+                payload=found.payload,
+                qos=found.qos,
+                retain=found.retain,
+                properties=_properties(found.properties),
+            )
+            left = found.delay_seconds if found.due_at is None else (found.due_at - now + 999) // 1000
+            yield client_id, will, left
+
     # After a start
 
     def restore(self, broker: Broker, watches: Watches) -> None:
@@ -181,16 +223,17 @@ class Keeping:
         return Message(
             text(found.topic),
             found.payload,
-            properties=_properties(found.properties),
+            properties=_pairs(found.properties),
             expires_at=expires_at,
             retain=found.retain,
             sequence=found.sequence,
         )
 
 
-def _properties(block: bytes) -> bytes:
-    if block == b"\0":
-        return b""
+def _properties(block: bytes) -> Properties:
+    return NO_PROPERTIES if block == b"\0" else read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
+
+
+def _pairs(block: bytes) -> bytes:
     # Stores of version 0.1 have the expiry in the block as well.
-    found = read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
-    return write_pairs(msgspec.structs.replace(found, message_expiry_seconds=None))
+    return write_pairs(msgspec.structs.replace(_properties(block), message_expiry_seconds=None))

@@ -225,6 +225,8 @@ class Outgoing(Link):
                 if session.queued or not session.has_room:
                     return False
                 packet_id = session.offer(message, self._station.second)
+                if not packet_id:
+                    return True  # it gave way: all sessions together hold too much
             self._send(packet_id, message)
         return True
 

@@ -31,7 +31,7 @@ from outfitter_server.gateway.provisioning import ProvisioningDesk
 from outfitter_server.gateway.retaining import Leftovers
 from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
-from outfitter_server.gateway.wills import Wills
+from outfitter_server.gateway.wills import Wills, delay_seconds
 from outfitter_server.jobs import events
 from outfitter_server.jobs.values import DeviceAnswer, DeviceRequest
 from outfitter_server.mqtt.packets import Will
@@ -82,11 +82,13 @@ class Gateway:
         retained: RetainedMessages | None = None,
         book: SessionBook | None = None,
         meters: Meters | None = None,
+        publishes_per_second: float | None = None,
     ) -> None:
         """``clock`` gives milliseconds since the epoch; ``connections_max`` is what the process may hold open.
 
-        ``traces`` remembers who was notified; one of its own unless given.
+        ``traces`` remembers who was notified; one of its own unless given. ``publishes_per_second`` is for each connection.
         """
+        self.publishes_per_second = publishes_per_second
         self.meters = meters or Meters()
         self.devices = devices
         self.plane = plane
@@ -116,7 +118,7 @@ class Gateway:
         self._wheel: list[set[Connection]] = [set() for _ in range(CHECK_SECONDS)]
         self._unwritten: list[Link] = []
         self._without_room: list[Link] = []
-        self.wills = Wills(self._publish_will)
+        self.wills = Wills(self._publish_will, self.keeping)
         self._stopping = False
         self._noise = Noise()
         self._timer: asyncio.TimerHandle | None = None
@@ -129,6 +131,7 @@ class Gateway:
             self._noise.attach()
             self._tick()
             self.keeping.restore(self.broker, self.notices)
+            self.wills.restore(self.second)
 
     async def start(self, host: str, port: int, ssl_context: ssl.SSLContext | None = None) -> int:
         """Listen; the bound port. Without a context, plain MQTT for trials."""
@@ -164,6 +167,7 @@ class Gateway:
                     connection.abort()
         while self.leftovers and self.second < deadline:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
+        await self.wills.settled()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -217,20 +221,26 @@ class Gateway:
             self._all_gone.set()
 
     def make_way(
-        self, connection: Connection, client_id: str, *, clean: bool
+        self, connection: Connection, client_id: str, will: Will | None, expiry_seconds: int, *, clean: bool
     ) -> "asyncio.Future[None] | None":
-        """End what a client that starts anew wants to be rid of. Done when it is off the disk; None when it never was there."""
+        """End another connection, and the session when its client starts anew; keep the will.
+
+        Done when what is over is off the disk, and the will on it; None when nothing need be written.
+        """
         earlier = self._entering.pop(client_id, None)
         if earlier is not None:
             earlier.close()
         old = self.broker.sessions.get(client_id) if clean else None
-        kept = earlier is not None or (old is not None and old.journal is not None)
+        waits = earlier is not None or (old is not None and old.journal is not None)
         other = self._connections.get(client_id)
-        if old is not None and other is not None:
+        if other is not None:
             other.close(Reason.SESSION_TAKEN_OVER)
         if old is not None and self.broker.sessions.get(client_id) is old:
             self.discard(old)
-        if not kept:
+        waits |= self.wills.came_back(client_id)
+        if will is not None:
+            waits |= self.wills.keep(client_id, will, delay_seconds(will, expiry_seconds))
+        if not waits:
             return None
         self._entering[client_id] = connection
         return self.keeping.written()
@@ -242,10 +252,7 @@ class Gateway:
         connection.let_in(enter)
 
     def open_session(self, connection: Connection, client_id: str, *, clean: bool) -> tuple[Session, bool]:
-        """The session of a client that comes in, and whether it was there; another connection of its id must go."""
-        other = self._connections.get(client_id)
-        if other is not None:
-            other.close(Reason.SESSION_TAKEN_OVER)
+        """The session of a client that comes in, and whether it was there."""
         session = self.broker.resume(client_id, self.second)
         if session is None or clean:
             old = self.broker.sessions.get(client_id)
@@ -254,7 +261,6 @@ class Gateway:
             session, present = self.broker.open(client_id), False
         else:
             present = True
-            self.wills.came_back(client_id)
             subscribing.judge_again(self, connection, session)
         self.strangers.remove(connection)
         session.owner = connection.certificate_id
@@ -286,7 +292,7 @@ class Gateway:
         if surplus is not None:
             self.discard(surplus)
         if will is not None:
-            delay = min(will.properties.will_delay_seconds or 0, session.expiry_seconds)
+            delay = delay_seconds(will, session.expiry_seconds)
             self.wills.leave(session.client_id, will, self.second, delay)
         if not session.expiry_seconds:
             self.discard(session)
@@ -364,10 +370,10 @@ class Gateway:
             for session in self.broker.expired(second):
                 self.discard(session)
 
-    def _publish_will(self, client_id: str, will: Will) -> None:
-        self.publish(
+    def _publish_will(self, client_id: str, will: Will) -> "asyncio.Future[None] | None":
+        return self.publish(
             Published(will.topic, will.payload, will.qos, client_id, will.properties, retain=will.retain)
-        )
+        ).under_way
 
     # What changed elsewhere
 

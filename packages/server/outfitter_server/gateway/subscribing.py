@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from outfitter_server.gateway.limits import (
-    ALL_SUBSCRIPTIONS_MAX,
+    ALL_FILTERS_BYTES_MAX,
     FILTERS_PER_SUBSCRIBE_MAX,
     SUBSCRIPTIONS_MAX,
 )
@@ -23,6 +23,7 @@ from outfitter_server.mqtt.packets import (
 from outfitter_server.mqtt.reasons import Reason
 from outfitter_server.mqtt.sessions import Session, Subscription
 from outfitter_server.mqtt.shares import parse_share
+from outfitter_server.mqtt.topics import filter_bytes
 
 if TYPE_CHECKING:
     from outfitter_server.gateway.connection import Connection
@@ -51,14 +52,13 @@ def subscribe(gateway: "Gateway", connection: "Connection", packet: Subscribe) -
         )  # MQTT-3.8.3-4
         return
     codes: list[int] = []
-    room = min(
-        SUBSCRIPTIONS_MAX - len(session.subscriptions), ALL_SUBSCRIPTIONS_MAX - gateway.broker.subscriptions
-    )
+    room = SUBSCRIPTIONS_MAX - len(session.subscriptions)
+    room_bytes = ALL_FILTERS_BYTES_MAX - gateway.broker.filter_bytes
     for request in packet.filters:
         refused = _refusal(connection, packet, request)
         if refused is None and request.filter not in session.subscriptions:
-            room -= 1
-            refused = Reason.QUOTA_EXCEEDED if room < 0 else None
+            room, room_bytes = room - 1, room_bytes - filter_bytes(request.filter)
+            refused = Reason.QUOTA_EXCEEDED if min(room, room_bytes) < 0 else None
         codes.append(min(request.qos, 1) if refused is None else refused)
         if refused in _CLOSING_311 and connection.version != MQTT_5:
             _log.info("connection of %s closed: it may not subscribe to %r", connection.name, request.filter)

@@ -29,6 +29,7 @@ BAD_FILTER: Final = (
     " of the topics that begin with $, those of jobs, provisioning and events can be subscribed to"
 )
 NO_ROOM_TO_RETAIN: Final = "there is no room for another retained message; clear some with an empty payload"
+TOO_OFTEN: Final = "the connection publishes more often than it may; publish it again later"
 
 # What a DISCONNECT says when there is nothing more particular to say.
 WORDS: Final[Mapping[Reason, str]] = {

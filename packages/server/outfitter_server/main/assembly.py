@@ -27,7 +27,7 @@ from outfitter_server.aws.operations.topic_rules import TopicRuleOperations
 from outfitter_server.aws.throttling import throttled
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
-from outfitter_server.base.throttle import Throttle
+from outfitter_server.base.throttle import CONNECTION_PUBLISHES, Throttle
 from outfitter_server.blobs.files import FileBlobs
 from outfitter_server.gateway.board import GatewayBoard
 from outfitter_server.gateway.server import Gateway
@@ -237,6 +237,7 @@ class Assembly:
             retained=self._retained,
             book=SessionBook(self._committer),
             meters=self._meters,
+            publishes_per_second=self._settings.rates.get(CONNECTION_PUBLISHES),
         )
 
     def _make_door(self, dispatcher: Dispatcher, callers: Callers, objects_door: S3Door) -> HttpsDoor:

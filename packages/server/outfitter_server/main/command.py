@@ -182,7 +182,7 @@ def _add_rates(serve: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=PER_SECOND",
-        help="the rate of one operation, device-reads or device-writes; NAME=off takes one out; repeatable",
+        help="the rate of one operation, device-reads, device-writes or connection-publishes; NAME=off takes one out; repeatable",
     )
 
 

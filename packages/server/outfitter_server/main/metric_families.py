@@ -214,7 +214,7 @@ FAMILIES: Final = (
     Family(
         "outfitter_mqtt_queued_bytes",
         _gauge,
-        "The bytes of these.",
+        "The bytes that sessions hold, of messages that wait and of those that were sent and not acknowledged.",
         (),
         _one(lambda sources: sources.gateway.broker.queues.held),
     ),

@@ -14,7 +14,7 @@ import msgspec
 
 PACKET_ID_MAX: Final = 0xFFFF
 EXPIRY_NEVER: Final = 0xFFFF_FFFF
-
+MESSAGE_BYTES: Final = 288  # what a message takes besides its bytes, with its place in a queue or under way
 
 _EMPTY: Final[deque["Message"]] = deque(maxlen=0)  # shared: an empty deque of one's own is half a kilobyte
 
@@ -52,14 +52,15 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     def size(self) -> int:
         """The bytes that count against a session's bounds."""
-        return len(self.topic) + len(self.payload) + len(self.properties)
+        return MESSAGE_BYTES + len(self.topic) + len(self.payload) + len(self.properties)
 
 
 class Flight(msgspec.Struct):
-    """A message that waits for its PUBACK, and the second in which it was last sent."""
+    """A message that waits for its PUBACK, the second in which it was last sent, and what it counts."""
 
     message: Message
     sent_at: int
+    size: int
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -83,10 +84,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget:
-    """The bytes that the queues of all sessions hold together, and may hold.
+    """The bytes that all sessions hold together, and may hold, of what waits and of what is under way.
 
     Attributes:
-        messages: how many they are.
+        messages: how many wait.
         dropped: messages that gave way to others since the start.
         expired: those whose time was over before they could be sent.
     """
@@ -210,6 +211,11 @@ class Session:
         return not flights or (flights < self.window and self._flight_bytes < self._bounds.queue_bytes)
 
     @property
+    def holds(self) -> int:
+        """The bytes of what waits and of what is under way."""
+        return self._queue_bytes + self._flight_bytes
+
+    @property
     def under_way(self) -> int:
         """How many messages wait for their PUBACK."""
         return len(self._flights)
@@ -220,10 +226,15 @@ class Session:
         return len(self._queue)
 
     def offer(self, message: Message, now: int) -> int:
-        """Send or queue a message: the packet identifier to send it with, 0 when it was queued."""
+        """Send or queue a message: the packet identifier to send it with, 0 when it was queued or gave way to others."""
         if self.journal is not None and message.kind is Kind.ORDINARY:
             message = self._enter(message, self.journal)
-        if self.has_room and not self._queue:
+        budget = self._budget
+        if (
+            self.has_room
+            and not self._queue
+            and (budget.held <= budget.bytes_max or self._goes_anyhow(message))
+        ):
             return self._launch(message, now)
         self._append(message)
         return 0
@@ -239,9 +250,7 @@ class Session:
         for packet_id, message in messages:
             self._sequence = message.sequence
             if packet_id:
-                self._flights[packet_id] = Flight(message, now)
-                self._flight_bytes += message.size()
-                self._last_id = packet_id
+                self._fly(packet_id, message, now)
             else:
                 self._push(message)
 
@@ -261,14 +270,20 @@ class Session:
         self._queue.append(message)
         self._count(1, message.size())
 
+    def _goes_anyhow(self, message: Message) -> bool:
+        """Though all together hold too much: what the client asked for, and what leaves it with little."""
+        return (
+            message.kind is not Kind.ORDINARY or self.holds + message.size() <= self._bounds.queue_bytes_kept
+        )
+
     def _append(self, message: Message) -> None:
         self._push(message)
         bounds, budget = self._bounds, self._budget
-        while len(self._queue) > 1 and (
+        while self._queue and (
             len(self._queue) > bounds.queue_messages
-            or self._queue_bytes > bounds.queue_bytes
+            or (self._queue_bytes > bounds.queue_bytes and len(self._queue) > 1)
             # Who keeps little does not give way to who keeps much.
-            or (budget.held > budget.bytes_max and self._queue_bytes > bounds.queue_bytes_kept)
+            or (budget.held > budget.bytes_max and self.holds > bounds.queue_bytes_kept)
         ):
             oldest = self._queue.popleft()
             self._count(-1, -oldest.size())
@@ -276,10 +291,23 @@ class Session:
             self.dropped += 1
             budget.dropped += 1
 
-    def clear_queue(self) -> None:
-        """Nothing waits any more."""
+    def clear(self) -> None:
+        """Nothing waits or is under way any more."""
         self._count(-len(self._queue), -self._queue_bytes)
         self._queue.clear()
+        self._flights.clear()
+        self._land(self._flight_bytes)
+
+    def _fly(self, packet_id: int, message: Message, now: int) -> None:
+        size = message.size()
+        self._flights[packet_id] = Flight(message, now, size)
+        self._flight_bytes += size
+        self._budget.held += size
+        self._last_id = packet_id
+
+    def _land(self, size: int) -> None:
+        self._flight_bytes -= size
+        self._budget.held -= size
 
     def _count(self, messages: int, size: int) -> None:
         self._queue_bytes += size
@@ -294,7 +322,7 @@ class Session:
         if self.resting:
             self.resting.discard(packet_id)
         message = flight.message
-        self._flight_bytes -= message.size()
+        self._land(flight.size)
         if message.notice:
             notice = self.notices.get(message.notice)
             if notice is not None and notice.in_flight == packet_id:
@@ -343,7 +371,7 @@ class Session:
             if flight.message.kind is not Kind.ORDINARY
         ]
         for packet_id in gone:
-            self._flight_bytes -= self._flights.pop(packet_id).message.size()
+            self._land(self._flights.pop(packet_id).size)
         kept = [message for message in self._queue if message.kind is Kind.ORDINARY]
         self._count(len(kept) - len(self._queue), sum(message.size() for message in kept) - self._queue_bytes)
         self._queue = deque(kept) if kept else _EMPTY
@@ -357,9 +385,7 @@ class Session:
             packet_id = packet_id + 1 if packet_id < PACKET_ID_MAX else 1
             if packet_id not in self._flights:
                 break
-        self._last_id = packet_id
-        self._flights[packet_id] = Flight(message, now)
-        self._flight_bytes += message.size()
+        self._fly(packet_id, message, now)
         if message.sequence and self.journal is not None:
             self.journal.sent(self, message.sequence, packet_id)
         return packet_id

@@ -12,6 +12,8 @@ TOPIC_BYTES_MAX: Final = 256
 SLASHES_MAX: Final = 7
 SHARE_PREFIX: Final = "$share/"
 BASIC_INGEST_PREFIX: Final = "$aws/rules/"
+_FILTER_BYTES: Final = 640  # what a filter takes besides its text, and each level of one with wildcards
+_LEVEL_BYTES: Final = 480
 _BASIC_INGEST_SLASHES: Final = 3  # $aws/rules/{rule}/ does not count against the limit
 
 Key = TypeVar("Key", bound=Hashable)
@@ -41,6 +43,13 @@ def valid_filter(topic_filter: str) -> bool:
 def has_wildcard(topic_filter: str) -> bool:
     """Whether a valid filter can match more than one topic."""
     return "+" in topic_filter or topic_filter.endswith("#")
+
+
+def filter_bytes(topic_filter: str) -> int:
+    """About how many bytes of memory a subscription to it takes at most, for whoever bounds what is kept."""
+    by_levels = has_wildcard(topic_filter) or topic_filter.startswith(SHARE_PREFIX)
+    levels = topic_filter.count("/") + 1 if by_levels else 1
+    return _FILTER_BYTES + len(topic_filter.encode()) + _LEVEL_BYTES * levels
 
 
 def matches(topic_filter: str, topic: str) -> bool:

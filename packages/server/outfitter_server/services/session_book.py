@@ -1,4 +1,4 @@
-"""The book of sessions that outlive their connections: what each is to find when the server starts again.
+"""The book of sessions that outlive their connections, and of wills: what each is to find when the server starts again.
 
 Sessions live in memory (gateway); the book is written behind them, and read once. Times are milliseconds since the epoch.
 """
@@ -49,10 +49,25 @@ class StoredSession(msgspec.Struct, frozen=True):
     messages: tuple[StoredMessage, ...]
 
 
-class _Page:
-    """What changed of one session since the last transaction; None stands for what is gone."""
+class StoredWill(msgspec.Struct, frozen=True):
+    """What is published when a client is lost, ``delay_seconds`` after; ``due_at`` is None while it is connected."""
 
-    __slots__ = ("filters", "messages", "revisions", "sent", "session", "wiped")
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    properties: bytes
+    delay_seconds: int
+    due_at: int | None
+
+
+class _Page:
+    """What changed of one client's session and will since the last transaction; None stands for what is gone.
+
+    ``will`` is empty when nothing is new of it, whatever becomes of the session.
+    """
+
+    __slots__ = ("filters", "messages", "revisions", "sent", "session", "will", "wiped")
 
     def __init__(self) -> None:
         self.wiped = False
@@ -61,9 +76,11 @@ class _Page:
         self.messages: dict[int, StoredMessage | None] = {}
         self.sent: dict[int, int] = {}
         self.revisions: dict[str, int] = {}
+        self.will: tuple[StoredWill | None, ...] = ()
 
     def after(self, older: "_Page") -> "_Page":
         """Both, this one the later."""
+        self.will = self.will or older.will
         if not self.wiped:
             self.wiped = older.wiped
             self.session = self.session or older.session
@@ -90,6 +107,10 @@ class SessionBook:
         """Every session, as of the last transaction."""
         return self._committer.read(lambda tx: list(_sessions(tx)))
 
+    def wills(self) -> list[tuple[str, StoredWill]]:
+        """Every will with its client id, as of the last transaction."""
+        return self._committer.read(lambda tx: list(_wills(tx)))
+
     def written(self) -> "asyncio.Future[None]":
         """Done when everything noted so far is on disk."""
         return self._behind.written()
@@ -102,8 +123,11 @@ class SessionBook:
 
     def ended(self, client_id: str) -> None:
         """Nothing of a session stays."""
+        older = self._pages.get(client_id)
         page = self._pages[client_id] = _Page()
         page.wiped = True
+        if older is not None:
+            page.will = older.will
         self._behind.noted()
 
     def subscribed(self, client_id: str, subscription: StoredSubscription) -> None:
@@ -136,6 +160,10 @@ class SessionBook:
             del page.messages[sequence]  # it was never written
         else:
             page.messages[sequence] = None
+
+    def will(self, client_id: str, will: StoredWill | None) -> None:
+        """A client's will, in place of any other; None when there is nothing to be published any more."""
+        self._page(client_id).will = (will,)
 
     def _page(self, client_id: str) -> _Page:
         page = self._pages.get(client_id)
@@ -171,6 +199,12 @@ class SessionBook:
         run("mqtt_message_delete", _rows(each, lambda page: page.messages, "sequence", None))
         run("mqtt_message_insert", _rows(each, lambda page: page.messages))
         run("mqtt_message_sent", _rows(each, lambda page: page.sent, "sequence", "packet_id"))
+        wills = [(client_id, will) for client_id, page in each for will in page.will]
+        run("mqtt_will_delete", [{"client_id": client_id} for client_id, will in wills if will is None])
+        run(
+            "mqtt_will_upsert",
+            [{"client_id": client_id, **msgspec.structs.asdict(will)} for client_id, will in wills if will],
+        )
 
 
 def _session(client_id: str, page: _Page) -> dict[str, Any]:
@@ -208,6 +242,25 @@ def _sessions(tx: Transaction) -> Iterator[StoredSession]:
     while rows := tx.all("mqtt_sessions_page", after=after, limit=_PAGE):
         for row in rows:
             yield _stored(tx, row)
+        after = rows[-1]["client_id"]
+
+
+def _wills(tx: Transaction) -> Iterator[tuple[str, StoredWill]]:
+    after = ""
+    while rows := tx.all("mqtt_wills_page", after=after, limit=_PAGE):
+        for row in rows:
+            yield (
+                row["client_id"],
+                StoredWill(
+                    row["topic"],
+                    row["payload"],
+                    row["qos"],
+                    bool(row["retain"]),
+                    row["properties"],
+                    row["delay_seconds"],
+                    row["due_at"],
+                ),
+            )
         after = rows[-1]["client_id"]
 
 

@@ -305,6 +305,17 @@ CREATE TABLE mqtt_subscriptions (
     PRIMARY KEY (client_id, filter)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE mqtt_wills (
+    client_id TEXT NOT NULL PRIMARY KEY,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    qos INTEGER NOT NULL,
+    retain INTEGER NOT NULL,
+    properties BLOB NOT NULL,
+    delay_seconds INTEGER NOT NULL,
+    due_at INTEGER
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE objects (
     bucket TEXT NOT NULL,
     key TEXT NOT NULL,

@@ -46,3 +46,14 @@ UPDATE mqtt_messages SET packet_id = :packet_id WHERE client_id = :client_id AND
 
 -- name: mqtt_message_delete
 DELETE FROM mqtt_messages WHERE client_id = :client_id AND sequence = :sequence;
+
+-- name: mqtt_wills_page
+SELECT client_id, topic, payload, qos, retain, properties, delay_seconds, due_at FROM mqtt_wills
+WHERE client_id > :after ORDER BY client_id LIMIT :limit;
+
+-- name: mqtt_will_upsert
+INSERT OR REPLACE INTO mqtt_wills (client_id, topic, payload, qos, retain, properties, delay_seconds, due_at)
+VALUES (:client_id, :topic, :payload, :qos, :retain, :properties, :delay_seconds, :due_at);
+
+-- name: mqtt_will_delete
+DELETE FROM mqtt_wills WHERE client_id = :client_id;
