@@ -69,6 +69,10 @@ def test_devices_jobs_and_calls_are_counted(fleet, make_link, server, eventually
     device.ask(f"{job}/update", {"status": "SUCCEEDED"})
     device.take_named("notify-next")
     assert device.refused(f"{job}/update", {"status": "FAILED"})["code"] == "InvalidStateTransition"
+    assert device.refused("get", b"{")["code"] == "InvalidJson"
+    assert device.refused(f"{job}/update", {})["code"] == "InvalidRequest"
+    assert device.refused(f"{job}/get", {"executionNumber": "x"})["code"] == "InvalidRequest"
+    assert device.refused(f"{job}/strange")["code"] == "InvalidTopic"
     device.publish(f"free/{thing}", b"x" * 100, qos=0)
     device.take()
     now = scrape(server)
@@ -77,7 +81,7 @@ def test_devices_jobs_and_calls_are_counted(fleet, make_link, server, eventually
     assert rise(before, now, "outfitter_mqtt_sessions", "connected") == 1
     assert rise(before, now, "outfitter_mqtt_subscriptions") >= 2
     assert rise(before, now, "outfitter_mqtt_messages_received_total", "0") == 1
-    assert rise(before, now, "outfitter_mqtt_messages_received_total", "1") == 3
+    assert rise(before, now, "outfitter_mqtt_messages_received_total", "1") == 7
     assert rise(before, now, "outfitter_mqtt_messages_sent_total", "0") == 1
     assert rise(before, now, "outfitter_mqtt_messages_sent_total", "1") >= 4
     assert rise(before, now, "outfitter_mqtt_received_bytes_total") > 100
@@ -85,6 +89,10 @@ def test_devices_jobs_and_calls_are_counted(fleet, make_link, server, eventually
     assert rise(before, now, "outfitter_job_requests_total", "start-next", "accepted") == 1
     assert rise(before, now, "outfitter_job_requests_total", "update", "accepted") == 1
     assert rise(before, now, "outfitter_job_requests_total", "update", "InvalidStateTransitionException") == 1
+    assert rise(before, now, "outfitter_job_requests_total", "get-pending", "InvalidJson") == 1
+    assert rise(before, now, "outfitter_job_requests_total", "update", "InvalidRequestException") == 1
+    assert rise(before, now, "outfitter_job_requests_total", "get", "InvalidRequestException") == 1
+    assert rise(before, now, "outfitter_job_requests_total", "unknown", "InvalidTopic") == 1
     assert rise(before, now, "outfitter_job_executions_ended_total", "SUCCEEDED") == 1
     assert rise(before, now, "outfitter_job_notifications_total") >= 2
     assert rise(before, now, "outfitter_commit_seconds_count") >= 3

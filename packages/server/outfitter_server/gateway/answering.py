@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from outfitter_contract.topics import Verb
+
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import jobs_wire
 from outfitter_server.gateway.limits import IN_FLIGHT_MAX
@@ -122,11 +124,17 @@ class Answering(Outgoing):
         slot.token = decoded.client_token
         self._wait(slot)
         if route.destination is Destination.UNKNOWN_JOBS:
-            slot.reply(jobs_wire.InvalidTopic(f"{route.topic} is no request of the jobs service"))
+            refusal = jobs_wire.InvalidTopic(f"{route.topic} is no request of the jobs service")
+            self._refuse_unread(slot, None, refusal)
         elif isinstance(decoded.request, Refusal):
-            slot.reply(decoded.request)
+            self._refuse_unread(slot, route.request.verb, decoded.request)
         else:
             self._gateway.plane.submit(decoded.request, slot.reply)
+
+    def _refuse_unread(self, slot: Slot, verb: Verb | None, refusal: Refusal) -> None:
+        """Answer what the job service need not see, and count it as that counts what it sees."""
+        self._gateway.meters.job_requests_unread[verb, type(refusal)] += 1
+        slot.reply(refusal)
 
     def settle(self, slot: Slot) -> None:
         """A slot has its outcome; write what is in order now."""

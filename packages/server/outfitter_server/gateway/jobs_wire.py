@@ -58,9 +58,13 @@ _CODES: Final[dict[type[Refusal], str]] = {
 class InvalidJson(Refusal):
     """The payload is not a JSON object in UTF-8."""
 
+    code = "InvalidJson"
+
 
 class InvalidTopic(Refusal):
     """The topic lies in the jobs namespace and names no operation."""
+
+    code = "InvalidTopic"
 
 
 class _Body(msgspec.Struct, rename="camel"):

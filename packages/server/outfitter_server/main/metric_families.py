@@ -11,6 +11,8 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import Final
 
+from outfitter_contract.topics import Verb
+
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.jobs.values import Describe, GetPending, StartNext, Update
@@ -28,6 +30,13 @@ _OPERATIONS: Final[Mapping[type, str]] = {
     Describe: "get",
     GetPending: "get-pending",
     StartNext: "start-next",
+}
+_VERBS: Final[Mapping[Verb | None, str]] = {
+    Verb.UPDATE: _OPERATIONS[Update],
+    Verb.DESCRIBE: _OPERATIONS[Describe],
+    Verb.GET_PENDING: _OPERATIONS[GetPending],
+    Verb.START_NEXT: _OPERATIONS[StartNext],
+    None: "unknown",
 }
 
 
@@ -95,6 +104,8 @@ def _job_requests(sources: Sources) -> Samples:
     for (request, outcome), count in sources.jobs.plane.requests.items():
         code = outcome.code if issubclass(outcome, Refusal) else "accepted"
         counts[_OPERATIONS[request], code] += count
+    for (verb, refusal), count in sources.meters.job_requests_unread.items():
+        counts[_VERBS[verb], refusal.code] += count
     return counts.items()
 
 

@@ -10,6 +10,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from outfitter_contract.topics import Verb
+
+from outfitter_server.base.refusals import Refusal
 from outfitter_server.services.effects import Effect, ExecutionsEnded
 
 COMMIT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -52,6 +55,7 @@ class Meters:
         slow_readers: connections that were closed because their clients did not read.
         turns_waited: moments in which connections that sent more than their share waited for their turn.
         dropped: messages that somebody was to get and did not, by reason; those of full queues are in their Budget.
+        job_requests_unread: by verb (None: of no operation) and refusal, those over MQTT that the job service never saw.
         notifications: notify and notify-next sent.
         events: presence and subscription events published.
         executions_ended: by status.
@@ -74,6 +78,7 @@ class Meters:
         self.slow_readers = 0
         self.turns_waited = 0
         self.dropped = _counts()
+        self.job_requests_unread: defaultdict[tuple[Verb | None, type[Refusal]], int] = defaultdict(int)
         self.notifications = 0
         self.events = 0
         self.executions_ended = _counts()
