@@ -9,7 +9,13 @@ from outfitter_server.things.provisioning import parse_template
 
 from fuzzing.bites import Bites, text
 
-_VARIABLES = {"iot:ClientId": "d-1", "iot:Connection.Thing.ThingName": "d-1", "iot:CertificateId": "0" * 64}
+_VARIABLES = {
+    "aws:SourceIp": "10.0.0.7",
+    "n": "7",
+    "iot:ClientId": "d-1",
+    "iot:Connection.Thing.ThingName": "d-1",
+    "iot:CertificateId": "0" * 64,
+}
 
 
 def policy(data: bytes) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from outfitter_server.access.conditions import source_variables
 from outfitter_server.access.globs import Glob, Template
-from outfitter_server.access.policy import Verdicts, evaluate, parse_policy
+from outfitter_server.access.policy import Verdicts, evaluate, missing_variables, parse_policy
 from outfitter_server.base.refusals import MalformedPolicy
 
 TOPIC = "arn:aws:iot:us-east-1:000000000000:topic/"
@@ -115,12 +116,86 @@ def test_the_old_language_has_no_variables() -> None:
         ({"StringLike": {"k": "b*"}}, "bc", True),
         ({"StringNotLike": {"k": "b*"}}, "bc", False),
         ({"Bool": {"k": "true"}, "StringLike": {"k": "f*"}}, "true", False),
+        ({"Bool": {"k": "TRUE"}}, "true", True),
+        ({"StringEquals": {"K": "a"}}, "a", True),
+        ({"StringEquals": {"k": "A"}}, "a", False),
+        ({"StringEqualsIgnoreCase": {"k": "Ab*"}}, "aB*", True),
+        ({"StringEqualsIgnoreCase": {"k": "a*"}}, "ab", False),
+        ({"StringNotEqualsIgnoreCase": {"k": "A"}}, "a", False),
+        ({"StringNotEqualsIgnoreCase": {"k": "A"}}, None, True),
+        ({"StringEqualsIfExists": {"k": "a"}}, None, True),
+        ({"StringEqualsIfExists": {"k": "a"}}, "b", False),
+        ({"ForAnyValue:StringLike": {"k": "a*"}}, "ab", True),
+        ({"ForAnyValue:StringNotEquals": {"k": "a"}}, None, False),
+        ({"ForAnyValue:StringNotEquals": {"k": "a"}}, "b", True),
+        ({"ForAllValues:StringEquals": {"k": "a"}}, None, True),
+        ({"ForAllValues:StringEquals": {"k": "a"}}, "b", False),
+        ({"ArnEquals": {"k": "arn:aws:iot:*:0000:thing/a*"}}, "arn:aws:iot:us-east-1:0000:thing/ab", True),
+        ({"ArnLike": {"k": "arn:aws:*:*:*:*"}}, "arn:aws:iot:us-east-1:0000:thing/a:b", True),
+        ({"ArnLike": {"k": "arn:aws:i*:1:2:3"}}, "arn:aws:iot:x:1:2:3", False),
+        ({"ArnLike": {"k": "arn:aws:iot:1:2:3"}}, "no ARN", False),
+        ({"ArnNotLike": {"k": "arn:aws:iot:*:*:*"}}, "arn:aws:s3:::b", True),
+        ({"ArnLike": {"k": "arn:a:b:c:d:${k}"}}, "arn:a:b:c:d:e", False),
+        ({"NumericEquals": {"k": "7"}}, "7.0", True),
+        ({"NumericEquals": {"k": 7}}, "7", True),
+        ({"NumericEquals": {"k": "7"}}, "seven", False),
+        ({"NumericNotEquals": {"k": ["7", "8"]}}, "8", False),
+        ({"NumericNotEquals": {"k": "7"}}, None, True),
+        ({"NumericLessThan": {"k": "7"}}, "7", False),
+        ({"NumericLessThan": {"k": "7"}}, "-7.5", True),
+        ({"NumericLessThanEquals": {"k": "7"}}, "7", True),
+        ({"NumericGreaterThan": {"k": "9"}}, "10", True),
+        ({"NumericGreaterThan": {"k": "9"}}, None, False),
+        ({"NumericGreaterThanEquals": {"k": 0.5}}, "0.5", True),
+        ({"NumericGreaterThanIfExists": {"k": "9"}}, None, True),
+        ({"IpAddress": {"k": "10.0.0.0/8"}}, "10.1.2.3", True),
+        ({"IpAddress": {"k": "10.1.2.3/8"}}, "10.9.9.9", True),
+        ({"IpAddress": {"k": ["192.168.0.1", "10.0.0.0/8"]}}, "192.168.0.1", True),
+        ({"IpAddress": {"k": "10.0.0.0/8"}}, "11.0.0.1", False),
+        ({"IpAddress": {"k": "10.0.0.0/8"}}, "2001:db8::1", False),
+        ({"IpAddress": {"k": "2001:db8::/32"}}, "2001:db8::1", True),
+        ({"IpAddress": {"k": "10.0.0.0/8"}}, "nowhere", False),
+        ({"IpAddress": {"k": "10.0.0.0/8"}}, None, False),
+        ({"NotIpAddress": {"k": "10.0.0.0/8"}}, "11.0.0.1", True),
+        ({"NotIpAddress": {"k": "10.0.0.0/8"}}, "10.0.0.1", False),
+        ({"NotIpAddress": {"k": "10.0.0.0/8"}}, None, True),
+        ({"Null": {"k": "true"}}, None, True),
+        ({"Null": {"k": "true"}}, "", False),
+        ({"Null": {"k": False}}, "a", True),
+        ({"Null": {"k": "false"}}, None, False),
     ],
 )
 def test_conditions(condition: dict[str, Any], attached: str | None, answer: bool) -> None:
     text = policy(statement("Allow", "iot:Connect", "*", Condition=condition))
     variables = {} if attached is None else {"k": attached}
     assert evaluate([parse_policy(text)], "iot:Connect", "x", variables) is answer
+
+
+def test_a_condition_takes_the_variables_of_the_connection() -> None:
+    for operator, pattern in (("StringEquals", "${v}*"), ("ArnLike", "arn:a:b:c:d:${v}*")):
+        text = policy(statement("Allow", "iot:Connect", "*", Condition={operator: {"k": pattern}}))
+        document = parse_policy(text)
+        value = pattern.replace("${v}", "x:y")
+        assert evaluate([document], "iot:Connect", "x", {"k": value, "v": "x:y"})
+        assert not evaluate([document], "iot:Connect", "x", {"k": value, "v": "z"})
+        assert not evaluate([document], "iot:Connect", "x", {"k": value})
+        assert missing_variables([document], "iot:Connect", {"K": value}) == {"v"}
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("2001:DB8::1", "2001:db8::1"),
+        ("", None),
+        (None, None),
+        ("/run/socket", None),
+    ],
+)
+def test_where_a_connection_comes_from(host: str | None, address: str | None) -> None:
+    assert source_variables(host).get("aws:SourceIp") == address
 
 
 @pytest.mark.parametrize(
@@ -143,7 +218,20 @@ def test_conditions(condition: dict[str, Any], attached: str | None, answer: boo
         policy(statement("Allow", "iot:*", "arn:${}")),
         policy(statement("Allow", "iot:*", "arn:\0")),
         policy(statement("Allow", "iot:*", "*", NotAction="x")),
-        policy(statement("Allow", "iot:*", "*", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/33"}})),
+        policy(
+            statement("Allow", "iot:*", "*", Condition={"IpAddress": {"aws:SourceIp": "${aws:SourceIp}"}})
+        ),
+        policy(statement("Allow", "iot:*", "*", Condition={"NumericEquals": {"k": "1e3"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"NumericEquals": {"k": "NaN"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"StringEquals": {"k": 7}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"ArnLike": {"k": "arn:aws:iot"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"Null": {"k": "perhaps"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"Null": {"k": ["true", "false"]}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"NullIfExists": {"k": "true"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"DateEquals": {"k": "2026-01-01"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"stringEquals": {"k": "a"}})),
+        policy(statement("Allow", "iot:*", "*", Condition={"ForAllValues:ForAnyValue:Bool": {"k": "true"}})),
         policy(statement("Allow", "iot:*", "*", Condition={"Bool": {"k": []}})),
         '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Effect":"Allow","Action":"*","Resource":"*"}]}',
         '{"Statement":' * 400 + "1" + "}" * 400,

@@ -1,3 +1,4 @@
+import json
 import ssl
 
 import pytest
@@ -115,5 +116,28 @@ def test_tls_1_1_is_refused(scenario, pki):
     async def told(world, _trusted):
         world.devices.add(der, "dev")
         assert (await connected(world, context, "dev"))[0] is None
+
+    scenario(told)
+
+
+@pytest.mark.parametrize(("network", "code"), [("127.0.0.0/8", 0), ("10.0.0.0/8", None)])
+def test_policies_may_ask_where_a_connection_comes_from(scenario, pki, network, code):
+    certificate, key, der = pki.device("dev")
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "iot:*",
+                "Resource": "*",
+                "Condition": {"IpAddress": {"aws:SourceIp": network}},
+            }
+        ],
+    }
+
+    async def told(world, _trusted):
+        world.devices.add(der, "dev", policy=json.dumps(policy))
+        found, _ = await connected(world, context_of(pki, certificate, key), "dev")
+        assert getattr(found, "code", None) == code
 
     scenario(told)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from outfitter_server.access.conditions import Condition, parse_conditions, template, texts, value_of
 from outfitter_server.access.globs import Glob, Template
 from outfitter_server.base.refusals import MalformedPolicy
 
@@ -26,25 +27,6 @@ _VERSIONS: Final = ("2012-10-17", "2008-10-17")
 _MEMBERS: Final = frozenset({"Version", "Id", "Statement"})
 _STATEMENT_MEMBERS: Final = frozenset({"Sid", "Effect", "Action", "Resource", "Condition"})
 _ACTION: Final = re.compile(r"\*|[a-zA-Z0-9_-]+:[a-zA-Z0-9*?]+")
-_WILD: Final = re.compile(r"(\$\{[^}]*\})|[*?]")
-_OPERATORS: Final = frozenset({"StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "Bool"})
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One test: the value of a variable against patterns; ``negated`` holds when none of them matches."""
-
-    key: str
-    patterns: tuple[Template, ...]
-    negated: bool
-
-    def holds(self, variables: Mapping[str, str]) -> bool:
-        """Whether the connection passes; a variable that it does not have passes negated tests only, as in IAM."""
-        value = variables.get(self.key)
-        if value is None:
-            return self.negated
-        globs = (template.bind(variables) for template in self.patterns)
-        return any(glob is not None and glob.matches(value) for glob in globs) is not self.negated
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +112,12 @@ def missing_variables(
         for statement in document.statements:
             if not statement.names(action.lower()):
                 continue
-            found.update(condition.key for condition in statement.conditions)
-            patterns = (pattern for condition in statement.conditions for pattern in condition.patterns)
-            for template in (*statement.resources, *patterns):
-                found.update(template.variables())
-    return found.difference(variables)
+            found.update(each.key for each in statement.conditions if value_of(each.key, variables) is None)
+            named = [name for pattern in statement.resources for name in pattern.variables()]
+            for condition in statement.conditions:
+                named += (name for value in condition.expected for name in value.variables())
+            found.update(name for name in named if name not in variables)
+    return found
 
 
 @lru_cache(maxsize=4_096)
@@ -184,7 +167,7 @@ def _statement(statement: Any, *, with_variables: bool) -> Statement:
         raise MalformedPolicy("Effect must be Allow or Deny")
     if not isinstance(statement.get("Sid", ""), str):
         raise MalformedPolicy("Sid must be a string")
-    actions = [action.lower() for action in _texts(statement, "Action")]
+    actions = [action.lower() for action in texts(statement, "Action")]
     for action in actions:
         if not _ACTION.fullmatch(action):
             raise MalformedPolicy(
@@ -196,59 +179,16 @@ def _statement(statement: Any, *, with_variables: bool) -> Statement:
         actions=frozenset(actions).difference(wild),
         action_globs=tuple(Glob.parse(action) for action in wild),
         resources=tuple(
-            _resource(text, with_variables=with_variables) for text in _texts(statement, "Resource")
+            _resource(text, with_variables=with_variables) for text in texts(statement, "Resource")
         ),
-        conditions=tuple(_conditions(statement.get("Condition", {}), with_variables=with_variables)),
+        conditions=tuple(parse_conditions(statement.get("Condition", {}), with_variables=with_variables)),
     )
 
 
 def _resource(text: str, *, with_variables: bool) -> Template:
     if text != "*" and not text.startswith("arn:"):
         raise MalformedPolicy(f"{text!r} is not a resource: expected * or an ARN")
-    return _template(text, with_variables=with_variables)
-
-
-def _conditions(block: Any, *, with_variables: bool) -> Iterable[Condition]:
-    if not isinstance(block, dict):
-        raise MalformedPolicy("Condition must be a JSON object")
-    for operator, tests in block.items():
-        if operator not in _OPERATORS:
-            raise MalformedPolicy(
-                f"condition operator {operator} is not supported here; use one of {', '.join(sorted(_OPERATORS))}"
-            )
-        if not isinstance(tests, dict):
-            raise MalformedPolicy(f"{operator} must be a JSON object of keys and values")
-        for key in tests:
-            texts = _texts(tests, key, boolean=operator == "Bool")
-            if not operator.endswith("Like"):
-                texts = [_WILD.sub(_plain, text) for text in texts]
-            patterns = tuple(_template(text, with_variables=with_variables) for text in texts)
-            yield Condition(key, patterns, negated="Not" in operator)
-
-
-def _plain(found: re.Match[str]) -> str:
-    """A wildcard as the plain character that it is in StringEquals; variables stay."""
-    return found.group() if found.group(1) else f"${{{found.group()}}}"
-
-
-def _template(text: str, *, with_variables: bool) -> Template:
-    try:
-        return Template.parse(text, with_variables=with_variables)
-    except ValueError as error:
-        raise MalformedPolicy(f"{text!r}: {error}") from error
-
-
-def _texts(holder: Mapping[str, Any], member: str, *, boolean: bool = False) -> list[str]:
-    value = holder.get(member)
-    texts: list[str] = []
-    for each in value if isinstance(value, list) else [value]:
-        text = str(each).lower() if boolean and isinstance(each, bool | str) else each
-        if not isinstance(text, str) or not text:
-            raise MalformedPolicy(f"{member} must be a non-empty string or a list of them")
-        texts.append(text)
-    if not texts:
-        raise MalformedPolicy(f"{member} must not be an empty list")
-    return texts
+    return template(text, with_variables=with_variables)
 
 
 def _check_members(holder: Mapping[str, Any], known: frozenset[str], what: str) -> None:

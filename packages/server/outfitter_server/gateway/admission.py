@@ -131,7 +131,9 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
         _refuse(connection, Reason.NOT_AUTHORIZED, why)
         return False
     connection.certificate_id = identity.certificate_id
-    connection.permit = PolicyPermit(gateway.devices, identity, client_id, gateway.installation)
+    peer = transport.get_extra_info("peername")
+    host = peer[0] if isinstance(peer, tuple) else None
+    connection.permit = PolicyPermit(gateway.devices, identity, client_id, gateway.installation, host)
     return True
 
 

@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 from outfitter_contract import topics as jobs_topics
 
+from outfitter_server.access.conditions import source_variables
 from outfitter_server.access.policy import Verdicts
 from outfitter_server.base.installation import Installation
 from outfitter_server.gateway.limits import VERDICTS_MAX
@@ -41,19 +42,26 @@ class PolicyPermit:
     """The policies of the certificate and of its things' groups decide."""
 
     def __init__(
-        self, devices: Devices, identity: DeviceIdentity, client_id: str, installation: Installation
+        self,
+        devices: Devices,
+        identity: DeviceIdentity,
+        client_id: str,
+        installation: Installation,
+        host: str | None = None,
     ) -> None:
-        """Judge ``client_id`` by the documents of ``identity``."""
+        """Judge ``client_id``, who comes from ``host``, by the documents of ``identity``."""
         self._devices = devices
         self._client_id = client_id
         self._installation = installation
+        self._source = source_variables(host)
         self._remembered: dict[tuple[str, str], bool] = {}
         self.renew(identity)
 
     def renew(self, identity: DeviceIdentity) -> None:
         """The identity changed; nothing that was decided before counts."""
         self._things = identity.things
-        self._verdicts = Verdicts(identity.documents, self._devices.variables(identity, self._client_id))
+        variables = self._devices.variables(identity, self._client_id) | self._source
+        self._verdicts = Verdicts(identity.documents, variables)
         self._remembered.clear()
 
     def allows(self, action: str, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from outfitter_server.access.conditions import source_variables
 from outfitter_server.access.policy import evaluate
 from outfitter_server.aws.dispatch import Call, Permit
 from outfitter_server.base.installation import Installation
@@ -57,8 +58,9 @@ class DeviceCalls:
             certificate_id=identity.certificate_id,
         )
 
-    def permit(self, identity: DeviceIdentity) -> Permit:
-        """What to ask before each call: whether the policies allow its action on its thing."""
+    def permit(self, identity: DeviceIdentity, host: str | None) -> Permit:
+        """What to ask before each call from ``host``: whether the policies allow its action on its thing."""
+        source = source_variables(host)
 
         def ask(call: Call) -> None:
             thing = call.parameters.get("thingName", "")
@@ -66,7 +68,7 @@ class DeviceCalls:
             resource = self._installation.iot_arn("thing", thing)
             # Over HTTPS there is no client id; the thing that is asked for stands in its place, if it is the device's own:
             # over MQTT, iot:Connect has decided about a client id, and here nobody has.
-            variables = self._devices.variables(identity, thing)
+            variables = self._devices.variables(identity, thing) | source
             if thing not in identity.things:
                 del variables["iot:ClientId"]
             if not evaluate(identity.documents, action, resource, variables):

@@ -260,7 +260,9 @@ class HttpsDoor:
         except Refusal as refusal:
             return self._refuse(JOBS_DATA, refusal, request)
         caller = self._devices.caller(identity)
-        return await self._call(request, head, JOBS_DATA, caller, body, self._devices.permit(identity))
+        return await self._call(
+            request, head, JOBS_DATA, caller, body, self._devices.permit(identity, request.remote)
+        )
 
     async def _serve_query_signed(
         self, request: DoorRequest, head: RequestHead, claim: QueryClaim
