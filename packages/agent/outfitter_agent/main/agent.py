@@ -286,6 +286,7 @@ def _facts(settings: Settings, boot_id: str) -> Facts:
         attempts_max=settings.attempts_max,
         trial_timeout_seconds=settings.trial_timeout_seconds,
         configuration_health=settings.configuration_health,
+        health_checks=_health_rules(settings).any,
         signed_only=settings.trusted_keys is not None,
         forced_below_minimum=settings.forced_below_minimum,
         device_client=settings.device_client,

@@ -213,7 +213,8 @@ class Performer:
             self._signals.sleep(seconds, abandonable=effect.abandonable)
 
         current = self._slots.current()
-        supervisor = self._supervisor if current is None or self._slots.path(current) is not None else None
+        program = effect.software and (current is None or self._slots.path(current) is not None)
+        supervisor = self._supervisor if program else None
         most = effect.boot_seconds_max
         left = most - seconds_since_boot(self._reboot) if most else None
         return health.watch(
