@@ -152,7 +152,7 @@ class ApplyDelta(Effect[Downloaded]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshDocument(Effect[object]):
-    """Ask for the job's document again (new URLs); its decoded JSON. Raises Abandoned."""
+    """Ask for the job's document again (new URLs); its decoded JSON. Raises Trouble, Abandoned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
