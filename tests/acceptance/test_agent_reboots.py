@@ -4,6 +4,7 @@ Needs root: a boot of the machine is another boot id, in a mount namespace.
 """
 
 import os
+import signal
 from contextlib import contextmanager
 
 from booting_device import BootingDevice
@@ -91,6 +92,37 @@ def test_restart(server, tmp_path, eventually):
         assert (status, device.boots, device.process.pid) == ("SUCCEEDED", 1, process)
         assert device.process.poll() is None
         assert details["boot_id"] != (device.folder / "boot_id").read_text().strip()
+
+
+SLOW_TO_END = """
+import os, pathlib, signal, time
+folder = pathlib.Path(os.environ["OUTFITTER_CONFIGURATION"]).parent
+def end(*_):
+    (folder / "ending").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+while True:
+    time.sleep(0.1)
+"""
+
+
+def test_told_to_end_while_it_starts_anew(server, tmp_path, eventually):
+    """The agent ends at once, and the next one goes on; the software of a fresh agent hears SIGTERM as ever."""
+    with living(server, tmp_path / "device", 'reboot = "restart"') as device:
+        assert (
+            device.ends(device.job(lamp("1.0.0", program=SLOW_TO_END), "1.0.0"), eventually)[0] == "SUCCEEDED"
+        )
+        job_id = device.job(lamp("2.0.0"), "2.0.0")
+        eventually((device.folder / "ending").exists)
+        device.process.send_signal(signal.SIGTERM)
+        (device.folder / "go").touch()
+        assert device.process.wait(20) == 0
+        assert device.execution(job_id)[0] == "IN_PROGRESS"
+        device.start_agent()
+        status, details = device.ends(job_id, eventually)
+        assert (status, details["version"]) == ("SUCCEEDED", "2.0.0"), details
 
 
 def test_boot_that_takes_too_long(server, tmp_path, eventually):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -156,6 +157,68 @@ def test_reload_that_never_ends_is_rolled_back(shell, device, tmp_path):
     done = shell.run("config", "push", file(tmp_path, {"interval": 6}), one.name, "--wait", expect=1)
     assert "took longer than 0.5 s" in done.stdout
     assert one.holds() == {"interval": 5}
+
+
+@pytest.fixture
+def systemctl(tmp_path, monkeypatch):
+    """A folder with a systemctl: a unit that is told of "poison" stops, one that is told of "refused" fails."""
+    folder = tmp_path / "systemd"
+    folder.mkdir()
+    program = folder / "systemctl"
+    program.write_text(
+        f"""#!/bin/sh
+command="$1"
+shift 2
+case "$command" in
+reload-or-restart)
+    echo "$1" >> {folder}/told
+    if grep -q refused "$OUTFITTER_CONFIGURATION"; then echo "Job for $1 failed." >&2; exit 1; fi
+    if grep -q slow "$OUTFITTER_CONFIGURATION"; then sleep 60; fi
+    if grep -q poison "$OUTFITTER_CONFIGURATION"; then echo failed > {folder}/$1; else echo active > {folder}/$1; fi ;;
+is-active)
+    for unit in "$@"; do cat {folder}/$unit; done ;;
+*)
+    exit 1 ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+UNITS = """
+configuration_reload_units = ["pump.service", "lamp.service"]
+configuration_reload_timeout_seconds = 1
+configuration_health = true
+health_units = ["pump.service"]
+health_timeout_seconds = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason", "told"),
+    [
+        ("poison", "the health check fails: pump.service is failed", ["pump.service", "lamp.service"]),
+        ("refused", "the reload of pump.service ended with exit code 1", ["pump.service"]),
+        ("slow", "the reload of pump.service took longer than 1 s", ["pump.service"]),
+    ],
+)
+def test_units_of_a_device_without_software(
+    systemctl, shell, server, agents, name, tmp_path, parameter, reason, told
+):
+    """They are reloaded in order, and must be active; else the configuration before is put back, and they are told of it."""
+    one = agents(server, name=name, settings=UNITS).configured(interval=5).start()
+    shell.run("config", "push", file(tmp_path, {"interval": 6}), one.name, "--wait")
+    shell.run("config", "push", file(tmp_path, {parameter: 1}), one.name, "--wait", expect=1)
+    assert one.holds() == {"interval": 6}
+    both = ["pump.service", "lamp.service"]
+    assert (systemctl / "told").read_text().split() == both + told + both
+    status, details = one.execution(shell.told("job", "list", "--limit", "1")[0]["job_id"])
+    assert (status, details["reason"]) == ("FAILED", reason)
+    assert details["sha256"] == hashlib.sha256(one.configuration.read_bytes()).hexdigest()
+    assert details["health"] == "the reload of pump.service passed; the reload of lamp.service passed"
+    assert (systemctl / "pump.service").read_text() == "active\n"
 
 
 def test_schema_of_the_device_decides(shell, device, tmp_path):

@@ -291,7 +291,9 @@ def killed_half_way(ground):
 def restarted(ground, settings):
     ground.device.stop()
     (ground.device.folder / "agent.toml.d" / "40-more.toml").write_text(settings)
+    starts = ground.device.log().count("agent of ")
     ground.device.start()
+    ground.tools.eventually(lambda: ground.device.log().count("agent of ") > starts)
 
 
 DEVICE = {
@@ -322,6 +324,42 @@ def gone_for_the_download(ground):
     ground.tunnel.let_in()
     status, details = ground.device.ends(job_id)
     assert (status, details["sha256"]) == ("SUCCEEDED", members["sha256"])
+
+
+def fresh_url_is_refused(ground):
+    """The device may not ask for the document of its job, and loses its connection whenever it does."""
+    iot, thing = ground.server.client("iot"), ground.device.name
+    policy = f"{thing}-{next(ground.numbers)}"
+    resource = f"arn:aws:iot:*:*:topic/$aws/things/{thing}/jobs/*/get"
+    statement = {"Effect": "Deny", "Action": "iot:Publish", "Resource": resource}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iot.create_policy(policyName=policy, policyDocument=document)
+    (certificate,) = iot.list_thing_principals(thingName=thing)["principals"]
+    iot.attach_policy(policyName=policy, target=certificate)
+    restarted(ground, "")
+    ground.proxy.faults = ["truncate", 403]
+    status, details = ground.device.ends(ground.begin()[0])
+    iot.detach_policy(policyName=policy, target=certificate)
+    restarted(ground, "")
+    assert status == "FAILED", details
+    assert "the image is not accessible: there is no fresh URL: no answer to" in details["reason"], details
+    assert "gave up after 3 attempts in a row" in details["reason"], details
+
+
+def gone_for_the_fresh_url(ground):
+    restarted(ground, "download_seconds_max = 10")
+    ground.proxy.faults = ["stall", 403]
+    job_id, _ = ground.begin()
+    part = ground.device.folder / "state/download/image.part"
+    ground.tools.eventually(lambda: part.exists() and part.stat().st_size)
+    ground.tunnel.shut()
+    journal = ground.device.folder / "state/journal.json"
+    ground.tools.eventually(lambda: json.loads(journal.read_bytes())["final"])
+    ground.tunnel.let_in()
+    status, details = ground.device.ends(job_id)
+    restarted(ground, "")
+    assert status == "FAILED", details
+    assert "there is no fresh URL: no connection, and download_seconds_max is over" in details["reason"]
 
 
 def certificate_has_expired(ground):
@@ -403,6 +441,8 @@ def clock_is_a_year_behind(ground):
 
 GATEWAY = {
     "the gateway is gone for the download": gone_for_the_download,
+    "a fresh URL is refused": fresh_url_is_refused,
+    "the gateway is gone when a fresh URL is wanted": gone_for_the_fresh_url,
     "the gateway is gone for an hour": gone_for_an_hour,
     "the gateway's certificate has expired": certificate_has_expired,
     "the clock is a year behind, and set right later": clock_is_a_year_behind,

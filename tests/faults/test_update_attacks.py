@@ -301,6 +301,9 @@ BAD_MEMBERS = {
     "a file that is also a folder": member("main.py/inside"),
     "a path with a very long part": member("x" * 300),
     "a path that is very deep": member("/".join("d" * 40)),
+    "a sparse file": member(
+        "sparse", pax_headers={"GNU.sparse.size": str(1 << 40), "GNU.sparse.map": f"{(1 << 40) - 1},1"}
+    ),
     "a decompression bomb": bomb(),
 }
 REASONS = {
@@ -311,6 +314,7 @@ REASONS = {
     "a file that is also a folder": "unpacking failed",
     "a path with a very long part": "too long or too deep",
     "a path that is very deep": "too long or too deep",
+    "a sparse file": "is a sparse file",
     "a decompression bomb": f"larger than {IMAGE_BYTES_MAX} bytes",
 }
 

@@ -82,7 +82,7 @@ def image(version="2.0.0", *more, name="pump", device_types=("p1",), program=RUN
     }
     members = [member("outfitter.json", json.dumps(manifest)), member("main.py", program), *more]
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
+    with tarfile.open(fileobj=packed, mode="w") as tar:
         for info, content in members:
             tar.addfile(info, io.BytesIO(content))
     return gzip.compress(packed.getvalue(), 1, mtime=0)

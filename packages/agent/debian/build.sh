@@ -36,10 +36,11 @@ rm -rf "$packages/bin" "$packages/.lock"
 find "$packages" '(' -name RECORD -o -name INSTALLER -o -name REQUESTED -o -name direct_url.json -o -name uv_cache.json ')' -delete
 
 mkdir -p "$root/DEBIAN" "$root/usr/bin" "$root/lib/systemd/system" "$root/etc/outfitter/agent.toml.d" \
-    "$root/usr/share/doc/outfitter-agent"
+    "$root/usr/share/doc/outfitter-agent/examples"
 ln -s /opt/outfitter-agent/bin/outfitter-agent "$root/usr/bin/outfitter-agent"
 cp "$here/outfitter-agent.service" "$root/lib/systemd/system/"
 cp "$here/10-debian.toml" "$root/etc/outfitter/agent.toml.d/"
+cp "$here/packages.conf" "$root/usr/share/doc/outfitter-agent/examples/"
 cp LICENSE "$root/usr/share/doc/outfitter-agent/copyright"
 cp "$here/conffiles" "$here/postinst" "$here/prerm" "$here/postrm" "$root/DEBIAN/"
 chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"

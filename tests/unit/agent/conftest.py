@@ -58,6 +58,10 @@ class World:
     wanted: str = "new"
     refusing: set = field(default_factory=set)
     health_of_configuration: bool = False
+    health_checks: bool = False
+    """Whether the device has a health check of its own."""
+    sick_under: set = field(default_factory=set)
+    """Configurations under which that fails."""
     told: str | None = "old"
     store: str | None = None
     sick: set = field(default_factory=set)
@@ -97,6 +101,7 @@ class World:
             trial_boots_max=3,
             attempts_max=5,
             configuration_health=self.health_of_configuration,
+            health_checks=self.health_checks,
             device_client=self.device_client,
             reboots=self.machine,
             attributes={"operatingSystem": "debian"},
@@ -233,6 +238,10 @@ class World:
     def _health(self, effect):
         if effect.abandonable and self.abandoned:
             raise Abandoned
+        if self.health_checks and self.configuration in self.sick_under:
+            return Verdict(healthy=False, reason="the health check fails: pump.service is failed")
+        if not effect.software:
+            return Verdict(healthy=True, reason="passed")
         if self.running is None:
             return Verdict(healthy=False, reason="no software is installed")
         healthy = self.running.version not in self.sick

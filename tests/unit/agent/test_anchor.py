@@ -1,5 +1,7 @@
 """What a device trusts: keys, what was learnt, and the rules by which that changes."""
 
+from dataclasses import replace
+
 import pytest
 from outfitter_agent.hands.anchor import FILE_NAME, Anchor, decode, encode
 from outfitter_agent.plans.keys import KEYS_MAX, Trust, with_minimum, with_statement
@@ -35,6 +37,17 @@ def test_one_key_of_several_is_enough(anchor, signer):
     mine, other = (parse_signed(each.image(CONTENT), IMAGE_KIND) for each in (signer, stranger))
     both = type(mine)(kind=mine.kind, payload=mine.payload, signatures=other.signatures + mine.signatures)
     assert anchor.verify_image(build_signed(both)).key_id == signer.key_id
+
+
+def test_a_wrong_signature_does_not_stand_in_the_way_of_a_right_one(anchor, signer, tmp_path):
+    second = Signer()
+    (tmp_path / "keys" / "second.pub").write_text(second.line)
+    wrong = parse_signed(second.image(b"another image"), IMAGE_KIND)
+    right = parse_signed(signer.image(CONTENT), IMAGE_KIND)
+    both = replace(right, signatures=wrong.signatures + right.signatures)
+    assert anchor.verify_image(build_signed(both)).key_id == signer.key_id
+    with pytest.raises(Trouble, match=f"the signature of key {second.key_id} is wrong"):
+        anchor.verify_image(build_signed(replace(right, signatures=wrong.signatures)))
 
 
 def test_a_file_can_be_the_anchor(tmp_path, signer):

@@ -70,6 +70,17 @@ BAD_MEMBERS = {
     "block device": member("sda", type=tarfile.BLKTYPE),
     "pipe": member("pipe", type=tarfile.FIFOTYPE),
     "sparse file": member("sparse", type=tarfile.GNUTYPE_SPARSE),
+    "sparse file of PAX 0.0": member(
+        "sparse", pax_headers={"GNU.sparse.size": "200000000", "GNU.sparse.offset": "0"}
+    ),
+    "sparse file of PAX 0.1": member(
+        "sparse", pax_headers={"GNU.sparse.size": "200000000", "GNU.sparse.map": "199999999,1"}
+    ),
+    "sparse file of PAX 1.0": member(
+        "sparse",
+        b"1\n199999999\n1\n".ljust(512, b"\0") + b"x",
+        pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "200000000"},
+    ),
     "too deep": member("/".join("d" * 40), b"x"),
     "part too long": member("n" * 300, b"x"),
 }
@@ -81,6 +92,12 @@ def test_members_that_are_refused(bad, tmp_path):
     with pytest.raises(Trouble, match=r"not acceptable|corrupt"):
         archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["frame", "image.tar.gz", "slot"]
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_MEMBERS if "sparse file of" in name])
+def test_sparse_file_is_named(name, tmp_path):
+    with pytest.raises(Trouble, match="'sparse' is a sparse file"):
+        archive.unpack(image(tmp_path, BAD_MEMBERS[name]), slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_name_twice(tmp_path):
@@ -124,6 +141,24 @@ def test_header_that_claims_gigabytes(kind, tmp_path):
     path.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024)))
     with pytest.raises(Trouble, match="a header claims 3221225472 bytes"):
         archive.unpack(path, slot(tmp_path), tmp_path / "frame", 8 << 30)
+
+
+def test_headers_that_go_on_and_on(tmp_path):
+    """A map of a sparse file is read by the library, into a list, before there is a member to judge."""
+    parts = b"100000000\n" + b"0\n" * 3_000_000
+    bad = member("sparse", parts, pax_headers={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})
+    path = image(tmp_path, bad)
+    with pytest.raises(Trouble, match="a member's headers take more than"):
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", 8 << 30)
+
+
+def test_headers_of_headers(tmp_path):
+    header = tarfile.TarInfo("header")
+    header.type = tarfile.XHDTYPE
+    path = tmp_path / "image.tar.gz"
+    path.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) * 2000 + bytes(1024)))
+    with pytest.raises(Trouble, match="corrupt"):
+        archive.unpack(path, slot(tmp_path), tmp_path / "frame", BYTES_MAX)
 
 
 def test_too_many_members(tmp_path, monkeypatch):

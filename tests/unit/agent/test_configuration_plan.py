@@ -140,6 +140,32 @@ CASES = {
         ends=Status.SUCCEEDED,
         holds="new",
     ),
+    "no software, and a unit that stops under it": Case(
+        document=DOWNLOAD,
+        world={
+            "health_of_configuration": True,
+            "health_checks": True,
+            "sick_under": {"new"},
+            "slots": {},
+            "link": None,
+            "running": None,
+        },
+        ends=Status.FAILED,
+        reason="pump.service is failed",
+        step="rolled-back",
+    ),
+    "no software, and a unit that stays": Case(
+        document=DOWNLOAD,
+        world={
+            "health_of_configuration": True,
+            "health_checks": True,
+            "slots": {},
+            "link": None,
+            "running": None,
+        },
+        ends=Status.SUCCEEDED,
+        holds="new",
+    ),
     "disk full": Case(
         document=DOWNLOAD,
         world={"faults": {effects.ApplyConfiguration: Trouble("no space left")}},
@@ -296,10 +322,54 @@ def test_services_that_change_the_file_are_no_success(make_world):
     assert "another configuration is in force" in final.details["reason"]
 
 
-def test_restoring_that_fails_is_told(make_world):
+def run_through_faults(world, document):
+    """What a plan raises leaves it, and the agent tries again later; the result, and how often that was."""
+    for faults in range(10):
+        try:
+            return world.run(document), faults
+        except Trouble:
+            continue
+    raise AssertionError("no end after 10 faults")
+
+
+def test_restoring_that_fails_is_tried_again_and_then_told(make_world):
     world = make_world(refusing={"new"}, faults={effects.RestoreConfiguration: Trouble("no space left")})
-    final = world.run(DOWNLOAD)
+    final, faults = run_through_faults(world, DOWNLOAD)
+    assert (final.status, faults) == (Status.FAILED, world.facts().trial_boots_max - 1)
     assert "could not be put back: no space left" in final.details["health"]
+    assert "exit code 3" in final.details["reason"]
+    assert (world.configuration, final.details["sha256"]) == ("new", digest("new")), "what is in force"
+
+
+def test_restoring_that_fails_once_succeeds_later(make_world):
+    world = make_world(refusing={"new"}, faults={effects.RestoreConfiguration: Trouble("no space left")})
+    with pytest.raises(Trouble):
+        world.run(DOWNLOAD)
+    del world.faults[effects.RestoreConfiguration]
+    final = world.run(DOWNLOAD)
+    assert (world.configuration, final.details["sha256"]) == ("old", digest("old"))
+    assert final.details["health"] == "the reload command passed"
+
+
+def test_services_that_cannot_be_told_of_the_one_before(make_world):
+    world = make_world(faults={effects.ReloadServices: Trouble("the hooks cannot be read")})
+    final = world.run(DOWNLOAD)
+    assert (world.configuration, final.details["sha256"]) == ("old", digest("old"))
+    told = "the services could not be told of the configuration before: the hooks cannot be read"
+    assert final.details["health"] == told
+
+
+def test_what_is_in_force_is_not_said_when_it_cannot_be_read(make_world):
+    world = make_world(refusing={"new"})
+
+    class Unreadable(type(world)):
+        def _act_on_configuration(self, effect):
+            if isinstance(effect, effects.ReadConfiguration) and effects.RestoreConfiguration in self.seen:
+                raise Trouble("larger than this device takes")
+            return super()._act_on_configuration(effect)
+
+    world.__class__ = Unreadable
+    assert "sha256" not in world.run(DOWNLOAD).details
 
 
 def test_upload_that_never_ends_is_given_up(make_world):

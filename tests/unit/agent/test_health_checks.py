@@ -133,4 +133,4 @@ def test_trial_that_lasts_too_long():
 def test_age_of_a_boot():
     machine = RebootMachine(["true"], stopping=lambda seconds: True)
     assert seconds_since_boot(machine) == pytest.approx(clock_gettime(CLOCK_BOOTTIME), abs=5)
-    assert seconds_since_boot(RestartAgent([], before=lambda: None)) < 5
+    assert seconds_since_boot(RestartAgent([], before=lambda: None, check=lambda: None)) < 5

@@ -44,6 +44,7 @@ class Bench:
             log=self.state / "log",
             environment=environment,
             name=f"the hook {program.name}",
+            beat=lambda: None,
         )
         if program.name == self.cut_after:
             command.run(None)

@@ -118,6 +118,20 @@ def test_systemd_takes_the_unit(tmp_path):
     assert (done.returncode, [line for line in done.stderr.splitlines() if UNIT.name in line]) == (0, [])
 
 
+def test_systemd_takes_the_drop_in_for_packages(tmp_path):
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/opt/outfitter-agent/bin/outfitter-agent", str(AGENT)))
+    drop_in = tmp_path / f"{UNIT.name}.d" / "packages.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(UNIT.with_name("packages.conf").read_text())
+    command = ["systemd-analyze", "verify", "--man=no", unit]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert str(tmp_path) not in done.stderr, done.stderr
+    drop_in.write_text(drop_in.read_text() + "ProtectNothing=yes\n")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"{drop_in}:{len(drop_in.read_text().splitlines())}: Unknown key" in done.stderr, "it is read"
+
+
 def test_the_unit_is_watched_and_walled():
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str

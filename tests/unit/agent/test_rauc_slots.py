@@ -92,14 +92,18 @@ def test_rauc_that_activates_by_itself_is_put_right(machine):
 
 
 def test_told_to_stop_while_rauc_writes(machine, monkeypatch):
-    """The agent ends when RAUC has; the slot counts as empty, and the job starts over."""
+    """The agent ends when RAUC has, and gives its watchdog beats until then; the slot counts as empty, the job starts over."""
     monkeypatch.setattr("outfitter_agent.hands.slots.rauc.POLL_SECONDS", 0.001)
 
+    beats = []
+
     def stop():
+        beats.append(1)
         raise Stopping
 
     with pytest.raises(Stopping):
         machine.slots.unpack(machine.bundle(), installed("rootfs.1"), stop)
+    assert len(beats) > 2
     assert machine.slots.installed("rootfs.1") is None
 
 

@@ -1,6 +1,8 @@
 """What a reboot is, and what happens when it does not come."""
 
 import re
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -9,8 +11,15 @@ from outfitter_agent.hands.reboot import KERNEL_BOOT_ID, RebootMachine, RestartA
 from outfitter_agent.plans.troubles import Trouble
 
 
+def nothing():
+    """Nothing is to be closed, and nobody wants the agent to end."""
+
+
 def test_each_start_of_the_agent_is_a_boot():
-    assert RestartAgent([], before=lambda: None).boot_id != RestartAgent([], before=lambda: None).boot_id
+    assert (
+        RestartAgent([], before=nothing, check=nothing).boot_id
+        != RestartAgent([], before=nothing, check=nothing).boot_id
+    )
 
 
 def test_the_kernel_tells_boots_of_the_machine_apart():
@@ -41,7 +50,63 @@ def test_machine_that_stays_up():
 def test_agent_that_cannot_be_started_anew(monkeypatch):
     closed = []
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    agent = reboot.RestartAgent(["-c", "pass"], before=lambda: closed.append(True))
+    agent = reboot.RestartAgent(["-c", "pass"], before=lambda: closed.append(True), check=nothing)
     with pytest.raises(SystemExit, match="cannot be started anew"):
         agent.restart()
     assert closed
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+FRESH = """
+from outfitter_agent.hands.signals import Signals, Stopping
+signals = Signals()
+signals.hear()
+try:
+    signals.check(abandonable=False)
+except Stopping:
+    print("the fresh one was told to end")
+else:
+    print("the fresh one runs")
+"""
+OLD = """
+import os, signal
+from outfitter_agent.hands.reboot import RestartAgent
+from outfitter_agent.hands.signals import Signals, Stopping
+
+def told():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signals = Signals()
+signals.hear()
+def check():
+    signals.check(abandonable=False)
+def check_too_early():
+    check()
+    told()
+try:
+    RestartAgent(["-c", {fresh!r}], before={before}, check={check}).restart()
+except Stopping:
+    print("the old one was told to end")
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "check", "says"),
+    [
+        ("lambda: None", "check", "the fresh one runs"),
+        ("told", "check", "the old one was told to end"),
+        ("lambda: None", "check_too_early", "the fresh one was told to end"),
+    ],
+)
+def test_told_to_end_while_the_agent_starts_anew(before, check, says):
+    """Before the last check, and behind it: the signal is never lost."""
+    program = OLD.format(fresh=FRESH, before=before, check=check)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == (f"{says}\n", "")

@@ -6,26 +6,55 @@ import threading
 from pathlib import Path
 
 import pytest
-from outfitter_agent.hands.reload import Reload
+from outfitter_agent.hands import reload as reload_module
+from outfitter_agent.hands.reload import Reload, tell
 
 
 @pytest.fixture
 def reload(tmp_path):
-    def make(*command, seconds=10.0):
+    def make(*command, seconds=10.0, name="the reload command", beat=lambda: None):
         return Reload(
             command,
             timeout_seconds=seconds,
             folder=tmp_path,
             log=tmp_path / "reload.log",
             environment={"OUTFITTER_CONFIGURATION": str(tmp_path / "c.json")},
-            name="the reload command",
+            name=name,
+            beat=beat,
         )
 
     return make
 
 
-def test_none_is_set(reload):
-    assert reload().run(None).healthy
+def test_none_is_set():
+    assert tell([], None).healthy
+
+
+def test_units_are_told_in_order_and_the_first_that_fails_is_the_last(reload, tmp_path):
+    def unit(name, then):
+        return reload("sh", "-c", f"echo {name} >> {tmp_path}/told; {then}", name=f"the reload of {name}")
+
+    services = [unit("pump.service", "true"), unit("lamp.service", "true")]
+    assert (
+        tell(services, None).reason == "the reload of pump.service passed; the reload of lamp.service passed"
+    )
+    services.insert(1, unit("valve.service", "echo no >&2; exit 1"))
+    verdict = tell(services, None)
+    assert (verdict.healthy, verdict.log) == (False, "no\n")
+    assert verdict.reason == "the reload of valve.service ended with exit code 1"
+    assert (tmp_path / "told").read_text().split() == [
+        f"{name}.service" for name in ("pump", "lamp", "pump", "valve")
+    ]
+
+
+def test_the_watchdog_hears_that_somebody_waits(reload, tmp_path, monkeypatch):
+    """The command ends when it was told three times."""
+    monkeypatch.setattr(reload_module, "POLL_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "beats")
+    beats = os.open(tmp_path / "beats", os.O_RDWR)
+    command = "for each in 1 2 3; do read beat; done < beats"
+    assert reload("sh", "-c", command, beat=lambda: os.write(beats, b"beat\n")).run(None).healthy
+    os.close(beats)
 
 
 def test_passed_and_told(reload, tmp_path):

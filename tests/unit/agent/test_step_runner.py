@@ -2,11 +2,14 @@
 
 import os
 import pwd
+import shutil
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
+from outfitter_agent.hands import processes
 from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.steps import OWN, StepRunner
 from outfitter_agent.plans.steps import Command, Handler, Step
@@ -211,6 +214,60 @@ def test_the_agents_own_handlers_are_those_of_the_managed_templates():
     managed |= {f"{verb}-services.sh" for verb in ("start", "stop", "restart")}
     assert {path.name for path in OWN.iterdir()} == managed
     assert not any(path.stat().st_mode & stat.S_IWOTH for path in OWN.iterdir())
+
+
+@pytest.fixture
+def becoming_root():
+    """The words of a command that runs another one as root, whoever starts it."""
+    with tempfile.TemporaryDirectory() as folder:  # a place that others reach
+        Path(folder).chmod(0o755)
+        shutil.copy(shutil.which("setpriv"), f"{folder}/setpriv")
+        Path(folder, "setpriv").chmod(0o4755)
+        yield f"{folder}/setpriv", "--reuid", "0"
+
+
+def as_nobody(act):
+    """What ``act`` returns, in a process that is not root."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setresuid(*[pwd.getpwnam(NOBODY).pw_uid] * 3)
+            told = act()
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            told = repr(error)
+        os.write(writing, told.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        content = told.read()
+    os.waitpid(child, 0)
+    return content
+
+
+def test_a_step_that_becomes_root_and_succeeds(runner, becoming_root):
+    """Its process may not be signalled any more, not even when it has ended."""
+
+    def act():
+        outcome = runner().run(command(*becoming_root, "id", "-u"))
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return f"{outcome.failure}{outcome.stdout}reaped"
+
+    assert as_nobody(act) == "0\nreaped"
+
+
+def test_a_step_that_becomes_root_and_does_not_end(runner, becoming_root, monkeypatch):
+    monkeypatch.setattr(processes, "ENDING_SECONDS", 0.2)
+
+    def act():
+        return runner(seconds=0.5).run(command(*becoming_root, "sh", "-c", "echo $$; exec sleep 60"))
+
+    told = as_nobody(lambda: (outcome := act()).stdout + outcome.failure)
+    process, failure = told.splitlines()
+    os.kill(int(process), 9)
+    assert failure == "took longer than 0.5 s, and cannot be ended: it has become another user's process"
 
 
 def gone(process):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from outfitter_agent.hands import checks, health, processes
+from outfitter_agent.hands import supervisor as supervisor_module
 from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.output import OutputFile
 from outfitter_agent.hands.signals import Stopping
@@ -74,6 +75,23 @@ def test_ended_software_is_started_again(supervisor, tmp_path):
     supervisor.start(program(tmp_path, "print('once')"), probation=False)
     until(lambda: supervisor.running().restarts >= 1)
     until(lambda: supervisor.output_tail().count("once") >= 2)
+
+
+def test_the_pause_begins_anew_after_a_steady_run(supervisor, tmp_path, monkeypatch):
+    """It doubles with each end in a row, up to a minute: ends that are months apart are not in a row."""
+    monkeypatch.setattr(supervisor_module, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor_module, "STEADY_SECONDS", 1.0)
+    code = (
+        "import time; began = time.monotonic(); print(began, flush=True)\n"
+        "with open('starts', 'a+') as file: file.write('x'); file.seek(0); starts = len(file.read())\n"
+        "time.sleep(1.2 if starts == 5 else 0); print(time.monotonic(), flush=True)"
+    )
+    supervisor.start(program(tmp_path, code), probation=False)
+    until(lambda: len(supervisor.output_tail().split()) >= 11)
+    times = [float(each) for each in supervisor.output_tail().split()]
+    pauses = [began - ended for ended, began in zip(times[1::2], times[2::2], strict=False)]
+    assert pauses[3] >= 0.8, "the fourth in a row"
+    assert pauses[4] < 0.8, "the first after a steady run"
 
 
 def test_on_probation_it_is_not(supervisor, tmp_path):

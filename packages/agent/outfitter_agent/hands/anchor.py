@@ -183,6 +183,7 @@ def _verified(signed: Signed, keys: Mapping[str, PublicKey], trust: Trust) -> st
     from nacl.exceptions import BadSignatureError
     from nacl.signing import VerifyKey
 
+    wrong = []
     for each in signed.signatures:
         key = keys.get(each.key_id)
         if key is None:
@@ -190,10 +191,11 @@ def _verified(signed: Signed, keys: Mapping[str, PublicKey], trust: Trust) -> st
         try:
             VerifyKey(key.raw).verify(signed.message, each.value)
         except (BadSignatureError, ValueError):
-            raise Trouble(
-                f"the signature of key {each.key_id} is wrong: what it covers was changed"
-            ) from None
-        return each.key_id
+            wrong.append(each.key_id)
+        else:
+            return each.key_id
+    if wrong:
+        raise Trouble(f"the signature of key {', '.join(wrong)} is wrong: what it covers was changed")
     named = ", ".join(
         f"{each.key_id}{' (revoked)' if each.key_id in trust.revoked else ''}" for each in signed.signatures
     )

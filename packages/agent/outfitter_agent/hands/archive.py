@@ -1,8 +1,8 @@
 """Reading images: tar.gz files of unknown origin.
 
 Python 3.11.2 has no extraction filters, so every member is judged here: only folders and regular files, only below the
-slot, no name twice, no mode beyond 0755, bounded in number, depth and bytes. Links, devices and the rest are refused.
-Reads are bounded too, because tar headers may claim gigabytes of names.
+slot, no name twice, no mode beyond 0755, bounded in number, depth and bytes. Links, devices, sparse files and the rest are
+refused. Reads are bounded too, because tar headers may claim gigabytes of names, and what is written is, whatever was read.
 """
 
 import gzip
@@ -31,8 +31,20 @@ DEPTH_MAX: Final = 32
 PART_BYTES_MAX: Final = 255
 BLOCK_BYTES: Final = 256 * 1024
 READ_BYTES_MAX: Final = 1024 * 1024
+HEADERS_BYTES_MAX: Final = 2 * READ_BYTES_MAX
+"""Of one member: its header may have headers of its own, which the library keeps in memory."""
+SPARSE: Final = "GNU.sparse."
 
-_BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, UnicodeError, ValueError, OverflowError)
+_BROKEN = (
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    UnicodeError,
+    ValueError,
+    OverflowError,
+    RecursionError,  # a header whose header has a header
+)
 
 
 class _BoundedReader:
@@ -45,6 +57,21 @@ class _BoundedReader:
         self._bytes_max = bytes_max
         self._go_on = check
         self._frame = frame
+        self._headers_left: int | None = HEADERS_BYTES_MAX  # those of the first are read when it is opened
+        self._written = 0
+
+    @contextmanager
+    def headers(self) -> Iterator[None]:
+        """In it, what is read (and not skipped) are the headers of one member."""
+        self._headers_left = HEADERS_BYTES_MAX
+        yield
+        self._headers_left = None
+
+    def wrote(self, length: int) -> None:
+        """So many more bytes are in the slot."""
+        self._go_on()
+        self._written += length
+        self._check(self._written)
 
     @contextmanager
     def content_of(self, name: str, length: int) -> Iterator[None]:
@@ -56,9 +83,18 @@ class _BoundedReader:
         self._frame = frame
 
     def read(self, size: int = -1) -> bytes:
-        self._go_on()
         if not 0 <= size <= READ_BYTES_MAX:
             raise Trouble(f"the image is not acceptable: a header claims {size} bytes")
+        if self._headers_left is not None:
+            self._headers_left -= size
+            if self._headers_left < 0:
+                raise Trouble(
+                    f"the image is not acceptable: a member's headers take more than {HEADERS_BYTES_MAX} bytes"
+                )
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
+        self._go_on()
         content = self._stream.read(size)
         self._check(self._stream.tell())
         if self._frame is not None:
@@ -69,7 +105,7 @@ class _BoundedReader:
         if whence != os.SEEK_SET or offset < self._stream.tell():
             raise Trouble("the image is not acceptable: its members are out of order")
         self._check(offset)
-        while (missing := offset - self._stream.tell()) and self.read(min(missing, BLOCK_BYTES)):
+        while (missing := offset - self._stream.tell()) and self._take(min(missing, BLOCK_BYTES)):
             pass
         return self._stream.tell()
 
@@ -78,7 +114,7 @@ class _BoundedReader:
 
     def drain(self) -> None:
         """Read to the end, which checks the stream's own checksum and completes the frame."""
-        while self.read(BLOCK_BYTES):
+        while self._take(BLOCK_BYTES):
             pass
         if self._frame is not None:
             self._frame.end()
@@ -134,7 +170,7 @@ def unpack(
                 continue
             folders += _made(path.parent)
             with reader.content_of(name, member.size):
-                _write(archive, member, path)
+                _write(archive, member, path, reader)
         reader.drain()
     for path in reversed(folders):
         sync_folder(path)
@@ -160,14 +196,14 @@ def _members(
         with gzip.open(image, "rb") as stream:
             reader = _BoundedReader(stream, bytes_max, check, frame)
             with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload] # reads, seeks, tells
-                yield archive, _judged(archive), reader
+                yield archive, _judged(archive, reader), reader
     except _BROKEN as error:
         raise Trouble(f"the image is corrupt: it is not a readable tar.gz ({error})") from None
 
 
-def _judged(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+def _judged(archive: tarfile.TarFile, reader: _BoundedReader) -> Iterator[tuple[str, tarfile.TarInfo]]:
     count = 0
-    while (member := archive.next()) is not None:
+    while (member := _next(archive, reader)) is not None:
         count += 1
         if count > MEMBERS_MAX:
             raise Trouble(f"the image is not acceptable: it has more than {MEMBERS_MAX} members")
@@ -177,11 +213,18 @@ def _judged(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
         archive.members.clear()  # type: ignore[attr-defined] # else it keeps every member in memory
 
 
+def _next(archive: tarfile.TarFile, reader: _BoundedReader) -> tarfile.TarInfo | None:
+    with reader.headers():
+        return archive.next()
+
+
 def _safe_name(member: tarfile.TarInfo) -> str:
     """The member's path without ``./``; "" for the top folder itself. Raises Trouble."""
     shown = member.name[:200]
     if not (member.isdir() or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
         raise Trouble(f"the image is not acceptable: '{shown}' is neither a file nor a folder")
+    if member.sparse is not None or any(key.startswith(SPARSE) for key in member.pax_headers):
+        raise Trouble(f"the image is not acceptable: '{shown}' is a sparse file")
     if member.name.startswith("/"):
         raise Trouble(f"the image is not acceptable: '{shown}' is an absolute path")
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
@@ -192,12 +235,13 @@ def _safe_name(member: tarfile.TarInfo) -> str:
     return "/".join(parts)
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path, reader: _BoundedReader) -> None:
     source = archive.extractfile(member)
     mode = 0o755 if member.mode & 0o111 else 0o644
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, mode), "wb") as file:
         while source and (block := source.read(BLOCK_BYTES)):
+            reader.wrote(len(block))
             file.write(block)
         if file.tell() != member.size:
             raise Trouble(f"the image is corrupt: '{member.name[:200]}' is shorter than its header says")

@@ -1,6 +1,5 @@
 """One look each at what tells whether a device is healthy; each gives what is wrong, in words, or None."""
 
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Final
 
 import pycurl
 
-from outfitter_agent.hands.processes import die_with_parent, end_group
+from outfitter_agent.hands.processes import die_with_parent, end
 
 COMMAND_TIMEOUT_SECONDS: Final = 30
 COMMAND_POLL_SECONDS: Final = 0.02
@@ -48,8 +47,7 @@ def run(
             sleep(COMMAND_POLL_SECONDS)
     finally:
         if child.returncode is None:
-            end_group(child.pid, signal.SIGKILL)
-            child.wait()
+            end(child)
     return None if code == 0 else f"ended with {code}"
 
 

@@ -165,8 +165,14 @@ class Fetcher:
             else:
                 return status
 
+    @property
+    def seconds_left(self) -> float:
+        """How long the download under way may still take; all of it when there is none."""
+        spent = 0.0 if self._began is None else time.monotonic() - self._began[1]
+        return self._limits.seconds_max - spent
+
     def _check_time(self) -> None:
-        if self._began is not None and time.monotonic() - self._began[1] > self._limits.seconds_max:
+        if self.seconds_left < 0:
             raise Trouble(
                 f"the {self._what} was not complete after {self._limits.seconds_max:g} seconds:"
                 f" {self._partial.length} bytes have arrived"

@@ -7,11 +7,16 @@ itself started carries a mark in its environment, by which the next agent finds 
 import ctypes
 import os
 import signal
+import subprocess
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 MARK: Final = "OUTFITTER_AGENT_STATE"
+ENDING_SECONDS: Final = 10.0
+"""How long a process that was killed may take to be gone."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -53,9 +58,20 @@ def ending(code: int) -> str:
     return f"was ended by signal {known.get(-code, -code)}"
 
 
-def end_group(leader: int, how: signal.Signals) -> None:
-    """Signal a process group that may be gone."""
+def end(child: subprocess.Popen[bytes]) -> int | None:
+    """Kill what is left of a child's process group, and reap it; the exit code, None if it cannot be ended.
+
+    One that has become another user's process is then waited for by a thread of its own.
+    """
+    end_group(child.pid, signal.SIGKILL)  # before it is reaped: the number is still its own
     try:
+        return child.wait(ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        threading.Thread(target=child.wait, name="reaper", daemon=True).start()
+        return None
+
+
+def end_group(leader: int, how: signal.Signals) -> None:
+    """Signal a process group that may be gone, or have become another user's, which nobody but root may signal."""
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, how)
-    except ProcessLookupError:
-        return

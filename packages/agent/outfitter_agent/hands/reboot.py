@@ -1,6 +1,7 @@
 """What a reboot is on this device, and how one boot is told from another."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
+from outfitter_agent.hands.signals import ENDINGS
 from outfitter_agent.plans.troubles import Trouble
 
 KERNEL_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -39,20 +41,37 @@ def seconds_since_boot(reboot: Reboot) -> float:
 class RestartAgent:
     """The agent itself starts anew, in the same process id; each start is a boot."""
 
-    def __init__(self, arguments: Sequence[str], before: Callable[[], None]) -> None:
-        """``arguments``: of the Python interpreter; ``before``: closes what must not outlive the agent."""
+    def __init__(
+        self, arguments: Sequence[str], before: Callable[[], None], check: Callable[[], None]
+    ) -> None:
+        """``arguments``: of the Python interpreter; ``before``: closes what must not outlive the agent.
+
+        ``check`` raises when the agent was told to end.
+        """
         self.boot_id = str(uuid.uuid4())
         self.booted_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._arguments = [sys.executable, *arguments]
         self._before = before
+        self._check = check
 
     def restart(self) -> NoReturn:
-        """Replace the process by a fresh one; if there is none to be had, end, and leave it to who started this one."""
+        """Replace the process by a fresh one; if there is none to be had, end, and leave it to who started this one.
+
+        A signal to end is never lost: until the check it is noticed, from then on it is held back for the fresh one,
+        or ends this one where another of its threads gets it.
+        """
         self._before()
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+        handlers = {number: signal.signal(number, signal.SIG_DFL) for number in ENDINGS}
         try:
+            self._check()
             os.execv(self._arguments[0], self._arguments)  # noqa: S606 - the agent's own command line
         except OSError as error:
             raise SystemExit(f"the agent cannot be started anew: {error}") from error
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 class RebootMachine:

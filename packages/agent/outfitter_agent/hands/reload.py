@@ -1,25 +1,38 @@
-"""Telling the services of the device that their configuration is another: the owner's command, and what came of it."""
+"""Telling the services of the device that their configuration is another: the owner's commands, and what came of it."""
 
 import os
-import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from outfitter_agent.hands.output import OutputFile
-from outfitter_agent.hands.processes import die_with_parent, end_group, ending
+from outfitter_agent.hands.processes import die_with_parent, end, ending
 from outfitter_agent.hands.supervisor import INHERITED
 from outfitter_agent.plans.effects import Verdict
 
 OUTPUT_BYTES_MAX: Final = 64 * 1024
+POLL_SECONDS: Final = 1.0
+"""How often the watchdog hears that somebody waits."""
 DRAIN_SECONDS: Final = 1.0
 """How long output is waited for after the end: a service that the command started may hold on to it."""
 
 
+def tell(services: Sequence["Reload"], software_process: int | None) -> Verdict:
+    """Run each in turn; the first that fails is the last."""
+    passed = []
+    for each in services:
+        verdict = each.run(software_process)
+        if not verdict.healthy:
+            return verdict
+        passed.append(verdict.reason)
+    return Verdict(healthy=True, reason="; ".join(passed) or "applied; nobody is told")
+
+
 class Reload:
-    """A command that tells services: ``configuration_reload``, or a hook."""
+    """A command that tells services: ``configuration_reload``, a unit's reload, or a hook."""
 
     def __init__(
         self,
@@ -30,19 +43,22 @@ class Reload:
         log: Path,
         environment: Mapping[str, str],
         name: str,
+        beat: Callable[[], None],
     ) -> None:
-        """``folder`` is where it runs; ``environment`` is added to the usual names; ``name`` is what reasons call it."""
+        """``folder`` is where it runs; ``environment`` is added to the usual names; ``name`` is what reasons call it.
+
+        ``beat`` is called all the while.
+        """
         self._name = name
         self._command = list(command)
         self._timeout_seconds = timeout_seconds
         self._folder = folder
         self._output = OutputFile(log, bytes_max=OUTPUT_BYTES_MAX)
         self._environment = environment
+        self._beat = beat
 
     def run(self, software_process: int | None) -> Verdict:
         """Run it to its end; not healthy when it fails or takes too long. The software's process id, if it runs."""
-        if not self._command:
-            return Verdict(healthy=True, reason="applied; no reload command is set")
         self._output.clear()
         try:
             child = self._spawn(software_process)
@@ -54,13 +70,10 @@ class Reload:
         reader = threading.Thread(target=self._copy, args=(child,), name="reload-output", daemon=True)
         reader.start()
         try:
-            code = child.wait(self._timeout_seconds)
-        except subprocess.TimeoutExpired:
-            code = None
+            code = self._await(child)
         finally:
             if child.returncode is None:
-                end_group(child.pid, signal.SIGKILL)
-                child.wait()
+                end(child)
         reader.join(DRAIN_SECONDS)
         if code == 0:
             return Verdict(healthy=True, reason=f"{self._name} passed")
@@ -70,6 +83,17 @@ class Reload:
             else f"{self._name} {ending(code)}"
         )
         return Verdict(healthy=False, reason=reason, log=self._output.tail())
+
+    def _await(self, child: subprocess.Popen[bytes]) -> int | None:
+        """How it has ended; None: not in time."""
+        deadline = time.monotonic() + self._timeout_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._beat()
+            try:
+                return child.wait(min(left, POLL_SECONDS))
+            except subprocess.TimeoutExpired:
+                continue
+        return None
 
     def _spawn(self, software_process: int | None) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}

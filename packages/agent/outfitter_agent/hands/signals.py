@@ -1,11 +1,15 @@
 """What the threads of the agent tell its main thread."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from outfitter_agent.hands.notify import Notifier
 from outfitter_agent.plans.troubles import Abandoned
+
+ENDINGS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopping(BaseException):
@@ -17,7 +21,7 @@ class Signals:
 
     def __init__(self, notifier: Notifier | None = None) -> None:
         """Nothing has happened; the watchdog hears of every wait and every look."""
-        self._notifier = notifier or Notifier({})
+        self.notifier = notifier or Notifier({})
         self._changed = threading.Condition()
         self._stopping = False
         self._abandoned = False
@@ -27,6 +31,15 @@ class Signals:
     def stop(self) -> None:
         """The agent shall end."""
         self._set(stopping=True)
+
+    def hear(self) -> None:
+        """From now on SIGTERM and SIGINT stop the agent, those too that were held back while it started itself anew.
+
+        To be called before there is a thread or a child: they would hold them back for good.
+        """
+        for number in ENDINGS:
+            signal.signal(number, self._stop_soon)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
 
     def abandon(self) -> None:
         """The job under way has ended elsewhere."""
@@ -60,7 +73,7 @@ class Signals:
 
     def check(self, *, abandonable: bool) -> None:
         """Raise Stopping, or Abandoned if asked to, when it is so."""
-        self._notifier.beat()
+        self.notifier.beat()
         if self._stopping:
             raise Stopping
         if abandonable and self._abandoned:
@@ -88,12 +101,6 @@ class Signals:
         self.check(abandonable=True)
         return over()
 
-    def wait_until_up(self, *, abandonable: bool) -> None:
-        """Wait for a connection; raises Stopping or Abandoned."""
-        with self._changed:
-            self._wait(lambda: self._up or self._stopping or (abandonable and self._abandoned))
-        self.check(abandonable=abandonable)
-
     def wait_for_work(self, seconds: float | None) -> None:
         """Wait until there may be something to do, or the time is over; raises Stopping."""
         with self._changed:
@@ -101,13 +108,18 @@ class Signals:
             self._work = False
         self.check(abandonable=False)
 
+    def _stop_soon(self, *_: object) -> None:
+        """A handler interrupts the very thread that may hold the condition: waking is left to another one."""
+        self._stopping = True
+        threading.Thread(target=self.stop).start()
+
     def _wait(self, over: Callable[[], bool], seconds: float | None = None) -> bool:
         """Wait, with a beat in time for the watchdog; whether it is over and not just too late."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
-            self._notifier.beat()
+            self.notifier.beat()
             left = None if deadline is None else deadline - time.monotonic()
-            slices = [each for each in (left, self._notifier.beat_seconds) if each is not None]
+            slices = [each for each in (left, self.notifier.beat_seconds) if each is not None]
             if self._changed.wait_for(over, min(slices, default=None)):
                 return True
             if left is not None and left <= 0:
@@ -122,7 +134,8 @@ class Signals:
         up: bool | None = None,
     ) -> None:
         with self._changed:
-            self._stopping = self._stopping if stopping is None else stopping
+            if stopping is not None:
+                self._stopping = stopping
             self._abandoned = self._abandoned if abandoned is None else abandoned
             self._work = self._work if work is None else work
             self._up = self._up if up is None else up

@@ -2,16 +2,16 @@
 
 import os
 import pwd
-import signal
 import stat
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from outfitter_agent.hands.processes import MARK, die_with_parent, end_group, ending
+from outfitter_agent.hands.processes import MARK, die_with_parent, end, ending
 from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.supervisor import INHERITED
 from outfitter_agent.plans.effects import StepOutcome
@@ -93,19 +93,20 @@ class StepRunner:
         try:
             in_time = self._signals.wait_until(ended.is_set, self._timeout_seconds)
         finally:
-            end_group(child.pid, signal.SIGKILL)  # before it is reaped: the number is still its own
-            ended.wait()
-            code = child.wait()
+            code = end(child)
         for reader in readers:
             reader.join(DRAIN_SECONDS)
         stdout, stderr = written
-        failure = (
-            self._failure(step, code, stderr) if in_time else f"took longer than {self._timeout_seconds:g} s"
-        )
+        failure = f"took longer than {self._timeout_seconds:g} s"
+        if code is None:
+            failure += ", and cannot be ended: it has become another user's process"
+        elif in_time:
+            failure = self._failure(step, code, stderr)
         return StepOutcome(failure=failure, stdout=stdout.text(), stderr=stderr.text())
 
     def _await(self, child: subprocess.Popen[bytes], ended: threading.Event) -> None:
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with suppress(ChildProcessError):  # ended, and reaped by who did it
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         ended.set()
         self._signals.tell()
 

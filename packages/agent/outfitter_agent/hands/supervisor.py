@@ -21,6 +21,8 @@ from outfitter_agent.plans.transaction import Installed
 
 PAUSE_SECONDS: Final = 1.0
 PAUSE_SECONDS_MAX: Final = 60.0
+STEADY_SECONDS: Final = 600.0
+"""Software that ran for so long has not just been started in vain: its next end counts as the first."""
 INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ class Supervisor:
         self._child: subprocess.Popen[bytes] | None = None
         self._ended = ""
         self._restarts = 0
+        self._crashes = 0
+        """Ends in a row that came before a steady run; the pause grows with them."""
         threading.Thread(target=self._run, name="supervisor", daemon=True).start()
 
     def start(self, program: Program, *, probation: bool) -> None:
@@ -83,7 +87,8 @@ class Supervisor:
         self.stop()
         self._output.clear()
         with self._changed:
-            self._wanted, self._probation, self._ended, self._restarts = program, probation, "", 0
+            self._wanted, self._probation, self._ended = program, probation, ""
+            self._restarts, self._crashes = 0, 0
             self._wish += 1
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._child is not None or self._ended)
@@ -164,9 +169,11 @@ class Supervisor:
             code = child.wait()
         if child.stdout is not None:
             reader.join(timeout=1)
+        ran_seconds = time.monotonic() - started
         with self._changed:
             self._child = None
-            self._end(f"it {ending(code)} after {time.monotonic() - started:.1f} s")
+            self._crashes = 0 if ran_seconds >= STEADY_SECONDS else self._crashes
+            self._end(f"it {ending(code)} after {ran_seconds:.1f} s")
 
     def _end(self, how: str) -> None:
         self._ended = how
@@ -179,7 +186,8 @@ class Supervisor:
         with self._changed:
             self._changed.wait_for(lambda: self._wish != wish or not self._probation)
             if self._wish == wish:
-                seconds = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS * 2.0 ** min(self._restarts, 10))
+                seconds = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS * 2.0 ** min(self._crashes, 10))
+                self._crashes += 1
                 self._changed.wait_for(lambda: self._wish != wish, seconds)
                 self._restarts += 1
 

@@ -1,11 +1,9 @@
 """The agent: recovers, then takes one job after the other for as long as it runs."""
 
 import logging
-import os
 import platform
 import random
 import signal
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,13 +20,12 @@ from outfitter_agent.hands.hooks import Hooks
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile, lock_folder
 from outfitter_agent.hands.mqtt import backoff
-from outfitter_agent.hands.notify import Notifier
 from outfitter_agent.hands.processes import end_strays
 from outfitter_agent.hands.put import Uploader
 from outfitter_agent.hands.reboot import Reboot, RebootMachine, RestartAgent
 from outfitter_agent.hands.reload import Reload
 from outfitter_agent.hands.running import RunningReport
-from outfitter_agent.hands.signals import Signals, Stopping
+from outfitter_agent.hands.signals import ENDINGS, Signals, Stopping
 from outfitter_agent.hands.status import LastError, StatusFile
 from outfitter_agent.hands.steps import StepRunner
 from outfitter_agent.hands.supervisor import Supervisor
@@ -46,7 +43,6 @@ from outfitter_agent.plans.transaction import Journal
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 RETRY_SECONDS_MAX: Final = 60.0
-ENDINGS: Final = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +50,7 @@ log = logging.getLogger(__name__)
 class Agent:
     """One device's agent, wired from its settings."""
 
-    def __init__(self, settings: Settings, *, arguments: list[str]) -> None:
+    def __init__(self, settings: Settings, *, arguments: list[str], signals: Signals | None = None) -> None:
         """Wire the hands; ``arguments`` start this agent again. Raises FolderInUseError, SlotsError."""
         self._settings = settings
         make_folder(settings.state)
@@ -62,8 +58,8 @@ class Agent:
         strays = end_strays(settings.state)
         if strays:
             log.warning("ended %d processes that a former agent left", strays)
-        self._notifier = Notifier(os.environ)
-        self._signals = Signals(self._notifier)
+        self._signals = signals or Signals()
+        self._notifier = self._signals.notifier
         self._journal = JournalFile(settings.state)
         self._slots = slots_of(settings)
         self._supervisor = Supervisor(
@@ -98,6 +94,7 @@ class Agent:
             reboot=self._reboot,
             signals=self._signals,
             health_rules=_health_rules(settings),
+            limits=_limits(settings, settings.image_bytes_max),
             configurator=self._configurator(ca_file),
             anchor=Anchor(settings.trusted_keys, settings.state),
             steps=StepRunner(
@@ -112,9 +109,6 @@ class Agent:
 
     def run(self) -> None:
         """Work until told to end by SIGTERM or SIGINT; the software ends with the agent."""
-        for number in ENDINGS:
-            # a handler interrupts the very thread that may hold the condition: leave it to another one
-            signal.signal(number, lambda *_: threading.Thread(target=self._signals.stop).start())
         logging.getLogger("outfitter_agent").addHandler(LastError(self._status))
         log.info("agent of %s, boot %s", self._settings.thing_name, self._facts.boot_id)
         try:
@@ -192,7 +186,9 @@ class Agent:
     def _plug_in(self, arguments: list[str]) -> Reboot:
         settings = self._settings
         if settings.reboot == "restart":
-            return RestartAgent(arguments, before=self._close)
+            return RestartAgent(
+                arguments, before=self._close, check=lambda: self._signals.check(abandonable=False)
+            )
         command = ["systemctl", "reboot"] if settings.reboot == "systemd" else list(settings.reboot_command)
         return RebootMachine(command, stopping=self._signals.stopped_within)
 
@@ -248,9 +244,17 @@ class Agent:
                 check=lambda: self._signals.check(abandonable=True),
             ),
             hooks=Hooks(settings.configuration_hooks, folder, self._hook),
-            reload=self._telling(settings.configuration_reload, {}, "the reload command"),
+            services=self._services(),
             software_process=self._supervisor.process_id,
         )
+
+    def _services(self) -> list[Reload]:
+        command, units = self._settings.configuration_reload, self._settings.configuration_reload_units
+        told = [self._telling(command, {}, "the reload command")] if command else []
+        return told + [
+            self._telling(["systemctl", "reload-or-restart", "--", unit], {}, f"the reload of {unit}")
+            for unit in units
+        ]
 
     def _hook(self, program: Path, environment: Mapping[str, str]) -> Reload:
         return self._telling([str(program)], environment, f"the hook {program.name}")
@@ -268,6 +272,7 @@ class Agent:
                 **environment,
             },
             name=name,
+            beat=self._notifier.beat,
         )
 
     def _wait_between_attempts(self, seconds: float) -> bool:
@@ -286,6 +291,7 @@ def _facts(settings: Settings, boot_id: str) -> Facts:
         attempts_max=settings.attempts_max,
         trial_timeout_seconds=settings.trial_timeout_seconds,
         configuration_health=settings.configuration_health,
+        health_checks=_health_rules(settings).any,
         signed_only=settings.trusted_keys is not None,
         forced_below_minimum=settings.forced_below_minimum,
         device_client=settings.device_client,

@@ -158,6 +158,7 @@ def _configuration(settings: Settings) -> Iterable[Finding]:
         yield _schema(settings.configuration_schema, settings.configuration)
     commands = [
         ("configuration_reload", settings.configuration_reload),
+        ("configuration_reload_units", ("systemctl",) if settings.configuration_reload_units else ()),
         ("health_command", settings.health_command),
         ("health_units", ("systemctl",) if settings.health_units else ()),
     ]

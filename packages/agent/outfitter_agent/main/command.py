@@ -160,10 +160,15 @@ def _show(findings: list[Finding], *, as_json: bool) -> int:
 
 
 def _run(settings: Settings, chosen: argparse.Namespace) -> int:
+    from outfitter_agent.hands.notify import Notifier
+    from outfitter_agent.hands.signals import Signals
     from outfitter_agent.main.agent import Agent, start_arguments
 
+    signals = Signals(Notifier(os.environ))
+    signals.hear()
+    arguments = start_arguments(chosen.config.absolute(), verbose=chosen.verbose)
     try:
-        Agent(settings, arguments=start_arguments(chosen.config.absolute(), verbose=chosen.verbose)).run()
+        Agent(settings, arguments=arguments, signals=signals).run()
     except FolderInUseError as error:
         sys.stderr.write(f"outfitter-agent: {error}\n")
         return FAILED

@@ -1,6 +1,6 @@
 """Joins plans to the hands that fetch, keep, change and send the configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ from outfitter_agent.hands.configuration import ConfigurationFile
 from outfitter_agent.hands.fetch import Fetcher
 from outfitter_agent.hands.hooks import Hooks
 from outfitter_agent.hands.put import Uploader
-from outfitter_agent.hands.reload import Reload
+from outfitter_agent.hands.reload import Reload, tell
 from outfitter_agent.plans import effects
 from outfitter_agent.plans.effects import Downloaded, Effect, UrlExpired, Verdict
 
@@ -27,15 +27,18 @@ class Configurator:
         fetcher: Fetcher,
         uploader: Uploader,
         hooks: Hooks,
-        reload: Reload,
+        services: Sequence[Reload],
         software_process: Callable[[], int | None],
     ) -> None:
-        """Take the hands; ``software_process`` tells the process id of the running software."""
+        """Take the hands; ``services`` are told in this order, behind the hooks.
+
+        ``software_process`` tells the process id of the running software.
+        """
         self._file = file
         self._fetcher = fetcher
         self._uploader = uploader
         self._hooks = hooks
-        self._reload = reload
+        self._services = services
         self._software_process = software_process
 
     def perform(self, effect: Effect[Any], fetch: FetchReporting) -> Any:
@@ -62,17 +65,22 @@ class Configurator:
         return None
 
     def _tell_services(self) -> Verdict:
-        """The hooks, then the reload command; the first that fails is the last."""
+        """The hooks, then the services; the first that fails is the last."""
         process = self._software_process()
         hooks = self._hooks.run(self._in_force(), process)
         if not hooks.healthy:
             return hooks
-        verdict = self._reload.run(process)
+        verdict = tell(self._services, process)
         return replace(verdict, reason=f"{hooks.reason}; {verdict.reason}") if hooks.reason else verdict
 
     def _in_force(self) -> bytes | None:
         configuration = self._file.read(leaving=False)
         return None if configuration is None else configuration.content
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the download under way may still take; all of it when there is none."""
+        return self._fetcher.seconds_left
 
     def discard(self) -> None:
         """Remove what remains of a download."""

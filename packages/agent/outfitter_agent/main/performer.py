@@ -1,6 +1,7 @@
 """Joins plans to hands: each effect is one call."""
 
 import logging
+import random
 import re
 import time
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 from outfitter_agent.hands import health
 from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.delta import Deltas
-from outfitter_agent.hands.fetch import Fetcher
+from outfitter_agent.hands.fetch import Fetcher, FetchLimits
 from outfitter_agent.hands.health import HealthRules
 from outfitter_agent.hands.jobs import JobsClient, NotAnsweredError
 from outfitter_agent.hands.journal import JournalFile
+from outfitter_agent.hands.mqtt import backoff
 from outfitter_agent.hands.reboot import Reboot, seconds_since_boot
 from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.slots.port import BaseSlots, Slots
@@ -42,6 +44,7 @@ class Performer:
         reboot: Reboot,
         signals: Signals,
         health_rules: HealthRules,
+        limits: FetchLimits,
         configurator: Configurator,
         anchor: Anchor,
         steps: StepRunner,
@@ -57,6 +60,7 @@ class Performer:
         self._reboot = reboot
         self._signals = signals
         self._health_rules = health_rules
+        self._limits = limits
         self._configurator = configurator
         self._anchor = anchor
         self._steps = steps
@@ -190,15 +194,24 @@ class Performer:
         return made
 
     def _fresh_document(self) -> object:
-        """Ask until there is an answer: without a connection there is nothing else to do for this job."""
-        while self._job is not None:
-            self._signals.wait_until_up(abandonable=True)
+        """Ask until there is an answer, which counts as part of the download; raises Trouble when none comes."""
+        if self._job is None:
+            raise Abandoned
+        deadline = time.monotonic() + min(self._fetcher.seconds_left, self._configurator.seconds_left)
+        refusals, reason = 0, "no connection"
+        while self._signals.wait_until(lambda: self._signals.up, deadline - time.monotonic()):
             try:
                 return self._client.document(self._job)
             except NotAnsweredError as error:
                 log.warning("%s", error)
-                self._signals.sleep(1.0, abandonable=True)
-        raise Abandoned
+                refusals, reason = refusals + 1, str(error)
+            if refusals >= self._limits.attempts_max:
+                raise Trouble(f"there is no fresh URL: {reason}; gave up after {refusals} attempts in a row")
+            self._signals.sleep(
+                backoff(refusals, self._limits.backoff_max_seconds, random.random()),  # noqa: S311 - spreads load
+                abandonable=True,
+            )
+        raise Trouble(f"there is no fresh URL: {reason}, and download_seconds_max is over")
 
     def _start_software(self, *, probation: bool) -> None:
         installed: Installed | None = self._slots.installed(self._slots.current())
@@ -213,7 +226,8 @@ class Performer:
             self._signals.sleep(seconds, abandonable=effect.abandonable)
 
         current = self._slots.current()
-        supervisor = self._supervisor if current is None or self._slots.path(current) is not None else None
+        program = effect.software and (current is None or self._slots.path(current) is not None)
+        supervisor = self._supervisor if program else None
         most = effect.boot_seconds_max
         left = most - seconds_since_boot(self._reboot) if most else None
         return health.watch(

@@ -78,6 +78,7 @@ class Settings:
     configuration_schema: Path | None = None
     configuration_hooks: Path | None = None
     configuration_reload: tuple[str, ...] = ()
+    configuration_reload_units: tuple[str, ...] = ()
     configuration_reload_timeout_seconds: float = _number(60.0, 0.1, 3600)
     configuration_health: bool = False
     configuration_watch_seconds: float = _number(60.0, 0, 86_400)

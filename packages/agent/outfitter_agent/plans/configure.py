@@ -2,7 +2,7 @@
 
 upload:   accept → check the document → read the configuration in force → put it to the store.
 download: accept → check the document → fetch → check, merge, lay it beside the file → APPLYING → replace the file →
-tell the services → see the software healthy, if the settings want that → SUCCEEDED, or ROLLBACK → put the file before
+tell the services → see software and device healthy, if the settings want that → SUCCEEDED, or ROLLBACK → put the file before
 back → tell the services → FAILED.
 
 ``settle`` goes on with what the journal says after a power loss.
@@ -180,8 +180,10 @@ def _try(change: Change, facts: Facts) -> Plan[Verdict]:
     verdict = yield from perform(ReloadServices())
     if verdict.healthy:
         yield from perform(Report(details=details.progress(Step.VERIFYING, boot_id=facts.boot_id)))
-        if facts.configuration_health and (yield from perform(ReadCurrentSlot())) is not None:
-            verdict = yield from perform(WatchHealth(settle=True, abandonable=True))
+        if facts.configuration_health:
+            software = (yield from perform(ReadCurrentSlot())) is not None
+            if software or facts.health_checks:
+                verdict = yield from perform(WatchHealth(settle=True, abandonable=True, software=software))
     present = yield from _in_force()
     if verdict.healthy and present != change.sha256:
         return Verdict(
@@ -197,7 +199,10 @@ def _enter_rollback(change: Change, facts: Facts) -> Plan[None]:
 
 
 def _take_back(change: Change, facts: Facts) -> Plan[None]:
-    """Put the configuration before in force again, and say why. ``change`` is in ROLLBACK."""
+    """Put the configuration before in force again, and say why. ``change`` is in ROLLBACK.
+
+    Raises Trouble when that fails and tries are left: the agent comes back to what its journal says, later.
+    """
     told = details.refused(Step.ROLLING_BACK, change.reason, boot_id=facts.boot_id)
     try:
         yield from perform(Report(details=told))
@@ -207,10 +212,17 @@ def _take_back(change: Change, facts: Facts) -> Plan[None]:
     yield from perform(Save(journal=Journal(change=change)))
     try:
         yield from perform(RestoreConfiguration(existed=change.previous is not None))
-        health = yield from _reload_before(change, facts)
     except Trouble as trouble:
+        if change.tries < facts.trial_boots_max:
+            raise
         health = f"the configuration before could not be put back: {trouble.reason}"
-    told = details.taken_back(change, boot_id=facts.boot_id, health=health)
+    else:
+        health = yield from _reload_before(change, facts)
+    try:
+        in_force = yield from _in_force()
+    except Trouble:
+        in_force = None
+    told = details.taken_back(change, in_force, boot_id=facts.boot_id, health=health)
     report = final(change.job, change.version_number, Status.FAILED, told)
     yield from perform(Save(journal=Journal() if change.abandoned else report))
     yield from perform(Discard())
@@ -220,7 +232,10 @@ def _reload_before(change: Change, facts: Facts) -> Plan[str]:
     """Tell the services of the configuration before; what came of it."""
     if change.tries > facts.trial_boots_max:
         return f"the services were not told again: {change.tries - 1} tries did not come to an end"
-    verdict = yield from perform(ReloadServices())
+    try:
+        verdict = yield from perform(ReloadServices())
+    except Trouble as trouble:
+        return f"the services could not be told of the configuration before: {trouble.reason}"
     return (
         verdict.reason
         if verdict.healthy

@@ -92,13 +92,13 @@ def trusting(counter: int, key_ids: Sequence[str], *, boot_id: str) -> dict[str,
     )
 
 
-def taken_back(change: Change, *, boot_id: str, health: str) -> dict[str, str]:
-    """What a change of the configuration ends with that was taken back; the digest is that of the one in force."""
+def taken_back(change: Change, in_force: str | None, *, boot_id: str, health: str) -> dict[str, str]:
+    """What a change of the configuration ends with that was taken back; ``in_force`` is the digest of what is."""
     pairs: dict[str, str | int | None] = {
         "step": Step.ROLLED_BACK,
         "reason": change.reason,
         "boot_id": boot_id,
-        "sha256": change.previous,
+        "sha256": in_force,
         "health": health,
     }
     return clean_details(pairs | _log(change.log))

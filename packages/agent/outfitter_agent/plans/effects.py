@@ -152,7 +152,7 @@ class ApplyDelta(Effect[Downloaded]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreshDocument(Effect[object]):
-    """Ask for the job's document again (new URLs); its decoded JSON. Raises Abandoned."""
+    """Ask for the job's document again (new URLs); its decoded JSON. Raises Trouble, Abandoned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,11 +214,13 @@ class StopSoftware(Effect[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchHealth(Effect[Verdict]):
-    """Watch the running software until the verdict is clear; raises Abandoned if ``abandonable``."""
+    """Watch software and device until the verdict is clear; raises Abandoned if ``abandonable``."""
 
     settle: bool
     """Whether health must hold for the settle time, or one good look suffices."""
     abandonable: bool
+    software: bool = True
+    """Whether there must be software; without, only the device's own checks are looked at."""
     boot_seconds_max: float = 0
     """How old the boot may be until health has held; 0: as old as it may become."""
 
@@ -284,7 +286,7 @@ class RestoreConfiguration(Effect[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadServices(Effect[Verdict]):
-    """Run the command that tells the services; healthy when it ends with 0, or when there is none."""
+    """Run what tells the services, hooks, command and units; healthy when all of it passes, or there is nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

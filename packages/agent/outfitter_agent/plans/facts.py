@@ -15,7 +15,9 @@ class Facts:
     trial_timeout_seconds: float = 0
     """How long after its boot new software may be on trial; 0: as long as it takes."""
     configuration_health: bool = False
-    """Whether the software must be healthy under a new configuration."""
+    """Whether software and device must be healthy under a new configuration."""
+    health_checks: bool = False
+    """Whether the device has health checks of its own, beside those of its software."""
     signed_only: bool = False
     """Whether images need the signature of a trusted key."""
     forced_below_minimum: bool = False

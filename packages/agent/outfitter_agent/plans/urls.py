@@ -34,6 +34,10 @@ def with_fresh_urls(
         barren = 0 if outcome.bytes_gained else barren + 1
         if barren >= BARREN_URLS_MAX:
             raise Trouble(f"{what}: {outcome.reason}, also with a fresh URL")
-        fresh = acceptance.read_document((yield from perform(FreshDocument())), document.operation)
+        try:
+            asked = yield from perform(FreshDocument())
+        except Trouble as trouble:
+            raise Trouble(f"{what}: {trouble.reason}") from None
+        fresh = acceptance.read_document(asked, document.operation)
         url = url_of(fresh)
     raise Trouble(f"{what}: {FRESH_URLS_MAX} URLs expired before it was complete")

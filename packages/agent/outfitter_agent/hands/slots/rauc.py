@@ -171,8 +171,7 @@ class RaucSlots:
                     output, _ = child.communicate(timeout=POLL_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
-                    if raised is None:
-                        raised = _raised_by(check)
+                    raised = _raised_by(check) or raised  # the watchdog hears of it at each call
         if child.returncode and raised is None:
             raise Trouble(f"RAUC refuses the bundle: {_last_error(output)}")
         return raised
