@@ -216,9 +216,11 @@ class Performer:
         supervisor = self._supervisor if current is None or self._slots.path(current) is not None else None
         most = effect.boot_seconds_max
         left = most - seconds_since_boot(self._reboot) if most else None
-        return health.watch(
+        verdict = health.watch(
             supervisor, self._health_rules, settle=effect.settle, sleep=sleep, seconds_left=left
         )
+        self._signals.check(abandonable=effect.abandonable)  # a cancellation that is known by now still counts
+        return verdict
 
     def _restart(self) -> None:
         log.info("restarting")
