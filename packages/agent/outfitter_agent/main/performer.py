@@ -219,7 +219,9 @@ class Performer:
         verdict = health.watch(
             supervisor, self._health_rules, settle=effect.settle, sleep=sleep, seconds_left=left
         )
-        self._signals.check(abandonable=effect.abandonable)  # a cancellation that is known by now still counts
+        self._signals.check(
+            abandonable=effect.abandonable
+        )  # a cancellation that is known by now still counts
         return verdict
 
     def _restart(self) -> None:
