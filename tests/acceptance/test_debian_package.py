@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tomllib
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,12 @@ FITS = {
 }
 
 
-def build(folder, umask):
-    command = ["sh", ROOT / "packages/agent/debian/build.sh", folder, "amd64"]
+MACHINES = {"amd64": 62, "arm64": 183}
+"""As the head of an ELF file has them."""
+
+
+def build(folder, umask, architecture="amd64"):
+    command = ["sh", ROOT / "packages/agent/debian/build.sh", folder, architecture]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1790000000"}
     built = subprocess.run(
         command, env=environment, umask=umask, check=True, capture_output=True, text=True, cwd="/"
@@ -102,6 +107,22 @@ def test_wheels_are_locked_for_it(architecture):
         if not any(FITS[architecture].search(wheel["url"]) for wheel in locked[name].get("wheels", []))
     ]
     assert without == []
+
+
+@pytest.mark.parametrize("architecture", MACHINES)
+def test_what_is_compiled_is_for_its_machine(architecture, tmp_path):
+    made = build(tmp_path, 0o022, architecture)
+    run = partial(subprocess.run, check=True, capture_output=True, text=True)
+    assert run(["dpkg-deb", "--field", made, "Architecture"]).stdout == f"{architecture}\n"
+    run(["dpkg-deb", "--extract", made, tmp_path / "root"])
+    files = [path for path in (tmp_path / "root").rglob("*") if path.is_file() and not path.is_symlink()]
+    heads = {path.name: path.read_bytes()[:20] for path in files}
+    machines = {
+        name: int.from_bytes(head[18:], "little") for name, head in heads.items() if head[:4] == b"\x7fELF"
+    }
+    assert set(machines.values()) == {MACHINES[architecture]}
+    assert {name for name in heads if ".so" in name} <= set(machines)
+    assert any(name.startswith("_pycurl.") for name in machines)
 
 
 def test_installed_it_does_a_job_and_is_removed_again(package, there, server, agents, tmp_path):

@@ -39,6 +39,16 @@ download_connect_timeout_seconds = 5
 settle_seconds = 0
 """
 DISK_BYTES = 150_000
+SLOW_BYTES = 20_000_000
+"""More than the kernel keeps of a connection whose other side is gone."""
+SLOWLY = f"""
+download_bytes_per_second_max = {SLOW_BYTES // 4}
+download_bytes_max_per_job = {SLOW_BYTES * 5 // 4}
+download_attempts_max = 100
+download_backoff_max_seconds = 1
+"""
+BUCKET = "images-behind-faults"
+ROLE = "arn:aws:iam::000000000000:role/updates"
 
 
 class Certificates:
@@ -110,8 +120,8 @@ class Ground:
         version = f"1.{next(self.numbers)}.0"
         return version, image(version, member("filling", random.Random(version).randbytes(300_000)))
 
-    def begin(self, scheme="http", **changes):
-        """A job for a new image that lies in the store."""
+    def begin(self, scheme="http", presigned=None, **changes):
+        """A job for a new image that lies in the store; a change to None leaves the member out."""
         version, content = self.content()
         path = self.store.put(content)
         url = f"{scheme}://127.0.0.1:{self.proxy.port}{path}"
@@ -122,7 +132,10 @@ class Ground:
         iot.create_job(
             jobId=job_id,
             targets=[iot.describe_thing(thingName=self.device.name)["thingArn"]],
-            document=json.dumps({"operation": "install"} | members),
+            document=json.dumps(
+                {"operation": "install"} | {name: told for name, told in members.items() if told is not None}
+            ),
+            **({} if presigned is None else {"presignedUrlConfig": presigned}),
         )
         return job_id, members
 
@@ -413,20 +426,58 @@ def gone_for_an_hour(ground):
     assert ground.device.ends(job_id)[0] == "SUCCEEDED", "the job has waited, too"
 
 
-def clock_is_a_year_behind(ground):
-    """Under libfaketime, whose file is set right while the agent runs, as a time service would do it."""
+def another_time(**settings):
+    """What is started in it has another clock, by libfaketime."""
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    return patch.dict(os.environ, LD_PRELOAD=str(library), FAKETIME_DONT_FAKE_MONOTONIC="1", **settings)
+
+
+def start_with_a_clock(ground, offset):
+    """The file of the agent's clock, which may be set while the agent runs, as a time service would do it."""
     clock = ground.device.folder / "clock"
-    clock.write_text("-1y")
+    clock.write_text(offset)
     ground.device.stop()
-    with patch.dict(
-        os.environ,
-        LD_PRELOAD=str(library),
-        FAKETIME_TIMESTAMP_FILE=str(clock),
-        FAKETIME_NO_CACHE="1",
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
-    ):
+    with another_time(FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1"):
         ground.device.start()
+    return clock
+
+
+def signed_url(server, content, seconds):
+    """The members of a job that has an image of the server's own store: its document's and its own."""
+    s3, key = server.client("s3"), hashlib.sha256(content).hexdigest()
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key=key, Body=content)
+    url = f"${{aws:iot:s3-presigned-url:https://s3.us-east-1.amazonaws.com/{BUCKET}/{key}}}"
+    return {"url": url, "sha256": key}, {"roleArn": ROLE, "expiresInSec": seconds}
+
+
+def clock_is_a_year_ahead(ground):
+    """The gateway's certificate lasts a little longer than a year; then for two, which is beyond it."""
+    clock = start_with_a_clock(ground, "+1y")
+    document, signed = signed_url(ground.server, ground.content()[1], 60)
+    job_id, _ = ground.begin(presigned=signed, **document, version=None, size=None)
+    status, details = ground.device.ends(job_id)
+    assert (status, details["sha256"]) == ("SUCCEEDED", document["sha256"]), (
+        "the store's clock judges its URLs"
+    )
+    ground.proxy.context = ground.certificates.context("store-of-today", "127.0.0.1", -1, 1)
+    status, details = ground.device.ends(ground.begin("https")[0])
+    assert (status, "certificate" in details["reason"]) == ("FAILED", True), details
+    ground.proxy.context = None
+    clock.write_text("+2y")
+    before = ground.device.log().count("certificate has expired")
+    job_id, members = ground.begin()
+    ground.tunnel.end_connections()
+    ground.tools.eventually(lambda: ground.device.log().count("certificate has expired") >= before + 2)
+    assert ground.device.execution(job_id)[0] in ("QUEUED", "IN_PROGRESS")
+    clock.write_text("+0")
+    status, details = ground.device.ends(job_id)
+    assert (status, details["sha256"]) == ("SUCCEEDED", members["sha256"])
+    restarted(ground, "")
+
+
+def clock_is_a_year_behind(ground):
+    clock = start_with_a_clock(ground, "-1y")
     before = ground.device.log().count("not yet valid")
     job_id, members = ground.begin()
     ground.tools.eventually(lambda: ground.device.log().count("not yet valid") >= before + 2)
@@ -446,12 +497,39 @@ GATEWAY = {
     "the gateway is gone for an hour": gone_for_an_hour,
     "the gateway's certificate has expired": certificate_has_expired,
     "the clock is a year behind, and set right later": clock_is_a_year_behind,
+    "the clock is a year ahead, and set right later": clock_is_a_year_ahead,
 }
 
 
 @pytest.mark.parametrize("name", GATEWAY)
 def test_gateway(name, ground):
     GATEWAY[name](ground)
+
+
+def test_a_url_expires_while_the_server_is_gone_for_an_hour(own_server, agents, eventually):
+    version, content = "1.0.0", image("1.0.0", member("filling", random.Random(1).randbytes(SLOW_BYTES)))
+    device = agents(own_server, "--type", "p1", name="patient", settings=SLOWLY).start()
+    document, signed = signed_url(own_server, content, 60)
+    iot = own_server.client("iot")
+    iot.create_job(
+        jobId="patience",
+        targets=[iot.describe_thing(thingName="patient")["thingArn"]],
+        document=json.dumps({"operation": "install", "version": version, **document}),
+        presignedUrlConfig=signed,
+    )
+    part = device.folder / "state/download/image.part"
+    eventually(lambda: part.exists() and part.stat().st_size)
+    own_server.kill()
+    with another_time(FAKETIME="+1h"):
+        own_server.start()
+    journal = device.folder / "state/journal.json"
+    installed = device.folder / "software/current"
+    eventually(lambda: installed.exists() and not json.loads(journal.read_bytes())["final"], 60)
+    assert own_server.stop() == 0
+    own_server.start()
+    status, details = device.ends("patience")
+    assert (status, details["sha256"]) == ("SUCCEEDED", document["sha256"]), "within a budget for one image"
+    assert device.log().count("step downloading") == 2, "once with the first URL, once with the fresh one"
 
 
 def test_the_table_names_each():
@@ -461,4 +539,5 @@ def test_the_table_names_each():
         *CERTIFICATES,
         *DEVICE,
         *GATEWAY,
+        "a URL expires while the server is gone for an hour",
     ]

@@ -6,21 +6,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from outfitter_agent.hands import archive, durable
+from outfitter_agent.hands import archive, durable, hooks
 from outfitter_agent.hands.slots import folder as slots
 from outfitter_agent.plans import recover
+from outfitter_agent.plans.effects import Restart, Save, Switch, perform
 from outfitter_agent.plans.states import UPDATE_STATES, PowerLoss
-from outfitter_agent.plans.transaction import Stage
+from outfitter_agent.plans.transaction import Journal, Stage
+from outfitter_contract.execution import Status
 from outfitter_fleet.power.__main__ import DOCUMENT
-from outfitter_fleet.power.cuts import describe, outcomes, twice
+from outfitter_fleet.power.booted import BOOTED
+from outfitter_fleet.power.bootloader import BOOTS_MAX
+from outfitter_fleet.power.cancelled import CANCELLED
+from outfitter_fleet.power.cuts import describe, outcomes, record, twice
 from outfitter_fleet.power.disk import Disk, Loss, after
 from outfitter_fleet.power.lives import quiet
 from outfitter_fleet.power.scenes import SCENES
-from outfitter_fleet.power.table import ALL, blocks, ground, played
+from outfitter_fleet.power.service import JOB
+from outfitter_fleet.power.table import ALL, blocks, ground
 from outfitter_fleet.tables.blocks import filled
 
 PAIRS = 6
 NEWER, FIRST, *_ = SCENES
+(HOOKED, _) = (scene for scene in SCENES if scene.hooks)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +43,20 @@ def few_words():
         yield
 
 
+class Found(dict):
+    """What came of each scene, played when it is asked for first."""
+
+    def __init__(self, disk):
+        self._disk, self._scenes = disk, {scene.title: scene for scene in ALL}
+
+    def __missing__(self, title):
+        self[title] = list(outcomes(self._scenes[title], self._disk))
+        return self[title]
+
+
 @pytest.fixture(scope="module")
 def found(disk):
-    return played(disk)
+    return Found(disk)
 
 
 @pytest.mark.parametrize("scene", ALL, ids=lambda scene: scene.title)
@@ -47,15 +65,41 @@ def test_every_cut_ends_right(scene, found):
     assert [describe(each) for each in found[scene.title] if each.wrong] == []
 
 
+@pytest.mark.timeout(300)  # alone it plays all of them
 def test_the_table_is_fresh(found):
     told = DOCUMENT.read_text("utf-8")
-    assert filled(told, blocks(found)) == told, "`make power-cuts` writes it anew"
+    fresh = blocks({scene.title: found[scene.title] for scene in ALL})
+    assert filled(told, fresh) == told, "`make power-cuts` writes it anew"
+
+
+@pytest.mark.parametrize("scene", CANCELLED, ids=lambda scene: scene.title)
+def test_uncut_the_job_is_canceled_in_the_middle(scene, disk):
+    cuts, _, _ = record(scene, disk)
+    assert cuts[-1].world.service.executions[JOB].status is Status.CANCELED
+
+
+def test_one_fresh_document_is_asked_for_when_the_url_expires(disk):
+    (scene,) = (each for each in SCENES if each.url_expires)
+    cuts, _, _ = record(scene, disk)
+    assert [cut.when for cut in cuts if cut.step.startswith(f"publish {JOB}/get")] == ["before", "after"]
+
+
+def test_the_boot_loader_gives_up_what_does_not_boot(disk):
+    _, done, _ = record(BOOTED[-1], disk)
+    assert (done["boot rootfs.1"], done["boot rootfs.0"]) == (BOOTS_MAX, 1)
 
 
 @pytest.mark.parametrize("scene", ALL, ids=lambda scene: scene.title)
 def test_a_second_cut_while_it_recovers(scene, disk):
     wrong = [describe(each) for each in twice(scene, disk, PAIRS) if each.wrong]
     assert wrong == []
+
+
+def told_too_early(update, slot):
+    told = replace(update, restarts=update.restarts + 1, switched=True)
+    yield from perform(Save(journal=Journal(update=told)))
+    yield from perform(Switch(slot=slot))
+    yield from perform(Restart())
 
 
 BREAKAGES = {
@@ -66,6 +110,18 @@ BREAKAGES = {
         "write_durably",
         lambda path, content: path.write_bytes(content),
         NEWER,
+    ),
+    "what hooks were told is written plainly": (
+        hooks,
+        "write_durably",
+        lambda path, content: path.write_bytes(content),
+        HOOKED,
+    ),
+    "the journal says too early that the boot loader was told": (
+        recover,
+        "_restart_into",
+        told_too_early,
+        BOOTED[0],
     ),
     "the journal is believed after everything": (
         recover,

@@ -162,14 +162,3 @@ def test_environment_wins_over_the_file(config, monkeypatch, capsys):
     monkeypatch.setenv("OUTFITTER_AGENT_THING_NAME", "pump-8")
     assert main(["status", "--config", str(config), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["thing_name"] == "pump-8"
-
-
-def test_agent_is_small(config, software):
-    """45 MB is the aim; the bound leaves room for other builds of Python and libcurl."""
-    with start(config) as agent:
-        pid_in(software)
-        status = Path(f"/proc/{agent.pid}/status").read_text()
-        agent.terminate()
-        agent.wait(WAIT_SECONDS)
-    kilobytes = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    assert kilobytes < 60_000

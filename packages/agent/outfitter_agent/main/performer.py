@@ -230,9 +230,13 @@ class Performer:
         supervisor = self._supervisor if program else None
         most = effect.boot_seconds_max
         left = most - seconds_since_boot(self._reboot) if most else None
-        return health.watch(
+        verdict = health.watch(
             supervisor, self._health_rules, settle=effect.settle, sleep=sleep, seconds_left=left
         )
+        self._signals.check(
+            abandonable=effect.abandonable
+        )  # a cancellation that is known by now still counts
+        return verdict
 
     def _restart(self) -> None:
         log.info("restarting")

@@ -21,8 +21,8 @@ _NEVER_AGAIN: Final[Mapping[str, Sequence[str]]] = {
     "rollback": (FETCH, UNPACK, "on trial"),
     "applying": (FETCH,),
     "change rollback": (FETCH,),
-    "final": (FETCH, UNPACK, "on trial", "reload", "restart"),
-    "done": (FETCH, UNPACK, "on trial", "reload", "restart"),
+    "final": (FETCH, UNPACK, "on trial", "hook", "reload", "restart"),
+    "done": (FETCH, UNPACK, "on trial", "hook", "reload", "restart"),
 }
 """What has come to its end when the journal says this, and is not done a second time."""
 
@@ -33,6 +33,10 @@ class Played(Protocol):
     @property
     def title(self) -> str:
         """What happens in it."""
+
+    @property
+    def right(self) -> str:
+        """How it ends when all is well, for people."""
 
     def live(self, disk: Disk, world: World, step: Callable[[str], None], /) -> int:
         """The device from its start until it rests; how many lives it took."""

@@ -3,7 +3,7 @@
 import logging
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import pycurl
+from outfitter_agent.hands import checks, partial, reboot
 from outfitter_agent.hands import jobs as jobs_hand
-from outfitter_agent.hands import partial, reboot
 from outfitter_agent.hands.signals import Signals
 from outfitter_agent.hands.supervisor import Program, Running
 from outfitter_agent.main import agent as wiring
@@ -27,6 +27,12 @@ from outfitter_fleet.power.service import THING, Curl, Link, Service
 LIVES_MAX: Final = 12
 SICK_VERSION: Final = "3.0.0"
 REFUSED: Final = b'"refused"'
+REFUSED_BY_HOOK: Final = b'"refused by a hook"'
+UNHEALTHY: Final = b'"unhealthy"'
+HALF_DONE: Final = b"a part of it"
+
+Replaced = tuple[object, str, object]
+"""A part of the agent: where it is, its name, and what takes its place."""
 
 
 class Rest(BaseException):
@@ -52,16 +58,27 @@ class World:
     """The configuration that the services were told of last."""
     running: Program | None = None
     on_trial: bool = False
+    hooked: dict[str, bytes] = field(default_factory=dict)
+    """What each hook was told of last, or that it did only a part of it."""
     boot: int = 1
     """What the kernel calls the boot."""
-    reboot: str = "restart"
-    """The setting of that name."""
-    trusted_keys: bool = False
-    """Whether there is the setting of that name."""
+    slot: str = ""
+    """The slot that a boot loader has chosen."""
+    slot_boot: int = 0
+    """The boot in which it has."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of this device beside the usual ones; a path is one on its disk."""
 
     def copy(self) -> "World":
         """Another world that goes its own way from here, after a cut: no program runs in it."""
-        return replace(self, service=self.service.copy(), acts=list(self.acts), running=None, on_trial=False)
+        return replace(
+            self,
+            service=self.service.copy(),
+            acts=list(self.acts),
+            hooked=dict(self.hooked),
+            running=None,
+            on_trial=False,
+        )
 
 
 class Programs:
@@ -127,17 +144,32 @@ class Untold:
 
 
 class Services:
-    """Takes the place of the reload command: the services of the device, which refuse one configuration."""
+    """Takes the place of the reload command and of hooks: the services of the device, which refuse one configuration."""
 
     world: World
     step: Callable[[str], None]
     configuration: Path
 
-    def __init__(self, *_arguments: object, **_settings: object) -> None:
-        """Nothing to set."""
+    def __init__(
+        self, command: Sequence[str], *, environment: Mapping[str, str], **_settings: object
+    ) -> None:
+        """A hook is told what of the configuration is its own."""
+        self._hook, self._told = Path(command[0]).name, environment.get("OUTFITTER_NEW")
 
     def run(self, _process: int | None) -> Verdict:
-        """Tell the services."""
+        """Tell the services, or what the hook is for."""
+        return self._reload() if self._told is None else self._run_hook(Path(self._told).read_bytes())
+
+    def _run_hook(self, content: bytes) -> Verdict:
+        label = f"hook {self._hook}"
+        self.step(f"before exec {label}")
+        self.world.acts.append(label)
+        refuses = REFUSED_BY_HOOK in content
+        self.world.hooked[self._hook] = HALF_DONE if refuses else content
+        self.step(f"after exec {label}")
+        return Verdict(healthy=not refuses, reason=f"the {label} {'failed' if refuses else 'passed'}")
+
+    def _reload(self) -> Verdict:
         content = self.configuration.read_bytes() if self.configuration.exists() else None
         self.step("before exec reload")
         self.world.acts.append("reload")
@@ -169,9 +201,9 @@ class Runner:
         return StepOutcome()
 
 
-def settings_of(root: Path, reboot: str, *, trusted_keys: bool) -> Settings:
+def settings_of(root: Path, own: Mapping[str, Any]) -> Settings:
     """The settings of the device whose disk is ``root``."""
-    return Settings(
+    settings = Settings(
         thing_name=THING,
         device_type="p1",
         endpoint="device.example",
@@ -179,18 +211,22 @@ def settings_of(root: Path, reboot: str, *, trusted_keys: bool) -> Settings:
         system_ca=root / "none.pem",
         state=root / "state",
         slots=root / "software",
-        trusted_keys=root / "etc" / "release.pub" if trusted_keys else None,
         configuration=root / "etc" / "configuration.json",
         configuration_reload=("reload",),
-        reboot=reboot,
         device_client=True,
         settle_seconds=0,
         answer_timeout_seconds=0.5,
     )
+    placed: dict[str, Any] = {
+        name: root / value if isinstance(value, Path) else value for name, value in own.items()
+    }
+    return replace(settings, **placed)
 
 
 @contextmanager
-def _outside(disk: Disk, world: World, step: Callable[[str], None]) -> Iterator[None]:
+def _outside(
+    disk: Disk, world: World, step: Callable[[str], None], parts: Sequence[Replaced]
+) -> Iterator[None]:
     """In it, the agent's code meets this disk and this world."""
 
     def rest(_signals: Signals, pause: float | None) -> None:
@@ -210,8 +246,10 @@ def _outside(disk: Disk, world: World, step: Callable[[str], None]) -> Iterator[
         world.boot += 1
         raise Rebooted
 
-    parts = (Link, Curl, Programs, Services, Runner)
-    for part in parts:
+    def look(*_arguments: object, **_settings: object) -> str | None:
+        return "ended with 1" if UNHEALTHY in (world.told or b"") else None
+
+    for part in (Link, Curl, Programs, Services, Runner):
         part.step = staticmethod(step)
     Link.service = Curl.service = world.service
     Programs.world = Services.world = Runner.world = world
@@ -231,20 +269,20 @@ def _outside(disk: Disk, world: World, step: Callable[[str], None]) -> Iterator[
             (Signals, "wait_for_work", rest),
             (Signals, "sleep", sleep),
             (os, "execv", replace_process),
+            (checks, "run", look),
+            *parts,
         ):
             stack.enter_context(patch.object(owner, name, stand_in))
         stack.enter_context(disk.watched(step))
         yield
 
 
-def life(disk: Disk, world: World, step: Callable[[str], None]) -> bool:
+def life(disk: Disk, world: World, step: Callable[[str], None], parts: Sequence[Replaced] = ()) -> bool:
     """The agent from its start; whether it came to rest, and not to a reboot. What ``step`` raises ends it."""
     agent: Any = None
-    with _outside(disk, world, step):
+    with _outside(disk, world, step, parts):
         try:
-            agent = wiring.Agent(
-                settings_of(disk.root, world.reboot, trusted_keys=world.trusted_keys), arguments=[]
-            )
+            agent = wiring.Agent(settings_of(disk.root, world.settings), arguments=[])
             agent._client.start()  # noqa: SLF001 - run() would take the signals of this process
             agent._work()  # noqa: SLF001 - as above
         except Rest:

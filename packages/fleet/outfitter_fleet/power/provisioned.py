@@ -10,7 +10,6 @@ from unittest.mock import patch
 
 from outfitter_agent.hands import claim as claim_hand
 from outfitter_agent.main.provisioning import Claim, become
-from outfitter_contract.execution import Status
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
@@ -100,7 +99,7 @@ class Provisioning:
     """From a claim to the settings."""
 
     title: str = "provisioning with a claim"
-    ends: Status = Status.SUCCEEDED
+    right: str = "the files of one identity, whole, of a certificate that was registered; the settings last"
 
     def begin(self, disk: Disk) -> World:
         """The claim lies there."""

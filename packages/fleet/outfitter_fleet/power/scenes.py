@@ -1,57 +1,39 @@
 """What the power is cut in: each scene with the disk and the jobs that it begins with, and how it must end, cut or not."""
 
 import gzip
-import hashlib
-import io
 import json
-import random
-import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from outfitter_agent.hands.base import Base
+from outfitter_contract.configuration import build_configuration, parse_configuration
 from outfitter_contract.execution import Status
-from outfitter_contract.image import Manifest, build_manifest
 
-from outfitter_fleet.power.deltas import delta_between
 from outfitter_fleet.power.disk import Disk
-from outfitter_fleet.power.lives import REFUSED, World, live
-from outfitter_fleet.power.service import JOB, Service
-from outfitter_fleet.power.signatures import key_file, public_key, signed_image, signed_keys
-
-OLD: Final = b'{"lamp": "old"}'
-NEW: Final = b'{"lamp": "new"}'
-BAD: Final = b'{"lamp": ' + REFUSED + b"}"
-URL: Final = "https://store.example/"
-PAYLOAD_BYTES: Final = 40_000
-"""Does not compress, so that an image is fetched in a few blocks."""
-
-
-def files_of(version: str) -> dict[str, bytes]:
-    """What an image of that version holds, by path."""
-    manifest = Manifest(name="pump", version=version, device_types=("p1",), start=("./run",))
-    return {
-        "outfitter.json": build_manifest(manifest),
-        "run": f"#!/bin/sh\nexec pump {version}\n".encode(),
-        "lib/pump/data.bin": random.Random(version).randbytes(PAYLOAD_BYTES),
-    }
-
-
-def image_of(version: str) -> bytes:
-    """The image, the same bytes at each call."""
-    packed = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w") as tar,
-    ):
-        for name, content in files_of(version).items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o755 if name == "run" else 0o644
-            tar.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
+from outfitter_fleet.power.documents import (
+    BAD,
+    BAD_FOR_A_HOOK,
+    HOOKED,
+    NEW,
+    OLD,
+    SICKENING,
+    URL,
+    by_delta,
+    configure,
+    delta_of,
+    files_of,
+    image_of,
+    install,
+    signed,
+    steps_document,
+    without_digest,
+)
+from outfitter_fleet.power.lives import World, live
+from outfitter_fleet.power.service import JOB, SIGNATURE, Service
+from outfitter_fleet.power.signatures import key_file, public_key, signed_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +57,22 @@ class Scene:
     may_be_interrupted: bool = False
     """Whether it may also end FAILED, when the power goes while something runs that cannot be done twice."""
     live: Callable[[Disk, World, Callable[[str], None]], int] = live
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the agent that only this scene has."""
+    hooks: Mapping[str, bytes] = field(default_factory=dict)
+    """The hooks of the configuration, and what each is told of it in the end."""
+    url_expires: bool = False
+    """Whether the URL expires in the middle of the download."""
+    otherwise: "Scene | None" = None
+    """How it is right as well, when the power went before an operator canceled the job."""
 
     def begin(self, disk: Disk) -> World:
         """Lay the disk out and queue the job; the world of the first life."""
-        world = World(service=Service(), reboot=self.reboot, trusted_keys=self.learns is not None)
+        keys = {} if self.learns is None else {"trusted_keys": Path("etc/release.pub")}
+        world = World(service=Service(), settings={"reboot": self.reboot, **keys, **self.settings})
         for version in ("1.0.0", "2.0.0", "3.0.0"):
             world.service.objects[f"{version}.tar.gz"] = image_of(version)
-        content, name = _delta("1.0.0", "2.0.0")
+        content, name = delta_of("1.0.0", "2.0.0")
         world.service.objects[name] = content
         world.service.objects |= self.objects
         if self.configuration is not None:
@@ -91,6 +82,10 @@ class Scene:
             if self.learns is not None:
                 (folder / "release.pub").write_bytes(key_file())
             world.told = self.configuration
+        for name in self.hooks:
+            (disk.root / "etc/hooks").mkdir(exist_ok=True)
+            (disk.root / "etc/hooks" / name).touch()
+            world.hooked[name] = told_of(name, self.configuration)
         if self.software is not None:
             before = install(self.software)
             world.service.queue("before", before if self.learns is None else signed(before))
@@ -99,17 +94,37 @@ class Scene:
             world.acts, world.service.ends = [], []
         disk.settle()
         world.service.queue(JOB, self.document)
+        world.service.expires = self.url_expires
         return world
+
+    @property
+    def right(self) -> str:
+        """How the device is in the end, for people."""
+        software = f"version {self.runs} runs, whole" if self.runs else "no software runs"
+        learnt = "" if self.learns is None else "; the device has learnt what was signed"
+        hooks = "; so is what the hooks were told" if self.hooks else ""
+        ends = f"{self.ends}, or FAILED as interrupted," if self.may_be_interrupted else f"{self.ends},"
+        told = "not reported by the device" if self.ends is Status.CANCELED else "reported once"
+        text = f"{ends} {told}; {software}; the configuration is {self._named()}{hooks}{learnt}"
+        return (
+            text if self.otherwise is None else f"{text}. Cut before it was canceled: {self.otherwise.right}"
+        )
+
+    def _named(self) -> str:
+        if self.holds is None:
+            return "none, as before"
+        return "the one before" if self.holds == self.configuration else "the new one"
 
     def wrong(self, disk: Disk, world: World) -> list[str]:
         """What is not as it must be; empty when all is well."""
         found = []
         execution = world.service.executions[JOB]
+        if self.otherwise is not None and execution.status is not Status.CANCELED:
+            return self.otherwise.wrong(disk, world)
         told = execution.details or {}
         interrupted = self.may_be_interrupted and told.get("reason", "").startswith("interrupted in step")
         ends = Status.FAILED if interrupted else self.ends
-        if world.service.ends != [f"{JOB} {ends}"]:
-            found.append(f"ends {world.service.ends} instead of one {ends}")
+        found += wrong_end(world, ends)
         found += [] if interrupted else self._wrong_details(told)
         found += [
             f"{act} {times} times"
@@ -119,15 +134,17 @@ class Scene:
         found += self._wrong_software(disk.root, world)
         found += self._wrong_configuration(disk.root, world)
         found += self._wrong_trust(disk.root)
-        found += _left_over(disk.root)
+        found += left_over(disk.root)
         return found
 
     def _wrong_details(self, told: dict[str, str]) -> list[str]:
         if self.ends is Status.FAILED:
             return [] if told.get("reason") else ["a failure without a reason"]
+        if self.ends is Status.CANCELED:
+            return []
         if "sha256" in self.document:
-            return _unless(told.get("sha256") == self.document["sha256"], f"proves {told.get('sha256')}")
-        return _unless(told.get("step") == "done", f"step {told.get('step')}")
+            return unless(told.get("sha256") == self.document["sha256"], f"proves {told.get('sha256')}")
+        return unless(told.get("step") == "done", f"step {told.get('step')}")
 
     def _wrong_software(self, root: Path, world: World) -> list[str]:
         running = world.running
@@ -135,7 +152,7 @@ class Scene:
         if version != self.runs:
             return [f"{version} runs instead of {self.runs}"]
         if running is None:
-            return _unless(not (root / "software/current").exists(), "a slot is current, nothing runs")
+            return unless(not (root / "software/current").exists(), "a slot is current, nothing runs")
         folder = running.folder
         current = (root / "software/current").resolve()
         found = {
@@ -144,17 +161,17 @@ class Scene:
         with Base(root / f"software/{current.name}.frame", current) as base:
             content = base.read(0, base.length)
         return [
-            *_unless(content == gzip.decompress(image_of(version or "")), "what runs is no base for a delta"),
-            *_unless(not world.on_trial, "still on trial"),
-            *_unless(current == folder, f"current is {current.name}, {folder.name} runs"),
-            *_unless(found == files_of(version or ""), "the slot that runs is not whole"),
+            *unless(content == gzip.decompress(image_of(version or "")), "what runs is no base for a delta"),
+            *unless(not world.on_trial, "still on trial"),
+            *unless(current == folder, f"current is {current.name}, {folder.name} runs"),
+            *unless(found == files_of(version or ""), "the slot that runs is not whole"),
         ]
 
     def _wrong_trust(self, root: Path) -> list[str]:
         path = root / "state/trust.json"
         learnt = json.loads(path.read_bytes()) if path.exists() else {}
         wanted = self.learns or {}
-        return _unless(
+        return unless(
             wanted == {name: learnt.get(name) for name in wanted} and bool(learnt) == bool(wanted),
             f"has learnt {learnt}",
         )
@@ -163,86 +180,67 @@ class Scene:
         path = root / "etc/configuration.json"
         content = path.read_bytes() if path.exists() else None
         return [
-            *_unless(content == self.holds, f"the configuration is {content!r}"),
-            *_unless(world.told == content, f"the services were told {world.told!r}"),
+            *unless(content == self.holds, f"the configuration is {content!r}"),
+            *unless(world.told == content, f"the services were told {world.told!r}"),
+            *unless(world.hooked == self.hooks, f"the hooks were told {world.hooked}"),
         ]
 
 
-def signed(document: dict[str, object], minimum: str | None = None) -> dict[str, object]:
-    """An install document with the owner's signature of its image."""
-    version = str(document["version"])
-    return {**document, "signed": signed_image(image_of(version), version, minimum)}
-
-
-def install(version: str, **more: object) -> dict[str, object]:
-    """An install document as the update application writes it."""
-    digest = hashlib.sha256(image_of(version)).hexdigest()
-    return {
-        "operation": "install",
-        "url": f"{URL}{version}.tar.gz?signed",
-        "version": version,
-        "sha256": digest,
-        **more,
-    }
-
-
-def by_delta(base: str, version: str, **more: object) -> dict[str, object]:
-    """An install document with a delta for those that run the version ``base``."""
-    content, name = _delta(base, version)
-    delta = {
-        "base": hashlib.sha256(image_of(base)).hexdigest(),
-        "url": f"{URL}{name}?signed",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "size": len(content),
-    }
-    return install(version, deltas=[delta], **more)
-
-
-def _delta(base: str, version: str) -> tuple[bytes, str]:
-    return delta_between(image_of(base), image_of(version)), f"{base}-{version}.delta"
-
-
-def configure(content: bytes, **more: object) -> dict[str, object]:
-    """A config-download document."""
-    digest = hashlib.sha256(content).hexdigest()
-    return {"operation": "config-download", "url": f"{URL}new.json?signed", "sha256": digest, **more}
-
-
-def steps_document() -> dict[str, object]:
-    """A document of AWS's device client."""
-    actions = [
-        {"name": "first", "type": "runCommand", "input": {"command": "touch,/first"}},
-        {"name": "reboot", "type": "runHandler", "input": {"handler": "reboot.sh"}},
-        {"name": "second", "type": "runCommand", "input": {"command": "touch,/second"}},
+def wrong_end(world: World, ends: Status) -> list[str]:
+    """Whether the job has ended so, by the device's own report unless it was canceled."""
+    status, told = world.service.executions[JOB].status, world.service.ends
+    reports = [] if ends is Status.CANCELED else [f"{JOB} {ends}"]
+    return [
+        *unless(status is ends, f"is {status} instead of {ends}"),
+        *unless(told == reports, f"ends {told} instead of {reports}"),
     ]
-    return {"version": "1.0", "steps": [{"action": action} for action in actions]}
 
 
-def _without_digest(document: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in document.items() if name != "sha256"}
+def told_of(hook: str, content: bytes | None) -> bytes:
+    """What the hook that is named after one parameter is told of a configuration."""
+    name = hook.partition("-")[2]
+    parameters = {} if content is None else parse_configuration(content)
+    return build_configuration({name: parameters[name]} if name in parameters else {})
 
 
-def _unless(fine: bool, what: str) -> list[str]:
+def unless(fine: bool, what: str) -> list[str]:
+    """``what`` is wrong, unless it is fine."""
     return [] if fine else [what]
 
 
-def _left_over(root: Path) -> list[str]:
+def left_over(root: Path) -> list[str]:
+    """What a job that has ended should have tidied up."""
     journal = json.loads((root / "state/journal.json").read_bytes())
     parts = [path.name for path in (root / "state").rglob("*.part")]
     return [
-        *_unless(
+        *unless(
             not any(journal[name] for name in ("update", "change", "steps", "final")),
             "the journal is not closed",
         ),
-        *_unless(not parts, f"left over: {parts}"),
+        *unless(not parts, f"left over: {parts}"),
     ]
 
+
+def _hooks(content: bytes) -> dict[str, Any]:
+    """Two hooks that know that configuration in the end."""
+    return {
+        "hooks": {name: told_of(name, content) for name in ("05-fan", "10-lamp")},
+        "settings": {"configuration_hooks": Path("etc/hooks")},
+    }
+
+
+WATCHED: Final[Mapping[str, Any]] = {
+    "configuration_health": True,
+    "health_command": ("healthy",),
+    "health_timeout_seconds": 0.0,
+}
+"""Settings of a device that looks at its health after a change of its configuration."""
 
 SCENES: Final = (
     Scene(title="install: a newer version", document=install("2.0.0"), ends=Status.SUCCEEDED, runs="2.0.0"),
     Scene(
         title="install: the first software, without a digest in the document",
-        document=_without_digest(install("2.0.0")),
+        document=without_digest(install("2.0.0")),
         ends=Status.SUCCEEDED,
         software=None,
         runs="2.0.0",
@@ -328,7 +326,36 @@ SCENES: Final = (
     ),
     Scene(
         title="configuration: sent to the store",
-        document={"operation": "config-upload", "url": f"{URL}sent.json?signed"},
+        document={"operation": "config-upload", "url": f"{URL}sent.json?{SIGNATURE}"},
         ends=Status.SUCCEEDED,
+    ),
+    Scene(
+        title="install: the URL expires half way",
+        document=install("2.0.0"),
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+        url_expires=True,
+    ),
+    Scene(
+        title="configuration: hooks are told of it",
+        document=configure(HOOKED),
+        ends=Status.SUCCEEDED,
+        objects={"new.json": HOOKED},
+        holds=HOOKED,
+        **_hooks(HOOKED),
+    ),
+    Scene(
+        title="configuration: the second hook refuses it",
+        document=configure(BAD_FOR_A_HOOK),
+        ends=Status.FAILED,
+        objects={"new.json": BAD_FOR_A_HOOK},
+        **_hooks(OLD),
+    ),
+    Scene(
+        title="configuration: the device is not healthy with it",
+        document=configure(SICKENING),
+        ends=Status.FAILED,
+        objects={"new.json": SICKENING},
+        settings=WATCHED,
     ),
 )

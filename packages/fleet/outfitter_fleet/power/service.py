@@ -6,15 +6,17 @@ from typing import Any, Final
 
 import msgspec
 from outfitter_contract.execution import PENDING, TERMINAL, Status
-from outfitter_contract.topics import parse_request
+from outfitter_contract.topics import notify_next, parse_request
 from outfitter_server.base.refusals import Refusal
 from outfitter_server.gateway import jobs_wire
 from outfitter_server.jobs import device
+from outfitter_server.jobs.lifecycle import ended_by_service, may_cancel
 from outfitter_server.jobs.values import (
     Describe,
     Described,
     DeviceAnswer,
     DeviceRequest,
+    EndedBy,
     Execution,
     JobHead,
     StartNext,
@@ -25,6 +27,8 @@ from outfitter_server.jobs.values import (
 THING: Final = "pump-1"
 JOB: Final = "job"
 NOW: Final = 1_800_000_000_000
+SIGNATURE: Final = "signed"
+"""In a document, where it is handed over with a fresh one."""
 
 
 @dataclass(slots=True)
@@ -36,6 +40,10 @@ class Service:
     objects: dict[str, bytes] = field(default_factory=dict)
     ends: list[str] = field(default_factory=list)
     """Every accepted end of an execution: more than one of a job is one too many."""
+    expires: bool = False
+    """Whether URLs expire behind the first block that is fetched, once."""
+    signature: str = SIGNATURE
+    """What a URL must be signed with now."""
 
     def copy(self) -> "Service":
         """The service as it is now, for a life that does not change this one."""
@@ -59,6 +67,19 @@ class Service:
             queued_at=NOW,
             updated_at=NOW,
         )
+
+    def cancel(self, job: str) -> None:
+        """An operator cancels the job that is in progress, with force; its device is told, as far as it listens."""
+        execution = self.executions[job]
+        may_cancel(execution, force=True)
+        self.executions[job] = ended_by_service(
+            execution, Status.CANCELED, NOW, EndedBy.EXECUTION_CANCELED, force=True
+        )
+        Link.hear(notify_next(THING), b'{"timestamp":1800000000}')
+
+    def expire(self) -> None:
+        """URLs that were handed over are good no more."""
+        self.expires, self.signature = False, f"{SIGNATURE}-later"
 
     def ask(self, topic: str, payload: bytes) -> tuple[str, bytes] | None:
         """The topic and the payload of the answer; None for a topic that is no request of jobs."""
@@ -102,7 +123,7 @@ class Service:
         return Updated(execution=changed, include_state=request.include_state, head=None)
 
     def _fill(self, head: JobHead, _execution: Execution) -> msgspec.Raw:
-        return msgspec.Raw(head.document.encode())
+        return msgspec.Raw(head.document.replace(f"?{SIGNATURE}", f"?{self.signature}").encode())
 
 
 class Link:
@@ -110,6 +131,7 @@ class Link:
 
     service: Service
     step: Callable[[str], None]
+    hear: Callable[[str, bytes], None]
 
     def __init__(
         self,
@@ -121,6 +143,7 @@ class Link:
     ) -> None:
         """As the agent makes its own."""
         self._on_up, self._on_message = on_up, on_message
+        Link.hear = staticmethod(on_message)
 
     def start(self) -> None:
         """It is up at once."""
@@ -176,7 +199,7 @@ class Curl:
         import pycurl
 
         url = str(self._options[pycurl.URL])
-        name = url.rpartition("/")[2].partition("?")[0]
+        name, _, signature = url.rpartition("/")[2].partition("?")
         if self._options.get(pycurl.UPLOAD):
             self.step(f"before PUT {name}")
             self.service.objects[name] = self._options[pycurl.READFUNCTION](1 << 30)
@@ -184,6 +207,10 @@ class Curl:
             self.step(f"after PUT {name}")
             return
         self.step(f"before GET {name}")
+        if signature != self.service.signature:
+            self._status = 403
+            self._options[pycurl.HEADERFUNCTION](b"HTTP/1.1 403 x\r\n")
+            return
         content = self.service.objects[name]
         etag = f'"{len(content)}"'
         wanted = self._options.get(pycurl.RANGE, "")
@@ -200,3 +227,8 @@ class Curl:
             if self._options[pycurl.WRITEFUNCTION](block) == -1:
                 raise pycurl.error(pycurl.E_WRITE_ERROR, "")
             self.step(f"after GET {name}, a block")
+            if self.service.expires:
+                self.service.expire()
+                raise pycurl.error(pycurl.E_PARTIAL_FILE, "")
+            if self._options[pycurl.XFERINFOFUNCTION](0, 0, 0, 0):
+                raise pycurl.error(pycurl.E_ABORTED_BY_CALLBACK, "")

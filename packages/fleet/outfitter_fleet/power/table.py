@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from outfitter_fleet.power.booted import BOOTED
+from outfitter_fleet.power.cancelled import CANCELLED
 from outfitter_fleet.power.cuts import Outcome, Played, outcomes
 from outfitter_fleet.power.provisioned import Provisioning
-from outfitter_fleet.power.scenes import SCENES, Scene
+from outfitter_fleet.power.scenes import SCENES
 from outfitter_fleet.tables.blocks import table
 
-ALL: Final[Sequence[Played]] = (*SCENES, Provisioning())
+ALL: Final[Sequence[Played]] = (*SCENES, *CANCELLED, *BOOTED, Provisioning())
 _HEADINGS: Final = (
     "the journal says",
     "the power goes before, in or after",
@@ -56,22 +58,7 @@ def _scene(scene: Played, found: Sequence[Outcome]) -> str:
         ]
         for (stage, step), each in rows.items()
     ]
-    return f"### {scene.title.capitalize()}\n\n{_end(scene)}\n\n{table(_HEADINGS, lines)}"
-
-
-def _end(scene: Played) -> str:
-    if not isinstance(scene, Scene):
-        return "Right is: the files of one identity, whole, of a certificate that was registered; the settings last."
-    software = f"version {scene.runs} runs, whole" if scene.runs else "no software runs"
-    learnt = "" if scene.learns is None else "; the device has learnt what was signed"
-    ends = f"{scene.ends}, or FAILED as interrupted," if scene.may_be_interrupted else f"{scene.ends},"
-    return f"Right is: {ends} reported once; {software}; the configuration is {_named(scene)}{learnt}."
-
-
-def _named(scene: Scene) -> str:
-    if scene.holds is None:
-        return "none, as before"
-    return "the one before" if scene.holds == scene.configuration else "the new one"
+    return f"### {scene.title.capitalize()}\n\nRight is: {scene.right}.\n\n{table(_HEADINGS, lines)}"
 
 
 def _moments(found: Iterable[Outcome]) -> int:
