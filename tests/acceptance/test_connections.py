@@ -185,6 +185,28 @@ def test_nobody_is_connected_after_a_restart(own_server, eventually):
     assert (kept["connected"], kept["sessionExpiry"]) == (False, 600)
 
 
+def test_who_was_connected_at_a_stop_left_then(own_server, eventually):
+    iot = own_server.client("iot")
+    iot.update_indexing_configuration(
+        thingIndexingConfiguration={
+            "thingIndexingMode": "REGISTRY",
+            "thingConnectivityIndexingMode": "STATUS",
+        }
+    )
+    iot.create_thing(thingName="stays")
+    leave(connect(own_server, "stays"))
+    left = "CLIENT_INITIATED_DISCONNECT"
+    eventually(lambda: iot.get_thing_connectivity_data(thingName="stays").get("disconnectReason") == left)
+    client = connect(own_server, "stays")
+    before = time.time()
+    assert own_server.stop() == 0
+    client.loop_stop()
+    own_server.start()
+    found = own_server.client("iot").get_thing_connectivity_data(thingName="stays")
+    assert (found["connected"], found["disconnectReason"]) == (False, "SERVER_INITIATED_DISCONNECT")
+    assert before - 1 < found["timestamp"].timestamp() < time.time() + 1
+
+
 def test_the_command_line_of_aws_deletes_one(server, eventually):
     client = connect(server, "by-the-command-line")
     aws = Path(sys.executable).with_name("aws")

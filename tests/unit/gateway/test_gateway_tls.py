@@ -3,7 +3,15 @@ import ssl
 
 import pytest
 from outfitter_server.gateway import tls
-from outfitter_server.mqtt.packets import Connect, Publish
+from outfitter_server.gateway.link import WRITING
+from outfitter_server.mqtt.packets import (
+    Connect,
+    FilterRequest,
+    PingReq,
+    PingResp,
+    Publish,
+    Subscribe,
+)
 from outfitter_server.services.effects import TrustChanged
 
 
@@ -100,6 +108,34 @@ def test_many_requests_over_tls_are_answered_in_order(scenario, pki):
         for number in range(1, 91):
             assert (await client.packet()).packet_id == number
             assert b'"clientToken":"%d"' % number in (await client.packet()).payload
+
+    scenario(told)
+
+
+def test_who_reads_slowly_is_heard(scenario, pki):
+    certificate, key, der = pki.device("dev")
+
+    async def told(world, _trusted):
+        world.devices.add(der, "dev")
+        _, client = await connected(world, context_of(pki, certificate, key), "dev")
+        client.send(Subscribe(1, (FilterRequest("free/a", 0),)))
+        await client.packet()
+        mouth = await world.client("mouth")
+        world.gateway._timer.cancel()
+        connection = world.gateway._connections["dev"]
+        client.writer.transport.pause_reading()
+        while not connection._pauses & WRITING:
+            mouth.send(Publish("free/a", b"x" * 100_000))
+            assert await mouth.silent()
+        for _ in range(3):
+            world.gateway.pass_to(world.gateway.second + 10)
+            client.send(PingReq())
+            while connection.heard_at < world.gateway.second:
+                await mouth.silent()
+        client.writer.transport.resume_reading()
+        while type(await client.packet()) is not PingResp:
+            pass
+        client.close()
 
     scenario(told)
 

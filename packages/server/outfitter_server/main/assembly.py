@@ -178,6 +178,7 @@ class Assembly:
         await self._jobs.close_events()
         await self._fleet.close()
         await self._gateway.close()
+        await self._fleet.record()
         await self._provisioning.close()
         await self._rules.close()
         await self._functions.close()

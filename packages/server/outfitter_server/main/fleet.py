@@ -26,6 +26,8 @@ from outfitter_server.services.things import Membership, Things
 class FleetParts:
     """Things, groups, index. ``start`` it before the listeners; ``close`` it before the gateway lets its clients go.
 
+    Then have it ``record`` their departures.
+
     Attributes:
         things, members: the registries themselves, once the handlers are made.
         live: told by the gateway who comes and goes.
@@ -77,3 +79,7 @@ class FleetParts:
         """Stop; groups that are still to be built stay so in the store."""
         await self._feed.close()
         await self.builder.close()
+
+    async def record(self) -> None:
+        """Keep when the clients left that were there until the stop."""
+        await self._feed.record()

@@ -7,7 +7,7 @@ under way is gathered, the newest state of each client, and written in the next 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,6 +16,7 @@ from outfitter_server.services.effects import Effect, IndexChanged
 from outfitter_server.services.fleet_index import CONNECTIVITY_FIELDS, FleetIndex, concerned
 from outfitter_server.services.index_documents import read_indexing
 from outfitter_server.services.live_clients import LiveClients
+from outfitter_server.services.ports import Value
 from outfitter_server.things.indexing import ConnectivityIndexing, ThingIndexing
 
 CLIENTS_A_CHANGE: Final = 200
@@ -28,7 +29,10 @@ _Departure = tuple[int, str] | None
 
 
 class ConnectivityFeed:
-    """Construct it and ``start`` it; ``close`` before the gateway lets its clients go, which says nothing of them."""
+    """Construct it and ``start`` it; ``close`` before the gateway lets its clients go, and ``record`` after.
+
+    Groups do not follow a stop of the server: it says nothing of its clients but when it was.
+    """
 
     def __init__(self, committer: Committer, live: LiveClients, index: FleetIndex) -> None:
         """Listens to both for what concerns it."""
@@ -53,21 +57,37 @@ class ConnectivityFeed:
         self._asked = bool(groups)
 
     async def close(self) -> None:
-        """Take no more; write what waits."""
+        """Follow no more; write what waits."""
         self._closed = True
         if self._task is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def record(self) -> None:
+        """Write who left since, all at once."""
+        rows: list[Mapping[str, Value]] = [
+            {"thing": client, "at": departure[0], "reason": departure[1]}
+            for client, departure in self._waiting.items()
+            if departure is not None and self._recording
+        ]
+        if not rows:
+            return
+        try:
+            await self._committer.change(
+                lambda batch: batch.tx.run_many("disconnection_upsert", rows), weight=len(rows)
+            )
+        except Exception:  # noqa: BLE001 - whatever it is, the rest of the server is to stop in order
+            _log.exception("who was connected until the stop is not recorded")
 
     def _hear(self, effects: Sequence[Effect]) -> None:
         if any(isinstance(effect, IndexChanged) for effect in effects):
             self.start()
 
     def _changed(self, client: str, reason: str | None) -> None:
-        if self._closed or not (self._asked or (self._recording and reason is not None)):
+        if not (self._asked or (self._recording and reason is not None)):
             return
         self._waiting[client] = None if reason is None else (self._committer.now(), reason)
-        if self._task is None:
+        if self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
