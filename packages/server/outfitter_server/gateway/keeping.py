@@ -9,11 +9,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
 from outfitter_server.gateway.broker import Broker
 from outfitter_server.gateway.routes import Interest, interest
-from outfitter_server.mqtt.properties import Kind, publish_block, read_properties, text, write_pairs
+from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties
+from outfitter_server.mqtt.properties import Kind, publish_block, read_properties, text, travelling
 from outfitter_server.mqtt.reader import Reader
 from outfitter_server.mqtt.sessions import Message, Session, Subscription
 from outfitter_server.services.session_book import (
@@ -171,22 +170,19 @@ class Keeping:
         )
 
     def _message(self, found: StoredMessage, now: int) -> Message:
-        expires_at = None
+        expires_at, properties = None, _properties(found.properties)
         if found.expires_at is not None:
             expires_at = self._time.second + (found.expires_at - now + 999) // 1000
         return Message(
             text(found.topic),
             found.payload,
-            properties=_properties(found.properties),
+            properties=travelling(properties),  # stores of version 0.1 have the expiry there as well
+            identifiers=properties.subscription_ids,
             expires_at=expires_at,
             retain=found.retain,
             sequence=found.sequence,
         )
 
 
-def _properties(block: bytes) -> bytes:
-    if block == b"\0":
-        return b""
-    # Stores of version 0.1 have the expiry in the block as well.
-    found = read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
-    return write_pairs(msgspec.structs.replace(found, message_expiry_seconds=None))
+def _properties(block: bytes) -> Properties:
+    return NO_PROPERTIES if block == b"\0" else read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
