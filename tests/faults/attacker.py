@@ -76,6 +76,36 @@ def client(name: str, version: int = 4, receive_bytes: int | None = None, **opti
     return made
 
 
+def masked(head: int, body: bytes) -> bytes:
+    """A frame of a WebSocket; a mask of zeros is one, too."""
+    assert len(body) < 126
+    return bytes([head, 0x80 | len(body), 0, 0, 0, 0]) + body
+
+
+def websocket(name: str) -> socket.socket:
+    """A client over WebSocket that was let in."""
+    made = tcp(given["http"])
+    fields = {
+        "Host": f"127.0.0.1:{given['http']}",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": "mqtt",
+    }
+    lines = [
+        f"GET {given['target']} HTTP/1.1",
+        *(f"{each}: {value}" for each, value in fields.items()),
+        "",
+        "",
+    ]
+    made.sendall("\r\n".join(lines).encode())
+    assert b" 101 " in made.recv(CHUNK), "no upgrade"
+    made.sendall(masked(0x82, connect_packet(name)))
+    assert made.recv(6)[2:3] == b"\x20", "no CONNACK"
+    return made
+
+
 def ended(seconds: float = 0) -> bool:
     """Whether the test has seen enough, within some time."""
     with selectors.DefaultSelector() as waiting:
@@ -156,6 +186,12 @@ def flood_pings() -> None:
     flood(1, whole(b"\xc0\0"))
 
 
+def frames(first: bytes, again: bytes) -> None:
+    made = websocket(f"{given['name']}-0")
+    made.sendall(first)
+    pump({made: whole(again)})
+
+
 def slow_readers() -> None:
     readers = []
     for number in range(20):
@@ -202,15 +238,17 @@ def slow_handshakes() -> None:
 
 
 def slow_connects() -> None:
-    """CONNECT, a byte at a time."""
-    packet, held = connect_packet("x" * 100), []
+    """CONNECT, a byte at a time: a long one, of which the end never comes."""
+    packet = connect_packet("x" * 100, will=b"w" * 60_000)
+    held: dict[socket.socket, int] = {}
     on()
     while not ended(0.05):
         if len(held) < 500:
-            held += [tcp(given["plain"]) for _ in range(50)]
-        for each in held:
+            held |= {tcp(given["plain"]): 0 for _ in range(50)}
+        for each, at in held.items():
             with contextlib.suppress(OSError):
-                each.sendall(packet[:1])
+                each.sendall(packet[at : at + 1])
+            held[each] = at + 1
             count("bytes")
 
 
@@ -378,6 +416,9 @@ ATTACKS: dict[str, Callable[[], None]] = {
     "filter-bomb": filter_bomb,
     "subscribe-churn": subscribe_churn,
     "pings": flood_pings,
+    "websocket-empty": lambda: frames(b"", masked(0x82, b"")),
+    "websocket-pings": lambda: frames(b"", masked(0x89, b"?")),
+    "websocket-bytes": lambda: frames(masked(0x02, b"\xc0"), masked(0, b"\0") + masked(0, b"\xc0")),
     "takeover": takeover,
     "hoard": hoard,
     "wills": wills,

@@ -10,8 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import msgspec
-
 from outfitter_server.gateway.broker import Broker
 from outfitter_server.gateway.routes import Interest, interest
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties, Will
@@ -20,7 +18,8 @@ from outfitter_server.mqtt.properties import (
     publish_block,
     read_properties,
     text,
-    write_pairs,
+    travelling,
+    without_connection_properties,
     write_properties,
 )
 from outfitter_server.mqtt.reader import Reader
@@ -154,7 +153,7 @@ class Keeping:
         if self._book is None:
             return False
         due_at = None if due_in_seconds is None else self._time.clock() + due_in_seconds * 1000
-        properties = write_properties(msgspec.structs.replace(will.properties, will_delay_seconds=None))
+        properties = write_properties(without_connection_properties(will.properties))
         stored = StoredWill(
             will.topic, will.payload, will.qos, will.retain, properties, delay_seconds, due_at
         )
@@ -217,13 +216,14 @@ class Keeping:
         )
 
     def _message(self, found: StoredMessage, now: int) -> Message:
-        expires_at = None
+        expires_at, properties = None, _properties(found.properties)
         if found.expires_at is not None:
             expires_at = self._time.second + (found.expires_at - now + 999) // 1000
         return Message(
             text(found.topic),
             found.payload,
-            properties=_pairs(found.properties),
+            properties=travelling(properties),  # stores of version 0.1 have the expiry there as well
+            identifiers=properties.subscription_ids,
             expires_at=expires_at,
             retain=found.retain,
             sequence=found.sequence,
@@ -232,8 +232,3 @@ class Keeping:
 
 def _properties(block: bytes) -> Properties:
     return NO_PROPERTIES if block == b"\0" else read_properties(Reader(block, 0, len(block)), Kind.PUBLISH)
-
-
-def _pairs(block: bytes) -> bytes:
-    # Stores of version 0.1 have the expiry in the block as well.
-    return write_pairs(msgspec.structs.replace(_properties(block), message_expiry_seconds=None))

@@ -213,16 +213,16 @@ def publish_block(
     return varint(len(block)) + block
 
 
+def without_connection_properties(properties: Properties) -> Properties:
+    """What travels on with a message to its subscribers: all but topic alias and subscription identifiers."""
+    if properties == NO_PROPERTIES:
+        return NO_PROPERTIES
+    return msgspec.structs.replace(properties, topic_alias=None, subscription_ids=(), will_delay_seconds=None)
+
+
 def travelling(properties: Properties) -> bytes:
-    """What travels on with a message to all its subscribers: all but what counts down, and what is one connection's."""
+    """The same, written, and without the expiry, which counts down."""
     if properties is NO_PROPERTIES:
         return b""
-    return write_pairs(
-        msgspec.structs.replace(
-            properties,
-            message_expiry_seconds=None,
-            topic_alias=None,
-            subscription_ids=(),
-            will_delay_seconds=None,
-        )
-    )
+    left = without_connection_properties(properties)
+    return write_pairs(msgspec.structs.replace(left, message_expiry_seconds=None))
