@@ -303,7 +303,7 @@ async def listen_with_tls(world: World, pki: "Pki", trust: Callable[[], str]) ->
     certificate, key, _ = pki.device("server")
     tls = DeviceTls(trust, certificate, key)
     world.committer.listen(tls.hear)
-    world.tls_port = await world.gateway.start("127.0.0.1", 0, tls.context)
+    world.tls_port = await world.gateway.start("127.0.0.1", 0, tls.listener())
 
 
 @pytest.fixture

@@ -739,6 +739,82 @@ def test_a_client_without_a_will_is_let_in_at_once(doubles):
     rehearse(doubles, story)
 
 
+class Lives:
+    """A client whose wills are numbered, and what must have been published of them: each once, in its moment."""
+
+    def __init__(self, house):
+        self.house, self.number = house, 0
+        self.client, self.kept, self.waiting = None, None, None
+        self.expected = []
+
+    def lost(self):
+        (number, delay), self.kept, self.client = self.kept, None, None
+        if delay:
+            self.waiting = (number, self.house.now + delay * 1_000)
+        else:
+            self.expected.append(b"%d" % number)
+
+    async def connect(self, delay=0):
+        if self.kept is not None:
+            self.lost()
+        self.waiting = None
+        self.number += 1
+        will = last_words(delay=delay or None, payload=b"%d" % self.number)
+        self.client = await admitted(self.house, "dev", will, keep=DAY)
+        self.kept = (self.number, delay)
+
+    async def connect_delayed(self):
+        await self.connect(100)
+
+    async def goodbye(self):
+        if self.client is not None:
+            self.client.send(Disconnect(0))
+            self.client, self.kept = None, None
+
+    async def drop(self):
+        if self.client is not None:
+            self.client.drop()
+            self.lost()
+
+    async def restart(self):
+        self.house.restart()
+        if self.kept is not None:
+            self.lost()
+
+    async def stop(self):
+        await self.house.gateway.close()
+        await self.house.committer.drain()
+        await self.restart()
+
+    async def wait(self):
+        self.house.pass_seconds(60)
+        if self.waiting is not None and self.waiting[1] <= self.house.now:
+            self.expected.append(b"%d" % self.waiting[0])
+            self.waiting = None
+
+
+@given(
+    st.lists(
+        st.sampled_from(["connect", "connect_delayed", "goodbye", "drop", "restart", "stop", "wait", "wait"]),
+        max_size=12,
+    )
+)
+@example(["connect_delayed", "drop", "wait", "restart", "wait"])
+@example(["connect", "connect_delayed", "stop", "connect", "restart"])
+@pytest.mark.timeout(120 + EXAMPLES)
+@settings(max_examples=EXAMPLES // 4, deadline=None)
+def test_each_will_is_published_once_unless_its_client_says_goodbye_or_is_back(doubles, steps):
+    async def story(house):
+        await listened(house)
+        lives, told = Lives(house), []
+        for step in steps:
+            await getattr(lives, step)()
+            told += [packet.payload for packet in await heard(house)]
+            assert told == lives.expected, step
+
+    rehearse(doubles, story)
+
+
 class History:
     """A device with a session that is kept, a publisher, a pending list; and what must hold of them."""
 

@@ -1,3 +1,5 @@
+import asyncio
+import contextlib
 import json
 import ssl
 
@@ -57,7 +59,7 @@ def test_trust_follows_the_registry_without_a_new_listener(scenario, pki, tmp_pa
 def test_among_many_the_new_are_added_and_those_that_are_gone_are_no_identity(
     scenario, pki, tmp_path_factory, monkeypatch
 ):
-    monkeypatch.setattr(tls, "REBUILT_MAX", 1)
+    monkeypatch.setattr(tls, "AT_ONCE_MAX", 1)
     foreign = pki.another(tmp_path_factory.mktemp("foreign"))
     first, second = foreign.device("first"), foreign.device("second")
     built = []
@@ -177,3 +179,76 @@ def test_policies_may_ask_where_a_connection_comes_from(scenario, pki, network, 
         assert getattr(found, "code", None) == code
 
     scenario(told)
+
+
+async def shaken(port, context):
+    """The protocol that a handshake agrees on; None when it fails."""
+    try:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname="localhost"
+        )
+        writer.write(b"x")
+        found = writer.get_extra_info("ssl_object").selected_alpn_protocol() or ""
+        came = await reader.read(1)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    except (ssl.SSLError, ConnectionError):
+        return None
+    return found if came else None
+
+
+@contextlib.asynccontextmanager
+async def listening(devices, clients):
+    async def hello(reader, writer):
+        writer.write(await reader.read(1))
+        writer.close()
+
+    server = await asyncio.start_server(hello, "127.0.0.1", 0, ssl=devices.listener(clients))
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_listeners_share_their_trust_and_each_asks_for_certificates_as_it_was_told(pki):
+    certificate, key, _ = pki.device("server")
+    devices = tls.DeviceTls(lambda: pki.ca_pem, certificate, key)
+    stranger = ssl.create_default_context(cafile=str(pki.ca_file))
+    device = context_of(pki, *pki.device("dev")[:2])
+    async with listening(devices, ssl.CERT_REQUIRED) as mqtts, listening(devices, ssl.CERT_OPTIONAL) as https:
+        assert await shaken(mqtts, stranger) is None
+        assert await shaken(https, stranger) == ""
+        for protocol in ("x-amzn-mqtt-ca", "mqtt", "http/1.1"):
+            device.set_alpn_protocols([protocol])
+            assert await shaken(mqtts, device) == protocol
+            assert await shaken(https, device) == protocol
+
+
+async def test_many_are_loaded_beside_the_loop_and_nobody_waits_for_them(pki, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(tls, "AT_ONCE_MAX", 2)
+    monkeypatch.setattr(tls, "SLICE", 2)
+    foreign = pki.another(tmp_path_factory.mktemp("foreign"))
+    alone = [foreign.device(f"alone-{number}") for number in range(9)]
+    trusted = [pki.ca_pem, *(each[0].read_text() for each in alone[:5])]
+    certificate, key, _ = pki.device("server")
+    devices = tls.DeviceTls(lambda: "".join(trusted), certificate, key)
+    own = context_of(pki, *pki.device("dev")[:2])
+    async with listening(devices, ssl.CERT_REQUIRED) as port:
+        assert not devices._loading.done()
+        assert await shaken(port, own) == "", "the CA is there from the start"
+        await devices._loading
+        for each in alone[:5]:
+            assert await shaken(port, context_of(pki, *each[:2])) == ""
+        trusted += [each[0].read_text() for each in alone[5:]]
+        devices.hear([TrustChanged()])
+        await shaken(port, own)
+        await devices._loading
+        assert await shaken(port, context_of(pki, *alone[8][:2])) == ""
+        certificate.write_bytes(pki.device("another")[0].read_bytes())
+        key.write_bytes((pki.folder / "another.key").read_bytes())
+        before = devices._current
+        devices.renew()
+        assert devices._current is before, "it serves until the other one has everything"
+        await devices._loading
+        assert devices._current is not before
+        for each in alone:
+            assert await shaken(port, context_of(pki, *each[:2])) == ""

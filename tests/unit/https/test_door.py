@@ -401,6 +401,19 @@ async def test_a_device_is_known_by_its_certificate_and_bound_by_its_policies(ho
     assert (await in_thread(fetch, house.secure_url + "/bucket/key", context=context))[0] == 404
 
 
+@pytest.mark.parametrize(("network", "status"), [("127.0.0.0/8", 200), ("10.0.0.0/8", 403)])
+async def test_policies_may_ask_where_a_call_comes_from(house, tmp_path, network, status):
+    issued = await house.device("d1")
+    policy = json.loads(POLICY)
+    for each in policy["Statement"]:
+        each["Condition"] = {"IpAddress": {"aws:SourceIp": network}}
+    await house.policies.create("p", json.dumps(policy), {}, "arn:p")
+    await house.policies.attach("p", f"cert/{issued.certificate_id}")
+    context = device_context(house, issued, tmp_path)
+    pending = house.secure_url + "/things/d1/jobs"
+    assert (await in_thread(fetch, pending, context=context))[0] == status
+
+
 async def test_a_device_cannot_name_itself_after_the_thing_that_it_asks_for(house, tmp_path):
     issued = await house.device("d1")
     await house.policies.create(

@@ -5,7 +5,7 @@ import os
 import socket
 import ssl
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -91,7 +91,7 @@ class Assembly:
         """
         self._settings = settings
         self._clock = clock
-        self._tls: list[DeviceTls] = []
+        self._tls: DeviceTls | None = None
         self._installation = installation = Installation(account=settings.account, region=settings.region)
         credentials = root_credentials(settings.data, environment)
         self._authority = FileAuthority(settings.data / "ca", clock)
@@ -151,7 +151,7 @@ class Assembly:
                 scheme="http", port=port, advertised=settings.advertise
             )
         if settings.https is not None:
-            context = self._context(ssl.CERT_OPTIONAL, ("http/1.1",))
+            context = self._context(ssl.CERT_OPTIONAL)
             with _told("--https", settings.https):
                 port = await self._door.start(settings.https.host, settings.https.port, context)
             bound["https"] = settings.https.text(port)
@@ -165,7 +165,7 @@ class Assembly:
                 port = await self._gateway.start(settings.mqtt.host, settings.mqtt.port)
             bound["mqtt"] = settings.mqtt.text(port)
         if settings.mqtts is not None:
-            context = self._context(ssl.CERT_REQUIRED, ("x-amzn-mqtt-ca", "mqtt"))
+            context = self._context(ssl.CERT_REQUIRED)
             with _told("--mqtts", settings.mqtts):
                 port = await self._gateway.start(settings.mqtts.host, settings.mqtts.port, context)
             bound["mqtts"] = settings.mqtts.text(port)
@@ -174,6 +174,8 @@ class Assembly:
 
     async def close(self) -> None:
         """Stop listening, let what is under way end, close the store."""
+        if self._tls is not None:
+            self._tls.close()
         await self._door.close()
         await self._jobs.close_events()
         await self._fleet.close()
@@ -283,10 +285,9 @@ class Assembly:
 
     def renew_certificates(self) -> None:
         """Give the TLS listeners a new server certificate when theirs is near its end; for now and then."""
-        if self._tls:
+        if self._tls is not None:
             self._authority.server_certificate(self._names())
-        for tls in self._tls:
-            tls.renew()
+            self._tls.renew()
 
     def _s3_door(self, blobs: FileBlobs) -> S3Door:
         return S3Door(
@@ -336,12 +337,12 @@ class Assembly:
         )
         return handlers | self._provisioning.handlers()
 
-    def _context(self, clients: ssl.VerifyMode, protocols: Sequence[str]) -> ssl.SSLContext:
-        certificate, key = self._authority.server_certificate(self._names())
-        tls = DeviceTls(self._devices.trust_pem, certificate, key, clients=clients, protocols=protocols)
-        self._committer.listen(tls.hear)
-        self._tls.append(tls)
-        return tls.context
+    def _context(self, clients: ssl.VerifyMode) -> ssl.SSLContext:
+        if self._tls is None:
+            certificate, key = self._authority.server_certificate(self._names())
+            self._tls = DeviceTls(self._devices.trust_pem, certificate, key)
+            self._committer.listen(self._tls.hear)
+        return self._tls.listener(clients)
 
     def _names(self) -> list[str]:
         listeners = [a.host for a in (self._settings.https, self._settings.mqtts) if isinstance(a, Address)]
