@@ -336,7 +336,7 @@ class _World:
         gateway = self.gateway
         assert not gateway.clients(), "a client without a connection"
         assert not gateway._open
-        assert not gateway._by_certificate
+        assert not gateway.owners
         assert not gateway.broker.online
         gateway.pass_to(_LAST_SECOND)
         gateway.pass_to(_LAST_SECOND)

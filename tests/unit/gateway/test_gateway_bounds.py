@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 from outfitter_server.access.certificates import Status
 from outfitter_server.gateway import broker as broker_module
-from outfitter_server.gateway import server as server_module
+from outfitter_server.gateway import owners as owners_module
 from outfitter_server.gateway import strangers as strangers_module
 from outfitter_server.gateway import subscribing as subscribing_module
 from outfitter_server.gateway import wills as wills_module
@@ -55,8 +55,8 @@ def test_a_certificate_hoards_its_own_sessions_only(monkeypatch):
 
 
 def test_a_certificate_has_so_many_connections(world, monkeypatch):
-    monkeypatch.setattr(server_module, "CONNECTIONS_OF_A_CERTIFICATE", 0)
-    assert not world.gateway.has_room("any")
+    monkeypatch.setattr(owners_module, "CONNECTIONS_OF_A_CERTIFICATE", 0)
+    assert not world.gateway.owners.has_room("any")
 
 
 def test_who_keeps_little_keeps_it_when_others_keep_too_much():

@@ -121,7 +121,7 @@ def _identify(gateway: "Gateway", connection: "Connection", client_id: str) -> b
         )
         _refuse(connection, Reason.NOT_AUTHORIZED, why, return_code=_NOT_AUTHORIZED)
         return False
-    if not gateway.has_room(identity.certificate_id):
+    if not gateway.owners.has_room(identity.certificate_id):
         _refuse(connection, Reason.QUOTA_EXCEEDED, "the certificate has as many connections as one may have")
         return False
     session = gateway.broker.sessions.get(client_id)

@@ -18,14 +18,12 @@ from outfitter_server.gateway.limits import (
     CHECK_SECONDS,
     CLOSE_SECONDS,
     CONNECTIONS_MAX,
-    CONNECTIONS_OF_A_CERTIFICATE,
-    REJUDGED_PER_TURN,
 )
 from outfitter_server.gateway.link import COMMITTING, STOPPING, Link
 from outfitter_server.gateway.noise import Noise
 from outfitter_server.gateway.notices import Notices
 from outfitter_server.gateway.notices import Plane as NoticePlane
-from outfitter_server.gateway.permits import PolicyPermit
+from outfitter_server.gateway.owners import Owners
 from outfitter_server.gateway.presence import Presence
 from outfitter_server.gateway.provisioning import ProvisioningDesk
 from outfitter_server.gateway.retaining import Leftovers
@@ -40,7 +38,7 @@ from outfitter_server.mqtt.sessions import Session
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.delivery import Delivery
 from outfitter_server.services.devices import Devices
-from outfitter_server.services.effects import Effect, PrincipalChanged
+from outfitter_server.services.effects import Effect
 from outfitter_server.services.live_clients import LiveClients
 from outfitter_server.services.messages import Publication, Published, Rules, together
 from outfitter_server.services.meters import Meters
@@ -109,7 +107,7 @@ class Gateway:
         self.leftovers = Leftovers(self)
         self._connections: dict[str, Connection] = {}
         self._entering: dict[str, Connection] = {}
-        self._by_certificate: dict[str, set[Connection]] = {}
+        self.owners = Owners(devices)
         self._open: set[Connection] = set()
         self._connections_max = connections_max
         self._live = live or LiveClients(clock)
@@ -191,10 +189,6 @@ class Gateway:
 
     # Connections
 
-    def has_room(self, certificate_id: str) -> bool:
-        """Whether a certificate may have one more connection."""
-        return len(self._by_certificate.get(certificate_id, ())) < CONNECTIONS_OF_A_CERTIFICATE
-
     @property
     def full(self) -> bool:
         """Whether no connection more is taken."""
@@ -268,8 +262,7 @@ class Gateway:
         self.broker.come(session, connection)
         self._live.came(client_id)
         self.presence.came(connection, session)
-        if connection.certificate_id:
-            self._by_certificate.setdefault(connection.certificate_id, set()).add(connection)
+        self.owners.add(connection)
         return session, present
 
     def left(self, connection: Connection, session: Session, will: Will | None) -> None:
@@ -280,11 +273,7 @@ class Gateway:
             self.broker.gone(session)
             self._live.left(session.client_id, connection.departure)
         self.presence.left(connection, session)
-        same = self._by_certificate.get(connection.certificate_id)
-        if same is not None:
-            same.discard(connection)
-            if not same:
-                del self._by_certificate[connection.certificate_id]
+        self.owners.remove(connection)
         self.notices.offline(session)
         session.detach()
         surplus = self.broker.leave(session, self.second)
@@ -375,29 +364,6 @@ class Gateway:
             Published(will.topic, will.payload, will.qos, client_id, will.properties, retain=will.retain)
         ).under_way
 
-    # What changed elsewhere
-
     def _hear(self, effects: Sequence[Effect]) -> None:
         self.notices.hear(effects)
-        changed = [effect.certificate_id for effect in effects if isinstance(effect, PrincipalChanged)]
-        if changed:
-            everyone = None in changed
-            self._judge(list(self._by_certificate if everyone else dict.fromkeys(filter(None, changed))))
-
-    def _judge(self, certificates: list[str]) -> None:
-        """Judge the connections of these certificates anew, so many a turn."""
-        for certificate_id in certificates[:REJUDGED_PER_TURN]:
-            connections = self._by_certificate.get(certificate_id)
-            if not connections:
-                continue
-            identity = self.devices.identify_id(certificate_id)
-            for connection in list(connections):
-                if identity is None or not identity.active:
-                    _log.info("connection of %s closed: its certificate is not active", connection.name)
-                    connection.close(Reason.NOT_AUTHORIZED)
-                elif isinstance(connection.permit, PolicyPermit):
-                    connection.permit.renew(identity)
-                    connection.judged_anew()
-        rest = certificates[REJUDGED_PER_TURN:]
-        if rest:
-            asyncio.get_running_loop().call_soon(self._judge, rest)
+        self.owners.hear(effects)
