@@ -27,6 +27,7 @@ from outfitter_server.mqtt.packets import (
     PingReq,
     PingResp,
     Publish,
+    SubAck,
     Subscribe,
     Unsubscribe,
     Will,
@@ -117,6 +118,18 @@ def test_a_filter_counts_at_least_what_it_takes(shape, width, each):
     finally:
         tracemalloc.stop()
     assert taken <= broker.filter_bytes <= 6 * taken
+
+
+async def test_what_is_retained_gives_way_whole_when_all_hold_too_much(world):
+    client = await world.client("c")
+    client.send(Publish("free", b"x" * 8_000, 1, 1, retain=True))
+    assert (await client.packet()).packet_id == 1
+    world.gateway.broker.queues.bytes_max = -1
+    client.send(Subscribe(2, (FilterRequest("free", 1),)), PingReq())
+    assert isinstance(await client.packet(), SubAck)
+    assert await client.packet() == PingResp()
+    assert world.gateway.broker.queues.dropped == 1
+    assert await client.silent()
 
 
 @pytest.mark.parametrize("version", [4, 5])

@@ -800,7 +800,8 @@ class Lives:
     )
 )
 @example(["connect_delayed", "drop", "wait", "restart", "wait"])
-@example(["connect", "connect_delayed", "stop", "connect", "restart"])
+@example(["connect", "connect_delayed", "stop", "connect", "restart", "restart"])
+@example(["connect", "goodbye", "connect_delayed", "drop", "connect", "goodbye", "restart", "wait", "wait"])
 @pytest.mark.timeout(120 + EXAMPLES)
 @settings(max_examples=EXAMPLES // 4, deadline=None)
 def test_each_will_is_published_once_unless_its_client_says_goodbye_or_is_back(doubles, steps):
