@@ -297,11 +297,18 @@ def _facts(settings: Settings, boot_id: str) -> Facts:
 def _attributes(settings: Settings) -> dict[str, str]:
     """What the conditions of a device client's document may ask for."""
     return {
-        "operatingSystem": platform.freedesktop_os_release().get("ID", "linux"),
+        "operatingSystem": _operating_system(),
         "architecture": platform.machine(),
         "deviceType": settings.device_type,
         "thingName": settings.thing_name,
     }
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("ID", "linux")
+    except OSError:
+        return "linux"  # a small image may have no os-release, and its ID is "linux" where it has none
 
 
 def _health_rules(settings: Settings) -> HealthRules:
