@@ -169,6 +169,8 @@ class World:
                 self.running = None
             case effects.WatchHealth():
                 return self._health(effect)
+            case effects.ReadBootLog():
+                return "last words"
             case effects.Restart():
                 if self.reboots_work:
                     raise PowerCut

@@ -329,6 +329,7 @@ def test_power_that_never_stays_rolls_back(make_world):
     assert dies == 3
     assert final.status is Status.FAILED
     assert "not proven within 3 boots" in final.details["reason"]
+    assert final.details["log_1"] == "last words"
     assert world.current().version == "1.0.0"
 
 

@@ -69,7 +69,11 @@ class Reload:
             if code is None
             else f"{self._name} {ending(code)}"
         )
-        return Verdict(healthy=False, reason=reason, log=self._output.tail())
+        return Verdict(healthy=False, reason=reason, log=self.output_tail())
+
+    def output_tail(self) -> str:
+        """The newest of what it wrote when it was run last."""
+        return self._output.tail()
 
     def _spawn(self, software_process: int | None) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ}

@@ -46,6 +46,7 @@ from outfitter_agent.plans.transaction import Journal
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 RETRY_SECONDS_MAX: Final = 60.0
+BOOT_LOG_SECONDS_MAX: Final = 15.0
 ENDINGS: Final = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Agent:
             signals=self._signals,
             health_rules=_health_rules(settings),
             configurator=self._configurator(ca_file),
+            boot_log=self._boot_log,
             anchor=Anchor(settings.trusted_keys, settings.state),
             steps=StepRunner(
                 handlers=settings.device_client_handlers,
@@ -209,6 +211,24 @@ class Agent:
             bytes_max=settings.configuration_bytes_max,
             watch_seconds=settings.configuration_watch_seconds,
         )
+
+    def _boot_log(self) -> str:
+        """The end of what the boot before has left: its software's output, else what the owner's command tells of it."""
+        written, settings = self._supervisor.output_tail(), self._settings
+        if written or settings.reboot == "restart" or not settings.boot_log_command:
+            return written
+        told = Reload(
+            settings.boot_log_command,
+            timeout_seconds=BOOT_LOG_SECONDS_MAX,
+            folder=settings.state,
+            log=settings.state / "boot.log",
+            environment={},
+            name="boot_log_command",
+        )
+        verdict = told.run(None)
+        if not verdict.healthy:
+            log.warning("no log of the boot before: %s", verdict.reason)
+        return told.output_tail()
 
     def _fetcher(self, ca_file: Path | None) -> Fetcher:
         settings = self._settings

@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from outfitter_agent.hands import health
@@ -43,6 +44,7 @@ class Performer:
         signals: Signals,
         health_rules: HealthRules,
         configurator: Configurator,
+        boot_log: Callable[[], str],
         anchor: Anchor,
         steps: StepRunner,
     ) -> None:
@@ -58,6 +60,7 @@ class Performer:
         self._signals = signals
         self._health_rules = health_rules
         self._configurator = configurator
+        self._boot_log = boot_log
         self._anchor = anchor
         self._steps = steps
         self._job: JobRef | None = None
@@ -133,6 +136,8 @@ class Performer:
                 self._supervisor.stop()
             case effects.WatchHealth():
                 return self._watch_health(effect)
+            case effects.ReadBootLog():
+                return self._boot_log()
             case effects.Restart():
                 self._restart()
             case effects.Discard():

@@ -17,6 +17,7 @@ from outfitter_agent.plans.effects import (
     KeepMinimum,
     MarkSlot,
     Plan,
+    ReadBootLog,
     ReadCurrentSlot,
     ReadRunning,
     Report,
@@ -150,9 +151,14 @@ def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
         return Verdict(
             healthy=False,
             reason=f"the machine came up in slot {current} instead of {target.slot}: the new software does not boot",
+            log=(yield from _boot_log()),
         )
     if update.boots >= facts.trial_boots_max:
-        return Verdict(healthy=False, reason=f"the new software was not proven within {update.boots} boots")
+        return Verdict(
+            healthy=False,
+            reason=f"the new software was not proven within {update.boots} boots",
+            log=(yield from _boot_log()),
+        )
     yield from perform(Save(journal=Journal(update=replace(update, boots=update.boots + 1))))
     yield from perform(StartSoftware(probation=True))
     told = details.progress(Step.VERIFYING, boot_id=facts.boot_id, version=target.version, slot=target.slot)
@@ -169,6 +175,14 @@ def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
         if target.minimum is not None:
             yield from perform(KeepMinimum(name=target.name, minimum=target.minimum))
     return verdict
+
+
+def _boot_log() -> Plan[str]:
+    """What there is of it: the reason is worth telling without."""
+    try:
+        return (yield from perform(ReadBootLog()))
+    except Trouble:
+        return ""
 
 
 def _restart_into(update: Update, slot: str) -> Plan[None]:

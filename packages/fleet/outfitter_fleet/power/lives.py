@@ -183,6 +183,7 @@ def settings_of(root: Path, reboot: str, *, trusted_keys: bool) -> Settings:
         configuration=root / "etc" / "configuration.json",
         configuration_reload=("reload",),
         reboot=reboot,
+        boot_log_command=(),
         device_client=True,
         settle_seconds=0,
         answer_timeout_seconds=0.5,
