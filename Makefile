@@ -90,7 +90,7 @@ schema: install ## write stores/sqlite/schema.sql anew from the migrations
 tables: install ## write the tables of docs/reference anew from the contract
 	@$(BIN)/python -m outfitter_fleet.tables reference
 
-power-cuts: install ## cut the agent's power before and after every step, and write docs/reference/power-cuts.md anew (10 seconds)
+power-cuts: install ## cut the agent's power before and after every step, and write docs/reference/power-cuts.md anew (half a minute)
 	@$(BIN)/python -m outfitter_fleet.power
 
 deb: install ## the agent as a package for Debian 12, into dist/ (ARCH=arm64 for the other architecture)

@@ -1,4 +1,5 @@
-"""The power goes before and after every step of the agent: one whole version runs, the result is right, nothing runs twice."""
+"""The power goes before and after every step of the agent, or the step fails: one whole version runs, the result is right,
+nothing runs twice."""
 
 import random
 import tempfile
@@ -14,9 +15,10 @@ from outfitter_agent.plans.transaction import Stage
 from outfitter_fleet.power.__main__ import DOCUMENT
 from outfitter_fleet.power.cuts import describe, outcomes, twice
 from outfitter_fleet.power.disk import Disk, Loss, after
+from outfitter_fleet.power.faults import Kind, faults
 from outfitter_fleet.power.lives import quiet
 from outfitter_fleet.power.scenes import SCENES
-from outfitter_fleet.power.table import ALL, blocks, ground, played
+from outfitter_fleet.power.table import ALL, FAULTED, blocks, failed, fault_blocks, ground, played
 from outfitter_fleet.tables.blocks import filled
 
 PAIRS = 6
@@ -47,9 +49,23 @@ def test_every_cut_ends_right(scene, found):
     assert [describe(each) for each in found[scene.title] if each.wrong] == []
 
 
-def test_the_table_is_fresh(found):
+@pytest.fixture(scope="module")
+def faulted(disk):
+    return failed(disk)
+
+
+@pytest.mark.parametrize("scene", FAULTED, ids=lambda scene: scene.title)
+def test_every_fault_ends_right(scene, faulted):
+    found = faulted[scene.title]
+    assert {each.kind for each in found} == set(Kind)
+    assert [each for each in found if each.wrong] == []
+
+
+def test_the_table_is_fresh(found, faulted):
     told = DOCUMENT.read_text("utf-8")
-    assert filled(told, blocks(found)) == told, "`make power-cuts` writes it anew"
+    assert filled(told, {**blocks(found), **fault_blocks(faulted)}) == told, (
+        "`make power-cuts` writes it anew"
+    )
 
 
 @pytest.mark.parametrize("scene", ALL, ids=lambda scene: scene.title)
@@ -81,6 +97,15 @@ def test_what_is_broken_is_noticed(name, disk, monkeypatch):
     owner, part, stand_in, scene = BREAKAGES[name]
     monkeypatch.setattr(owner, part, stand_in)
     assert any(outcome.wrong for outcome in outcomes(scene, disk))
+
+
+def test_a_fault_that_is_forgotten_is_noticed(disk, monkeypatch):
+    lost = {
+        **UPDATE_STATES,
+        Stage.TRIAL: replace(UPDATE_STATES[Stage.TRIAL], power_loss=PowerLoss.START_OVER),
+    }
+    monkeypatch.setattr(recover, "UPDATE_STATES", lost)
+    assert any("SUCCEEDED without restart" in each.wrong for each in faults(NEWER, disk))
 
 
 def test_only_what_was_synced_stays(tmp_path):

@@ -40,9 +40,9 @@ from outfitter_agent.main.settings import Settings
 from outfitter_agent.main.software import slots_of
 from outfitter_agent.plans.details import progress
 from outfitter_agent.plans.facts import Execution, Facts
-from outfitter_agent.plans.jobs import carry_out, give_up, job_of
+from outfitter_agent.plans.jobs import carry_out, give_up
 from outfitter_agent.plans.recover import recover
-from outfitter_agent.plans.transaction import Journal
+from outfitter_agent.plans.transaction import JobRef, Journal
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 RETRY_SECONDS_MAX: Final = 60.0
@@ -136,7 +136,7 @@ class Agent:
         """Recover, then whatever there is to do, for ever.
 
         A fault ends neither the agent nor the software, which would go with it: what failed is tried again later, as
-        often as the journal's counts allow.
+        often as the journal's counts allow. What it has left halfway is taken up as after a power loss.
         """
         failures, recovered = 0, False
         while True:
@@ -155,6 +155,7 @@ class Agent:
                 # Trouble that no plan could do anything about: RAUC does not answer, say
                 log.warning("a fault; trying again later: %s", error, exc_info=not isinstance(error, Trouble))
                 self._performer.keep_running()
+                recovered = False
                 failures += 1
                 pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load
             else:
@@ -180,14 +181,14 @@ class Agent:
         execution = self._client.start_next(progress(Step.ACCEPTED, boot_id=self._facts.boot_id))
         if execution is None:
             if journal.job is not None:
-                self._performer.run(give_up(journal, self._facts), None)
+                self._performer.run(give_up(), None)
             self._running.wake()
             return False
         self._carry_out(execution, journal)
         return True
 
     def _carry_out(self, execution: Execution, journal: Journal) -> None:
-        job = job_of(execution, journal)
+        job = JobRef(job_id=execution.job_id, execution_number=execution.execution_number)
         log.info("job %s, execution %d", job.job_id, job.execution_number)
         self._performer.run(carry_out(execution, self._facts, journal), job)
 

@@ -22,7 +22,7 @@ from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.plans import details, effects
 from outfitter_agent.plans.effects import Downloaded, Effect, Plan, UrlExpired, Verdict
 from outfitter_agent.plans.progress import Throttle
-from outfitter_agent.plans.transaction import Installed, JobRef
+from outfitter_agent.plans.transaction import Installed, JobRef, Stage
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 log = logging.getLogger(__name__)
@@ -78,9 +78,12 @@ class Performer:
             plan.close()
 
     def keep_running(self) -> None:
-        """After a fault: whatever is current runs, if that can be found out."""
+        """After a fault: what was proven last runs, if that can be found out; until it is over, nothing is tried."""
         try:
-            self._start_software(probation=False)
+            update = self._journal.load().update
+            halfway = update is not None and update.stage in (Stage.TRIAL, Stage.ROLLBACK)
+            slot = update.previous_slot if update is not None and halfway else self._slots.current()
+            self._start_software(slot, probation=False)
         except (Trouble, OSError) as error:
             log.warning("the software is left as it is: %s", error)
 
@@ -131,7 +134,7 @@ class Performer:
             case effects.MarkSlot():
                 (self._slots.mark_good if effect.good else self._slots.mark_bad)(effect.slot)
             case effects.StartSoftware():
-                self._start_software(probation=effect.probation)
+                self._start_software(self._slots.current(), probation=effect.probation)
             case effects.StopSoftware():
                 self._supervisor.stop()
             case effects.WatchHealth():
@@ -205,8 +208,8 @@ class Performer:
                 self._signals.sleep(1.0, abandonable=True)
         raise Abandoned
 
-    def _start_software(self, *, probation: bool) -> None:
-        installed: Installed | None = self._slots.installed(self._slots.current())
+    def _start_software(self, slot: str | None, *, probation: bool) -> None:
+        installed: Installed | None = self._slots.installed(slot)
         folder = self._slots.path(installed.slot) if installed is not None else None
         if installed is None or folder is None:
             self._supervisor.stop()

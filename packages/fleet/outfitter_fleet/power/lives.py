@@ -41,6 +41,11 @@ class Fault(Exception):  # noqa: N818 - what a life ends with
     """The agent met what it did not expect, or never came to rest."""
 
 
+def never() -> None:
+    """What the agent must not have to do where nothing fails."""
+    raise Fault("the agent would try again later: see its log")
+
+
 @dataclass(slots=True)
 class World:
     """What one life has to do with, beside the disk."""
@@ -58,6 +63,8 @@ class World:
     """The setting of that name."""
     trusted_keys: bool = False
     """Whether there is the setting of that name."""
+    wait: Callable[[], None] = never
+    """Called when the agent waits to try again."""
 
     def copy(self) -> "World":
         """Another world that goes its own way from here, after a cut: no program runs in it."""
@@ -195,7 +202,9 @@ def _outside(disk: Disk, world: World, step: Callable[[str], None]) -> Iterator[
     """In it, the agent's code meets this disk and this world."""
 
     def rest(_signals: Signals, pause: float | None) -> None:
-        raise Rest if pause is None else Fault("the agent would try again later: see its log")
+        if pause is None:
+            raise Rest
+        world.wait()
 
     def sleep(signals: Signals, _seconds: float, *, abandonable: bool) -> None:
         signals.check(abandonable=abandonable)  # time is not what this proof is about
