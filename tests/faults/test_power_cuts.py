@@ -1,4 +1,5 @@
-"""The power goes before and after every step of the agent: one whole version runs, the result is right, nothing runs twice."""
+"""The power goes before and after every step of the agent, or the step fails: one whole version runs, the result is right,
+nothing runs twice."""
 
 import random
 import tempfile
@@ -19,10 +20,11 @@ from outfitter_fleet.power.bootloader import BOOTS_MAX
 from outfitter_fleet.power.cancelled import CANCELLED
 from outfitter_fleet.power.cuts import describe, outcomes, record, twice
 from outfitter_fleet.power.disk import Disk, Loss, after
+from outfitter_fleet.power.faults import Kind, faults
 from outfitter_fleet.power.lives import quiet
 from outfitter_fleet.power.scenes import SCENES
 from outfitter_fleet.power.service import JOB
-from outfitter_fleet.power.table import ALL, blocks, ground
+from outfitter_fleet.power.table import ALL, FAULTED, blocks, failed, fault_blocks, ground
 from outfitter_fleet.tables.blocks import filled
 
 PAIRS = 6
@@ -65,11 +67,23 @@ def test_every_cut_ends_right(scene, found):
     assert [describe(each) for each in found[scene.title] if each.wrong] == []
 
 
+@pytest.fixture(scope="module")
+def faulted(disk):
+    return failed(disk)
+
+
+@pytest.mark.parametrize("scene", FAULTED, ids=lambda scene: scene.title)
+def test_every_fault_ends_right(scene, faulted):
+    found = faulted[scene.title]
+    assert {each.kind for each in found} == set(Kind)
+    assert [each for each in found if each.wrong] == []
+
+
 @pytest.mark.timeout(300)  # alone it plays all of them
-def test_the_table_is_fresh(found):
+def test_the_table_is_fresh(found, faulted):
     told = DOCUMENT.read_text("utf-8")
     fresh = blocks({scene.title: found[scene.title] for scene in ALL})
-    assert filled(told, fresh) == told, "`make power-cuts` writes it anew"
+    assert filled(told, {**fresh, **fault_blocks(faulted)}) == told, "`make power-cuts` writes it anew"
 
 
 @pytest.mark.parametrize("scene", CANCELLED, ids=lambda scene: scene.title)
@@ -137,6 +151,15 @@ def test_what_is_broken_is_noticed(name, disk, monkeypatch):
     owner, part, stand_in, scene = BREAKAGES[name]
     monkeypatch.setattr(owner, part, stand_in)
     assert any(outcome.wrong for outcome in outcomes(scene, disk))
+
+
+def test_a_fault_that_is_forgotten_is_noticed(disk, monkeypatch):
+    lost = {
+        **UPDATE_STATES,
+        Stage.TRIAL: replace(UPDATE_STATES[Stage.TRIAL], power_loss=PowerLoss.START_OVER),
+    }
+    monkeypatch.setattr(recover, "UPDATE_STATES", lost)
+    assert any("SUCCEEDED without restart" in each.wrong for each in faults(NEWER, disk))
 
 
 def test_only_what_was_synced_stays(tmp_path):

@@ -174,6 +174,8 @@ class World:
                 self.running = None
             case effects.WatchHealth():
                 return self._health(effect)
+            case effects.ReadBootLog():
+                return "last words"
             case effects.Restart():
                 if self.reboots_work:
                     raise PowerCut
@@ -274,7 +276,12 @@ class World:
         )
         plan = carry_out(execution, self.facts(), self.journal)
         for _ in range(LIVES_MAX):
-            if not self.live(plan):
+            try:
+                whole = self.live(plan)
+            except (Trouble, RuntimeError):  # a fault: the same life goes on from its journal
+                plan = recover(self.journal, self.facts())
+                continue
+            if not whole:
                 self.boots()
                 plan = recover(self.journal, self.facts())
             elif self.journal.final is not None:
@@ -284,7 +291,7 @@ class World:
             elif self.abandoned and self.journal.job is None:
                 return None
             elif self.abandoned:  # the service has no such job any more
-                plan = give_up(self.journal, self.facts())
+                plan = give_up()
             else:  # started over: the service hands the same execution over again
                 plan = carry_out(execution, self.facts(), self.journal)
         raise AssertionError(f"no end after {LIVES_MAX} lives: {self.journal}")

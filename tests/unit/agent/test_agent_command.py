@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -9,15 +10,18 @@ import sys
 import tarfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from outfitter_agent.hands.journal import JournalFile
 from outfitter_agent.hands.slots.folder import FolderSlots
 from outfitter_agent.main.command import main
-from outfitter_agent.plans.transaction import Installed
+from outfitter_agent.plans.transaction import Installed, JobRef, Journal, StepsRun, StepsStage
 
 AGENT = Path(sys.executable).parent / "outfitter-agent"
 WAIT_SECONDS = 20
+LITTLE = 4096
 PROGRAM = "import os, time; open('pid.new', 'w').write(str(os.getpid())); os.rename('pid.new', 'pid'); time.sleep(60)"
 
 
@@ -81,8 +85,8 @@ def gone(pid):
         return True
 
 
-def start(config):
-    return subprocess.Popen([AGENT, "run", "--config", config], stderr=subprocess.DEVNULL)
+def start(config, **options):
+    return subprocess.Popen([AGENT, "run", "--config", config], stderr=subprocess.DEVNULL, **options)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,26 @@ def test_status_of_a_new_device(config, tmp_path, capsys):
 def test_status_for_people(config, software, capsys):
     assert main(["status", "--config", str(config)]) == 0
     assert "version            1.0\n" in capsys.readouterr().out
+
+
+def test_status_of_a_document_of_steps(config, tmp_path, capsys):
+    job = JobRef(job_id="steps", execution_number=1)
+    (tmp_path / "state").mkdir()
+    JournalFile(tmp_path / "state").save(Journal(steps=StepsRun(job=job, stage=StepsStage.REBOOTING)))
+    assert main(["status", "--config", str(config), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["job"], shown["stage"]) == ("steps", "rebooting")
+
+
+def test_full_disk_does_not_keep_the_software_from_its_start(config, software, tmp_path):
+    """A limit on file sizes stands for the full disk; only the authorities are too large for it."""
+    (tmp_path / "ca.pem").write_text("x" * 2 * LITTLE)
+    config.write_text(config.read_text() + 'ca = "ca.pem"\n')
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (LITTLE, LITTLE))
+    with start(config, preexec_fn=limit) as agent:
+        pid_in(software)
+        agent.terminate()
+        assert agent.wait(WAIT_SECONDS) == 0
 
 
 def test_sigterm_ends_agent_and_software(config, software):

@@ -1,5 +1,6 @@
 """Settings: file, drop-ins, environment, and what is refused; the reference tells the truth."""
 
+import json
 import re
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_tls_needs_its_files(file, tmp_path):
         load_settings(file, {})
 
 
+@pytest.mark.parametrize(
+    ("told", "bound"),
+    [
+        ("", 1800),
+        ("settle_seconds = 1000\nhealth_timeout_seconds = 500", 3000),
+        ("trial_timeout_seconds = 0", 0),
+        ("trial_timeout_seconds = 90", 90),
+    ],
+)
+def test_trial_has_a_bound_unless_it_is_taken_away(told, bound, file):
+    file.write_text(PLAIN + told)
+    assert load_settings(file, {}).trial_timeout_seconds == bound
+
+
 def test_reference_lists_every_setting_with_its_default():
     rows = dict(
         re.findall(
@@ -140,4 +155,6 @@ def _shown(default):
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
-    return "[]" if default == () else "none" if default is None else str(default)
+    if isinstance(default, tuple):
+        return json.dumps(default)
+    return "none" if default is None else str(default)

@@ -390,6 +390,17 @@ def test_budget_is_one_for_all_attempts_and_lives(tmp_path, store, url):
     ) == Downloaded(sha256=DIGEST, size=LENGTH)
 
 
+def test_download_is_kept_when_its_cost_cannot_be_noted(tmp_path, url):
+    def block(received, _total):
+        if received:
+            (tmp_path / "spent.json.new").mkdir(exist_ok=True)
+
+    fetcher = new_fetcher(tmp_path, job_bytes_max=10 * LENGTH)
+    with pytest.raises(IsADirectoryError):
+        fetcher.fetch(url, sha256=DIGEST, size=LENGTH, progress=block, job="one")
+    assert json.loads((tmp_path / "image.json").read_bytes())["synced"] == LENGTH
+
+
 def test_budget_is_noted_before_it_is_spent(tmp_path, store, url):
     """Who dies at any instant has not spent more than is written down."""
     noted = []

@@ -329,6 +329,7 @@ def test_power_that_never_stays_rolls_back(make_world):
     assert dies == 3
     assert final.status is Status.FAILED
     assert "not proven within 3 boots" in final.details["reason"]
+    assert final.details["log_1"] == "last words"
     assert world.current().version == "1.0.0"
 
 
@@ -435,6 +436,42 @@ def test_power_cut_at_every_step_under_a_boot_loader(name, after, make_world):
         world, final = play(case, make_world, **LOADER, cut_at=step, cut_after=after)
         check(case, world, final)
         assert world.next_boot == world.link
+
+
+def test_boot_that_fell_back_tells_its_log(make_world):
+    _, final = play(LOADED["new software does not boot"], make_world, **LOADER)
+    assert final.details["log_1"] == "last words"
+
+
+def test_log_that_cannot_be_read_is_left_out(make_world):
+    world, final = play(
+        LOADED["new software does not boot"],
+        make_world,
+        **LOADER,
+        faults={effects.ReadBootLog: Trouble("the disk is broken")},
+    )
+    assert "the new software does not boot" in final.details["reason"]
+    assert (world.link, "log_1" in final.details) == ("a", False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"sick": {"2.0.0"}}, {"faults": {effects.ReadManifest: Trouble("corrupt")}}]
+)
+def test_full_disk_gets_the_room_of_the_download_for_the_end(wrong, make_world):
+    """Others have filled the disk after the download: no journal can be written as long as it is there."""
+    world = make_world(**wrong)
+
+    class Full(type(world)):
+        def _act(self, effect):
+            if isinstance(effect, effects.Save) and self.part and effect.journal.final is not None:
+                raise Trouble("save failed: No space left on device")
+            return super()._act(effect)
+
+    world.__class__ = Full
+    final = world.run(INSTALL)
+    assert final.status is (Status.FAILED if wrong else Status.SUCCEEDED)
+    assert "No space" not in final.details.get("reason", "")
+    assert not world.part
 
 
 def test_machine_that_came_back_by_itself_is_not_restarted_again(make_world):

@@ -130,8 +130,10 @@ class Fetcher:
             whole = sha256 is not None and partial.digest == sha256
             status = HTTPStatus.OK if whole else self._transfer(url, known_as, sha256, size, in_time)
         finally:
-            self._spending.settle()
-            partial.close()
+            try:
+                self._spending.settle()
+            finally:
+                partial.close()
         if status in EXPIRED:
             return UrlExpired(
                 reason=f"HTTP {status} from the store", bytes_gained=max(0, partial.length - began)

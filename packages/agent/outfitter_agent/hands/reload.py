@@ -82,7 +82,11 @@ class Reload:
             if code is None
             else f"{self._name} {ending(code)}"
         )
-        return Verdict(healthy=False, reason=reason, log=self._output.tail())
+        return Verdict(healthy=False, reason=reason, log=self.output_tail())
+
+    def output_tail(self) -> str:
+        """The newest of what it wrote when it was run last."""
+        return self._output.tail()
 
     def _await(self, child: subprocess.Popen[bytes]) -> int | None:
         """How it has ended; None: not in time."""

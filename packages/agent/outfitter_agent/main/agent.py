@@ -37,12 +37,13 @@ from outfitter_agent.main.settings import Settings
 from outfitter_agent.main.software import slots_of
 from outfitter_agent.plans.details import progress
 from outfitter_agent.plans.facts import Execution, Facts
-from outfitter_agent.plans.jobs import carry_out, give_up, job_of
+from outfitter_agent.plans.jobs import carry_out, give_up
 from outfitter_agent.plans.recover import recover
-from outfitter_agent.plans.transaction import Journal
+from outfitter_agent.plans.transaction import JobRef, Journal
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 RETRY_SECONDS_MAX: Final = 60.0
+BOOT_LOG_SECONDS_MAX: Final = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Agent:
             health_rules=_health_rules(settings),
             limits=_limits(settings, settings.image_bytes_max),
             configurator=self._configurator(ca_file),
+            boot_log=self._boot_log,
             anchor=Anchor(settings.trusted_keys, settings.state),
             steps=StepRunner(
                 handlers=settings.device_client_handlers,
@@ -128,7 +130,7 @@ class Agent:
         """Recover, then whatever there is to do, for ever.
 
         A fault ends neither the agent nor the software, which would go with it: what failed is tried again later, as
-        often as the journal's counts allow.
+        often as the journal's counts allow. What it has left halfway is taken up as after a power loss.
         """
         failures, recovered = 0, False
         while True:
@@ -147,6 +149,7 @@ class Agent:
                 # Trouble that no plan could do anything about: RAUC does not answer, say
                 log.warning("a fault; trying again later: %s", error, exc_info=not isinstance(error, Trouble))
                 self._performer.keep_running()
+                recovered = False
                 failures += 1
                 pause = backoff(failures, RETRY_SECONDS_MAX, random.random())  # noqa: S311 - spreads load
             else:
@@ -172,14 +175,14 @@ class Agent:
         execution = self._client.start_next(progress(Step.ACCEPTED, boot_id=self._facts.boot_id))
         if execution is None:
             if journal.job is not None:
-                self._performer.run(give_up(journal, self._facts), None)
+                self._performer.run(give_up(), None)
             self._running.wake()
             return False
         self._carry_out(execution, journal)
         return True
 
     def _carry_out(self, execution: Execution, journal: Journal) -> None:
-        job = job_of(execution, journal)
+        job = JobRef(job_id=execution.job_id, execution_number=execution.execution_number)
         log.info("job %s, execution %d", job.job_id, job.execution_number)
         self._performer.run(carry_out(execution, self._facts, journal), job)
 
@@ -205,6 +208,25 @@ class Agent:
             bytes_max=settings.configuration_bytes_max,
             watch_seconds=settings.configuration_watch_seconds,
         )
+
+    def _boot_log(self) -> str:
+        """The end of what the boot before has left: its software's output, else what the owner's command tells of it."""
+        written, settings = self._supervisor.output_tail(), self._settings
+        if written or settings.reboot == "restart" or not settings.boot_log_command:
+            return written
+        told = Reload(
+            settings.boot_log_command,
+            timeout_seconds=BOOT_LOG_SECONDS_MAX,
+            folder=settings.state,
+            log=settings.state / "boot.log",
+            environment={},
+            name="boot_log_command",
+            beat=self._notifier.beat,
+        )
+        verdict = told.run(None)
+        if not verdict.healthy:
+            log.warning("no log of the boot before: %s", verdict.reason)
+        return told.output_tail()
 
     def _fetcher(self, ca_file: Path | None) -> Fetcher:
         settings = self._settings
@@ -303,11 +325,18 @@ def _facts(settings: Settings, boot_id: str) -> Facts:
 def _attributes(settings: Settings) -> dict[str, str]:
     """What the conditions of a device client's document may ask for."""
     return {
-        "operatingSystem": platform.freedesktop_os_release().get("ID", "linux"),
+        "operatingSystem": _operating_system(),
         "architecture": platform.machine(),
         "deviceType": settings.device_type,
         "thingName": settings.thing_name,
     }
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("ID", "linux")
+    except OSError:
+        return "linux"  # a small image may have no os-release, and its ID is "linux" where it has none
 
 
 def _health_rules(settings: Settings) -> HealthRules:

@@ -198,7 +198,7 @@ def _status(settings: Settings, *, as_json: bool) -> int:
 def _facts(settings: Settings) -> dict[str, Any]:
     journal = _journal(settings.state / FILE_NAME)
     slot, installed = _software(settings)
-    under_way, final = journal.update or journal.change, journal.final
+    under_way, final = journal.under_way, journal.final
     running, told = is_locked(settings.state), read_status(settings.state)
     connected_since = told.pop("connected_since")
     return {

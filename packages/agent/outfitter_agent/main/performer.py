@@ -4,6 +4,7 @@ import logging
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from outfitter_agent.hands import health
@@ -23,7 +24,7 @@ from outfitter_agent.main.configurator import Configurator
 from outfitter_agent.plans import details, effects
 from outfitter_agent.plans.effects import Downloaded, Effect, Plan, UrlExpired, Verdict
 from outfitter_agent.plans.progress import Throttle
-from outfitter_agent.plans.transaction import Installed, JobRef
+from outfitter_agent.plans.transaction import Installed, JobRef, Stage
 from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Performer:
         health_rules: HealthRules,
         limits: FetchLimits,
         configurator: Configurator,
+        boot_log: Callable[[], str],
         anchor: Anchor,
         steps: StepRunner,
     ) -> None:
@@ -62,6 +64,7 @@ class Performer:
         self._health_rules = health_rules
         self._limits = limits
         self._configurator = configurator
+        self._boot_log = boot_log
         self._anchor = anchor
         self._steps = steps
         self._job: JobRef | None = None
@@ -79,9 +82,12 @@ class Performer:
             plan.close()
 
     def keep_running(self) -> None:
-        """After a fault: whatever is current runs, if that can be found out."""
+        """After a fault: what was proven last runs, if that can be found out; until it is over, nothing is tried."""
         try:
-            self._start_software(probation=False)
+            update = self._journal.load().update
+            halfway = update is not None and update.stage in (Stage.TRIAL, Stage.ROLLBACK)
+            slot = update.previous_slot if update is not None and halfway else self._slots.current()
+            self._start_software(slot, probation=False)
         except (Trouble, OSError) as error:
             log.warning("the software is left as it is: %s", error)
 
@@ -132,11 +138,13 @@ class Performer:
             case effects.MarkSlot():
                 (self._slots.mark_good if effect.good else self._slots.mark_bad)(effect.slot)
             case effects.StartSoftware():
-                self._start_software(probation=effect.probation)
+                self._start_software(self._slots.current(), probation=effect.probation)
             case effects.StopSoftware():
                 self._supervisor.stop()
             case effects.WatchHealth():
                 return self._watch_health(effect)
+            case effects.ReadBootLog():
+                return self._boot_log()
             case effects.Restart():
                 self._restart()
             case effects.Discard():
@@ -213,8 +221,8 @@ class Performer:
             )
         raise Trouble(f"there is no fresh URL: {reason}, and download_seconds_max is over")
 
-    def _start_software(self, *, probation: bool) -> None:
-        installed: Installed | None = self._slots.installed(self._slots.current())
+    def _start_software(self, slot: str | None, *, probation: bool) -> None:
+        installed: Installed | None = self._slots.installed(slot)
         folder = self._slots.path(installed.slot) if installed is not None else None
         if installed is None or folder is None:
             self._supervisor.stop()

@@ -4,7 +4,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,10 +60,11 @@ class Settings:
     health_url_timeout_seconds: float = _number(5.0, 0.1, 60)
     stop_timeout_seconds: float = _number(10.0, 0, 300)
     trial_boots_max: int = _number(3, 1, 20)
-    trial_timeout_seconds: float = _number(0.0, 0, 86_400)
+    trial_timeout_seconds: float = _number(1800.0, 0, 86_400)
     attempts_max: int = _number(20, 1, 1000)
     reboot: str = "restart"
     reboot_command: tuple[str, ...] = ()
+    boot_log_command: tuple[str, ...] = ("journalctl", "-b", "-1", "-n", "50", "--no-pager", "-o", "cat")
     download_attempts_max: int = _number(8, 1, 100)
     download_backoff_max_seconds: float = _number(60.0, 0.01, 3600)
     download_connect_timeout_seconds: int = _number(30, 1, 600)
@@ -112,6 +113,9 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     if missing:
         raise SettingsError(f"{path}: '{missing[0]}' is missing")
     settings = Settings(**values)
+    if "trial_timeout_seconds" not in values:
+        least = 2 * (settings.settle_seconds + settings.health_timeout_seconds)
+        settings = replace(settings, trial_timeout_seconds=max(settings.trial_timeout_seconds, least))
     _check_together(settings, path)
     return settings
 

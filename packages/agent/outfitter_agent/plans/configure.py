@@ -19,7 +19,6 @@ from outfitter_agent.plans import acceptance, details
 from outfitter_agent.plans.effects import (
     ApplyConfiguration,
     Configuration,
-    Discard,
     DownloadConfiguration,
     Plan,
     PrepareConfiguration,
@@ -34,7 +33,7 @@ from outfitter_agent.plans.effects import (
     WatchHealth,
     perform,
 )
-from outfitter_agent.plans.ending import close, final, status_of
+from outfitter_agent.plans.ending import close, final, save, status_of
 from outfitter_agent.plans.facts import Execution, Facts
 from outfitter_agent.plans.states import CHANGE_STATES, PowerLoss
 from outfitter_agent.plans.transaction import (
@@ -175,7 +174,7 @@ def _try(change: Change, facts: Facts) -> Plan[Verdict]:
         return Verdict(
             healthy=False, reason=f"the new configuration was not proven within {change.tries} tries"
         )
-    yield from perform(Save(journal=Journal(change=replace(change, tries=change.tries + 1))))
+    yield from save(Journal(change=replace(change, tries=change.tries + 1)))
     yield from perform(ApplyConfiguration())
     verdict = yield from perform(ReloadServices())
     if verdict.healthy:
@@ -194,7 +193,7 @@ def _try(change: Change, facts: Facts) -> Plan[Verdict]:
 
 def _enter_rollback(change: Change, facts: Facts) -> Plan[None]:
     entered = replace(change, stage=ChangeStage.ROLLBACK, tries=0)
-    yield from perform(Save(journal=Journal(change=entered)))
+    yield from save(Journal(change=entered))
     yield from _take_back(entered, facts)
 
 
@@ -209,12 +208,12 @@ def _take_back(change: Change, facts: Facts) -> Plan[None]:
     except Abandoned:
         change = replace(change, abandoned=True)
     change = replace(change, tries=change.tries + 1)
-    yield from perform(Save(journal=Journal(change=change)))
+    yield from save(Journal(change=change))
     try:
         yield from perform(RestoreConfiguration(existed=change.previous is not None))
     except Trouble as trouble:
         if change.tries < facts.trial_boots_max:
-            raise
+            raise  # the journal says what is left to do, and it is tried again later
         health = f"the configuration before could not be put back: {trouble.reason}"
     else:
         health = yield from _reload_before(change, facts)
@@ -224,8 +223,7 @@ def _take_back(change: Change, facts: Facts) -> Plan[None]:
         in_force = None
     told = details.taken_back(change, in_force, boot_id=facts.boot_id, health=health)
     report = final(change.job, change.version_number, Status.FAILED, told)
-    yield from perform(Save(journal=Journal() if change.abandoned else report))
-    yield from perform(Discard())
+    yield from close(Journal() if change.abandoned else report)
 
 
 def _reload_before(change: Change, facts: Facts) -> Plan[str]:

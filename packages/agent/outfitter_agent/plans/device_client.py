@@ -37,9 +37,6 @@ REBOOT: Final = "reboot.sh"
 def carry_out(execution: Execution, facts: Facts, left: StepsRun | None) -> Plan[None]:
     """Do the job; ``left`` is what the journal holds of an earlier start of it, or of another job."""
     run = _begin(execution, left)
-    if run.stage is StepsStage.RUNNING:
-        yield from settle(run, facts)
-        return
     try:
         run = yield from _run(execution, run, facts)
     except Abandoned:
@@ -52,9 +49,9 @@ def carry_out(execution: Execution, facts: Facts, left: StepsRun | None) -> Plan
 
 
 def settle(run: StepsRun, facts: Facts) -> Plan[None]:
-    """What a start makes of a run that it finds: one with a step under way ends, others wait to be handed over again."""
+    """What a start, or the end of a fault, makes of a run that it finds: one with a step under way ends, others wait to be handed over again."""
     if STEPS_STATES[run.stage].power_loss is PowerLoss.FAIL:
-        reason = f"interrupted in step {run.step + 1} by a restart: whether that step was done is not known"
+        reason = f"interrupted in step {run.step + 1}: whether that step was done is not known"
         yield from _end(replace(run, reason=reason), facts)
 
 
@@ -145,8 +142,8 @@ def _reboot(
     yield from perform(Report(details=told))
     run = replace(run, stage=StepsStage.REBOOTING, boot_before=facts.boot_id, restarts=run.restarts + 1)
     yield from perform(Save(journal=Journal(steps=run)))
-    yield from perform(StopSoftware())
     try:
+        yield from perform(StopSoftware())
         yield from perform(Restart())
     except Trouble as trouble:
         yield from perform(StartSoftware(probation=False))

@@ -226,6 +226,11 @@ class WatchHealth(Effect[Verdict]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBootLog(Effect[str]):
+    """The end of what the boot before has written, as far as that can be had; raises Trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restart(Effect[None]):
     """Reboot, as the settings define it. Does not return when it works; raises Trouble when it does not."""
 

@@ -19,7 +19,20 @@ def status_of(trouble: Trouble) -> Status:
     return Status.REJECTED if isinstance(trouble, Refusal) else Status.FAILED
 
 
+def save(journal: Journal) -> Plan[None]:
+    """Save what needs no download any more; where that fails, the download makes room for it.
+
+    Nothing has to be journaled before the download goes: a power loss in between finds a state that does without it, or
+    one that starts over and fetches it again.
+    """
+    try:
+        yield from perform(Save(journal=journal))
+    except Trouble:
+        yield from perform(Discard())
+        yield from perform(Save(journal=journal))
+
+
 def close(journal: Journal) -> Plan[None]:
     """Replace the transaction by its end, then tidy up."""
-    yield from perform(Save(journal=journal))
+    yield from save(journal)
     yield from perform(Discard())

@@ -1,8 +1,8 @@
-"""What the agent does with its journal at its start, and the second half of every update.
+"""What the agent does with its journal at its start and after a fault, and the second half of every update.
 
-``recover`` is the first plan of each start. ``prove`` and ``roll_back`` are entered from it after a restart, planned or
-not, and from ``install`` when the new software is ready. A hand that fails after the switch leads back to the software
-before it, never to a device without any.
+``recover`` is the first plan of each start, and the first after each fault that a plan could do nothing about. ``prove``
+and ``roll_back`` are entered from it after a restart, planned or not, and from ``install`` when the new software is ready.
+A hand that fails after the switch leads back to the software before it, never to a device without any.
 """
 
 from dataclasses import replace
@@ -17,11 +17,11 @@ from outfitter_agent.plans.effects import (
     KeepMinimum,
     MarkSlot,
     Plan,
+    ReadBootLog,
     ReadCurrentSlot,
     ReadRunning,
     Report,
     Restart,
-    Save,
     StartSoftware,
     StopSoftware,
     Switch,
@@ -29,11 +29,11 @@ from outfitter_agent.plans.effects import (
     WatchHealth,
     perform,
 )
+from outfitter_agent.plans.ending import close, final, save
 from outfitter_agent.plans.facts import Facts
 from outfitter_agent.plans.states import UPDATE_STATES, PowerLoss
 from outfitter_agent.plans.transaction import (
     RESTARTS_MAX,
-    FinalReport,
     Journal,
     Stage,
     Update,
@@ -42,7 +42,7 @@ from outfitter_agent.plans.troubles import Abandoned, Trouble
 
 
 def recover(journal: Journal, facts: Facts) -> Plan[None]:
-    """Bring the device back to where the journal says it is; the first plan of each start."""
+    """Bring the device back to where the journal says it is: at each start, and after each fault."""
     if journal.change is not None:
         yield from perform(StartSoftware(probation=False))
         yield from settle(journal.change, facts)
@@ -60,13 +60,15 @@ def recover(journal: Journal, facts: Facts) -> Plan[None]:
     else:
         yield from perform(StartSoftware(probation=False))
         if update is None:
-            yield from perform(Discard())  # the power may have gone between a job's end and the tidying up
+            yield from _tidy_up()
 
 
-def forget() -> Plan[None]:
-    """The service has nothing more to do with the transaction in the journal, which never left what runs."""
-    yield from perform(Save(journal=Journal()))
-    yield from perform(Discard())
+def _tidy_up() -> Plan[None]:
+    """The power may have gone between a job's end and this; what cannot be removed must not keep its result back."""
+    try:
+        yield from perform(Discard())
+    except Trouble:
+        return
 
 
 def prove(update: Update, facts: Facts) -> Plan[None]:
@@ -85,10 +87,7 @@ def prove(update: Update, facts: Facts) -> Plan[None]:
         yield from _enter_rollback(replace(update, reason=verdict.reason, log=verdict.log), facts)
         return
     told_details = details.proven(update, boot_id=facts.boot_id, health=verdict.reason)
-    final = FinalReport(
-        job=update.job, version_number=update.version_number, status=Status.SUCCEEDED, details=told_details
-    )
-    yield from perform(Save(journal=Journal(final=final)))
+    yield from save(final(update.job, update.version_number, Status.SUCCEEDED, told_details))
     yield from perform(StartSoftware(probation=False))
     yield from perform(Discard())
 
@@ -102,7 +101,7 @@ def roll_back(update: Update, facts: Facts) -> Plan[None]:
         yield from perform(StopSoftware())
         update = yield from _give_up_target(update)
         update = replace(update, restarts=update.restarts + 1)
-        yield from perform(Save(journal=Journal(update=update)))
+        yield from save(Journal(update=update))
         try:
             yield from perform(Restart())
         except Trouble as trouble:
@@ -112,18 +111,15 @@ def roll_back(update: Update, facts: Facts) -> Plan[None]:
     else:
         update = yield from _give_up_target(update)
     update = replace(update, boots=update.boots + 1)
-    yield from perform(Save(journal=Journal(update=update)))
+    yield from save(Journal(update=update))
     yield from perform(StartSoftware(probation=False))
     health = yield from _health_of_previous(update, facts)
     current = yield from perform(ReadCurrentSlot())
     if current != previous:
         health = f"slot {current} still runs; slot {previous} is the next to boot"
     told = details.rolled_back(update, slot=current, boot_id=facts.boot_id, health=health)
-    final = FinalReport(
-        job=update.job, version_number=update.version_number, status=Status.FAILED, details=told
-    )
-    yield from perform(Save(journal=Journal() if update.abandoned else Journal(final=final)))
-    yield from perform(Discard())
+    ended = final(update.job, update.version_number, Status.FAILED, told)
+    yield from close(Journal() if update.abandoned else ended)
 
 
 def _give_up_target(update: Update) -> Plan[Update]:
@@ -150,10 +146,15 @@ def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
         return Verdict(
             healthy=False,
             reason=f"the machine came up in slot {current} instead of {target.slot}: the new software does not boot",
+            log=(yield from _boot_log()),
         )
     if update.boots >= facts.trial_boots_max:
-        return Verdict(healthy=False, reason=f"the new software was not proven within {update.boots} boots")
-    yield from perform(Save(journal=Journal(update=replace(update, boots=update.boots + 1))))
+        return Verdict(
+            healthy=False,
+            reason=f"the new software was not proven within {update.boots} boots",
+            log=(yield from _boot_log()),
+        )
+    yield from save(Journal(update=replace(update, boots=update.boots + 1)))
     yield from perform(StartSoftware(probation=True))
     told = details.progress(Step.VERIFYING, boot_id=facts.boot_id, version=target.version, slot=target.slot)
     yield from perform(Report(details=told))
@@ -171,14 +172,22 @@ def _trial(update: Update, facts: Facts) -> Plan[Verdict]:
     return verdict
 
 
+def _boot_log() -> Plan[str]:
+    """What there is of it: the reason is worth telling without."""
+    try:
+        return (yield from perform(ReadBootLog()))
+    except Trouble:
+        return ""
+
+
 def _restart_into(update: Update, slot: str) -> Plan[None]:
     if update.restarts >= RESTARTS_MAX:
         raise Trouble(f"the device was told to restart {update.restarts} times and did not")
     update = replace(update, restarts=update.restarts + 1)
-    yield from perform(Save(journal=Journal(update=update)))
+    yield from save(Journal(update=update))
     yield from perform(StopSoftware())
     yield from perform(Switch(slot=slot))
-    yield from perform(Save(journal=Journal(update=replace(update, switched=True))))
+    yield from save(Journal(update=replace(update, switched=True)))
     yield from perform(Restart())
 
 
@@ -187,7 +196,7 @@ def _enter_rollback(update: Update, facts: Facts) -> Plan[None]:
     current = yield from _current_or_none()
     boot_before = "" if current is not None and current == update.previous_slot else facts.boot_id
     entered = replace(update, stage=Stage.ROLLBACK, boot_before=boot_before, restarts=0, boots=0)
-    yield from perform(Save(journal=Journal(update=entered)))
+    yield from save(Journal(update=entered))
     yield from roll_back(entered, facts)
 
 

@@ -171,7 +171,11 @@ class Journal:
     final: FinalReport | None = None
 
     @property
+    def under_way(self) -> Update | Change | StepsRun | None:
+        """The transaction, of whatever kind."""
+        return self.update or self.change or self.steps
+
+    @property
     def job(self) -> JobRef | None:
         """The job under way."""
-        under_way = self.update or self.change or self.steps
-        return under_way.job if under_way else None
+        return self.under_way.job if self.under_way else None

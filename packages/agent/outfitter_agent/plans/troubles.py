@@ -4,7 +4,8 @@
     └── Refusal the device will not do this at all: the job ends REJECTED
     Abandoned   the job is no longer this device's to carry out (cancelled, deleted, timed out): undo, report nothing
 
-Anything else that a hand raises is a fault of the program; the loop lets it end the agent, and the journal decides.
+Anything else that a hand raises is a fault of the program, as is Trouble that leaves a plan: the loop goes on later, from what
+the journal says.
 """
 
 

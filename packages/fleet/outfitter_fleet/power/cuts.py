@@ -196,11 +196,13 @@ def lived(
     again = Counter(world.acts) - done
     if stage == "idle" and world.service.ends and cut.world.service.ends:
         stage = "done"
-    repeated = Counter(world.acts) - before
-    wrong += [
-        f"{act} after {stage}" for act in repeated for word in _NEVER_AGAIN.get(stage, ()) if word in act
-    ]
-    return tuple(sorted(again)), tuple(wrong)
+    return tuple(sorted(again)), (*wrong, *repeated(world, before, stage))
+
+
+def repeated(world: World, before: Counter[str], stage: str) -> list[str]:
+    """What was done since ``before`` that had come to its end when the journal said ``stage``."""
+    acts = Counter(world.acts) - before
+    return [f"{act} after {stage}" for act in acts for word in _NEVER_AGAIN.get(stage, ()) if word in act]
 
 
 def empty(root: Path) -> None:

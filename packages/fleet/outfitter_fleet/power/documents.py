@@ -5,6 +5,7 @@ import hashlib
 import io
 import random
 import tarfile
+from functools import cache
 from typing import Final
 
 from outfitter_contract.image import Manifest, build_manifest
@@ -35,6 +36,7 @@ def files_of(version: str) -> dict[str, bytes]:
     }
 
 
+@cache
 def image_of(version: str) -> bytes:
     """The image, the same bytes at each call."""
     packed = io.BytesIO()
@@ -79,6 +81,7 @@ def by_delta(base: str, version: str, **more: object) -> dict[str, object]:
     return install(version, deltas=[delta], **more)
 
 
+@cache
 def delta_of(base: str, version: str) -> tuple[bytes, str]:
     """A delta and its name in the store."""
     return delta_between(image_of(base), image_of(version)), f"{base}-{version}.delta"

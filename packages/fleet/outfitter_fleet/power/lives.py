@@ -47,6 +47,11 @@ class Fault(Exception):  # noqa: N818 - what a life ends with
     """The agent met what it did not expect, or never came to rest."""
 
 
+def never() -> None:
+    """What the agent must not have to do where nothing fails."""
+    raise Fault("the agent would try again later: see its log")
+
+
 @dataclass(slots=True)
 class World:
     """What one life has to do with, beside the disk."""
@@ -68,6 +73,8 @@ class World:
     """The boot in which it has."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of this device beside the usual ones; a path is one on its disk."""
+    wait: Callable[[], None] = never
+    """Called when the agent waits to try again."""
 
     def copy(self) -> "World":
         """Another world that goes its own way from here, after a cut: no program runs in it."""
@@ -213,6 +220,7 @@ def settings_of(root: Path, own: Mapping[str, Any]) -> Settings:
         slots=root / "software",
         configuration=root / "etc" / "configuration.json",
         configuration_reload=("reload",),
+        boot_log_command=(),
         device_client=True,
         settle_seconds=0,
         answer_timeout_seconds=0.5,
@@ -230,7 +238,9 @@ def _outside(
     """In it, the agent's code meets this disk and this world."""
 
     def rest(_signals: Signals, pause: float | None) -> None:
-        raise Rest if pause is None else Fault("the agent would try again later: see its log")
+        if pause is None:
+            raise Rest
+        world.wait()
 
     def sleep(signals: Signals, _seconds: float, *, abandonable: bool) -> None:
         signals.check(abandonable=abandonable)  # time is not what this proof is about

@@ -56,6 +56,10 @@ class Scene:
     """What the device remembers of keys and versions in the end; None: it trusts no keys."""
     may_be_interrupted: bool = False
     """Whether it may also end FAILED, when the power goes while something runs that cannot be done twice."""
+    faulted: bool = False
+    """Whether each of its steps is also made to fail."""
+    may_have_learnt: bool = False
+    """Whether what it was to learn may be there or not."""
     live: Callable[[Disk, World, Callable[[str], None]], int] = live
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the agent that only this scene has."""
@@ -168,6 +172,8 @@ class Scene:
         ]
 
     def _wrong_trust(self, root: Path) -> list[str]:
+        if self.may_have_learnt:
+            return []
         path = root / "state/trust.json"
         learnt = json.loads(path.read_bytes()) if path.exists() else {}
         wanted = self.learns or {}
@@ -237,7 +243,13 @@ WATCHED: Final[Mapping[str, Any]] = {
 """Settings of a device that looks at its health after a change of its configuration."""
 
 SCENES: Final = (
-    Scene(title="install: a newer version", document=install("2.0.0"), ends=Status.SUCCEEDED, runs="2.0.0"),
+    Scene(
+        title="install: a newer version",
+        document=install("2.0.0"),
+        ends=Status.SUCCEEDED,
+        runs="2.0.0",
+        faulted=True,
+    ),
     Scene(
         title="install: the first software, without a digest in the document",
         document=without_digest(install("2.0.0")),
@@ -257,12 +269,14 @@ SCENES: Final = (
         document=install("3.0.0"),
         ends=Status.FAILED,
         reboot="systemd",
+        faulted=True,
     ),
     Scene(title="rollback: the newer version does not run", document=install("3.0.0"), ends=Status.FAILED),
     Scene(
         title="rollback: the first software does not run",
         document=install("3.0.0"),
         ends=Status.FAILED,
+        faulted=True,
         software=None,
         runs=None,
     ),
@@ -271,6 +285,7 @@ SCENES: Final = (
         document=signed(install("2.0.0"), minimum="1.5.0"),
         ends=Status.SUCCEEDED,
         runs="2.0.0",
+        faulted=True,
         learns={"minimums": {"pump": "1.5.0"}},
     ),
     Scene(
@@ -298,6 +313,7 @@ SCENES: Final = (
         title="configuration: a new one",
         document=configure(NEW),
         ends=Status.SUCCEEDED,
+        faulted=True,
         objects={"new.json": NEW},
         holds=NEW,
     ),
@@ -305,12 +321,14 @@ SCENES: Final = (
         title="configuration: the services refuse it",
         document=configure(BAD),
         ends=Status.FAILED,
+        faulted=True,
         objects={"new.json": BAD},
     ),
     Scene(
         title="configuration: the services refuse the first one",
         document=configure(BAD),
         ends=Status.FAILED,
+        faulted=True,
         software=None,
         runs=None,
         configuration=None,
@@ -323,6 +341,7 @@ SCENES: Final = (
         ends=Status.SUCCEEDED,
         reboot="systemd",
         may_be_interrupted=True,
+        faulted=True,
     ),
     Scene(
         title="configuration: sent to the store",
