@@ -123,6 +123,7 @@ class Committer:
         self._clock = clock
         self._batch_max = batch_max
         self._queue: deque[_Entry] = deque()
+        self._weight = 0  # of all that is in it
         self._heavy: deque[_Entry] = deque()
         self._scheduled = False
         self._busy = False
@@ -169,7 +170,9 @@ class Committer:
     def submit(self, lane: Lane, request: Any, reply: Callable[[Outcome], None]) -> None:
         """Queue a request; ``reply`` is called on the loop's thread after the commit that contains it."""
         self._queue.append(_Entry(lane, request, reply))
-        self._schedule()
+        self._weight += 1
+        if not self._scheduled:
+            self._schedule()
 
     async def change(self, change: Change[Result], *, heavy: bool = False, weight: int = 1) -> Result:
         """Apply a function to a batch and return its result once it is durable.
@@ -182,7 +185,11 @@ class Committer:
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         entry = _Entry(self._changes, change, lambda outcome: _resolve(future, outcome), weight)
-        (self._heavy if heavy else self._queue).append(entry)
+        if heavy:
+            self._heavy.append(entry)
+        else:
+            self._queue.append(entry)
+            self._weight += weight
         self._schedule()
         outcome = await future
         if isinstance(outcome, BaseException):
@@ -223,11 +230,17 @@ class Committer:
 
     def _take(self) -> list[_Entry]:
         queue = self._queue
+        if self._weight <= self._batch_max:
+            taken = list(queue)
+            queue.clear()
+            self._weight = 0
+            return taken
         taken = [queue.popleft()]
         room = self._batch_max - taken[0].weight
         while queue and queue[0].weight <= room:
             taken.append(queue.popleft())
             room -= taken[-1].weight
+        self._weight -= self._batch_max - room
         return taken
 
     async def _run_heavy(self, entry: _Entry) -> None:

@@ -1,9 +1,9 @@
 """The device plane: what devices ask over MQTT and HTTPS, applied to a batch at once."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import assert_never
+from typing import Any, Final
 
 import msgspec
 from outfitter_contract.execution import Status
@@ -42,6 +42,12 @@ class DevicePlane:
         self._engine = engine
         # By what was asked and what came of it.
         self.requests: defaultdict[tuple[type, type], int] = defaultdict(int)
+        self._answers: Final[dict[type, Callable[[Workspace, Any], DeviceAnswer]]] = {
+            Update: self._update,
+            StartNext: self._start_next,
+            Describe: self._describe,
+            GetPending: self._get_pending,
+        }
         committer.when_undone(engine.heads.clear)
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
@@ -91,47 +97,39 @@ class DevicePlane:
 
     def apply(self, batch: Batch, requests: Sequence[DeviceRequest]) -> list[DeviceAnswer | Exception]:
         """The lane: every request against one workspace, in order."""
-        space = Workspace(batch, self._engine)
+        space, answers = Workspace(batch, self._engine), self._answers
         self._prefetch(space, requests)
         outcomes: list[DeviceAnswer | Exception] = []
         for request in requests:
             try:
-                outcomes.append(self._answer(space, request))
+                outcomes.append(answers[type(request)](space, request))
             except Refusal as refusal:
                 outcomes.append(refusal)
         space.flush()
-        for request, outcome in zip(requests, outcomes, strict=True):
-            self.requests[type(request), type(outcome)] += 1
+        for kinds, count in Counter(zip(map(type, requests), map(type, outcomes), strict=True)).items():
+            self.requests[kinds] += count
         return outcomes
 
     def _prefetch(self, space: Workspace, requests: Sequence[DeviceRequest]) -> None:
-        keys = []
-        things = []
+        keys: list[tuple[str, str]] = []
+        things: list[str] = []
+        updates: list[Update] = []
         for request in requests:
-            if isinstance(request, Update) or (isinstance(request, Describe) and request.job != NEXT):
+            if type(request) is Update:
+                updates.append(request)
+                keys.append((request.thing, request.job))
+            elif type(request) is Describe and request.job != NEXT:
                 keys.append((request.thing, request.job))
             else:
                 things.append(request.thing)
-        space.load(keys, [])
-        for request in requests:
-            if isinstance(request, Update):
-                current = space.latest(request.thing, request.job)
-                if current is not None and request.status != current.status.value:
-                    things.append(request.thing)
-        space.load([], things)
-
-    def _answer(self, space: Workspace, request: DeviceRequest) -> DeviceAnswer:
-        match request:
-            case Update():
-                return self._update(space, request)
-            case StartNext():
-                return self._start_next(space, request)
-            case Describe():
-                return self._describe(space, request)
-            case GetPending():
-                return self._get_pending(space, request)
-            case _:
-                assert_never(request)
+        if keys:
+            space.load(keys, [])
+        for update in updates:
+            current = space.latest(update.thing, update.job)
+            if current is not None and update.status != current.status.value:
+                things.append(update.thing)
+        if things:
+            space.load([], things)
 
     def _update(self, space: Workspace, request: Update) -> Updated:
         device.requested_status(request.status)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
+import msgspec
 from outfitter_contract.execution import PENDING, Status
 
 from outfitter_server.jobs.device import front, listed, pending_order
@@ -317,7 +318,7 @@ def still_reached(tx: Transaction, job: Job, thing: str) -> bool:
 def pending_lists(tx: Transaction, things: Iterable[str], limit: int) -> dict[str, list[Execution]]:
     """The first executions of each thing's pending list, in order."""
     lists: dict[str, list[Execution]] = {thing: [] for thing in things}
-    names = json.dumps(list(lists))
+    names = msgspec.json.encode(list(lists)).decode()
     few = _FEW_EACH * len(lists) + _FEW_MORE
     rows = tx.all("executions_pending_few", things=names, limit=few)
     if len(rows) == few:
