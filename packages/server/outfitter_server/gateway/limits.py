@@ -71,7 +71,7 @@ LOG_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 # Who comes in
 BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of its own, net.core.somaxconn
-ACCEPTS_PER_TURN: Final = 8  # connections that are taken from there before others get their turn
+ACCEPTS_PER_TURN: Final = 2  # connections that are taken from there before others get their turn
 HANDSHAKES_YOUNG_MAX: Final = 6  # of TLS that began within
 HANDSHAKE_YOUNG_SECONDS: Final = 0.02  # each is a millisecond of work when its client answers
 HANDSHAKES_MAX: Final = 100  # under way; the oldest gives way
