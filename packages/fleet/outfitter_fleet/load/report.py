@@ -3,6 +3,7 @@
 import os
 import platform
 import sqlite3
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,9 +51,15 @@ def machine() -> str:
     """On what this was measured."""
     load = os.getloadavg()[0]
     return (
-        f"Measured on {os.cpu_count()} cores of {_processor()}, Python {platform.python_version()}, "
+        f"Measured on {os.cpu_count()} cores of {_processor()}, Python {platform.python_version()} ({_build()}), "
         f"SQLite {sqlite3.sqlite_version}, load {load:.1f} at the end."
     )
+
+
+def _build() -> str:
+    # It makes a fifth of the difference: Debian's interpreter is built with profiles, one compiled by hand mostly is not.
+    options = str(sysconfig.get_config_var("CONFIG_ARGS"))
+    return "optimized build" if "--enable-optimizations" in options else "plain build"
 
 
 def verdict(reached: bool) -> str:
