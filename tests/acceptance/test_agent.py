@@ -195,6 +195,8 @@ def test_install_and_roll_back(version, server, tmp_path, eventually):
     shown = device.status()
     assert (shown["connected_since"], shown["last_status"]) == (None, "FAILED")
     assert shown["last_job"] != first
+    assert shown["store"].startswith("https://")
+    assert "?" not in shown["store"]
     assert "exit code 3" in shown["last_error"]
 
 

@@ -87,6 +87,16 @@ def test_a_url_is_fetched_as_the_device_would_and_tells_the_clock(device, server
     assert "cannot be fetched" in look(device, "--url", url, expect=1)["store"]["text"]
 
 
+def test_without_a_url_the_store_of_the_last_job_is_asked(device, server):
+    (device.folder / "state").mkdir(exist_ok=True)
+    place = device.folder / "state" / "status.json"
+    place.write_text(json.dumps({"store": f"{server.https}/".replace("127.0.0.1", "localhost")}))
+    found = look(device, expect=0)
+    assert (found["store"]["level"], found["clock"]["level"]) == ("ok", "ok")
+    place.write_text(json.dumps({"store": "https://127.0.0.1:1/"}))
+    assert "cannot be fetched" in look(device, expect=1)["store"]["text"]
+
+
 @pytest.mark.parametrize(
     ("begins", "ends", "level", "words"),
     [(-9, -1, "wrong", "expired on"), (1, 9, "wrong", "valid from"), (-1, 9, "warning", "valid until")],

@@ -41,6 +41,28 @@ def test_the_next_agent_goes_on_with_it(tmp_path):
     assert (told["connected_since"], told["last_job"], told["last_error"]) == (None, "j1", "x" * 1000)
 
 
+@pytest.mark.parametrize(
+    ("url", "store"),
+    [
+        ("https://images.example:4567/bucket/key?X-Amz-Signature=secret", "https://images.example:4567/"),
+        ("https://user:secret@images.example/key", "https://images.example/"),
+        ("http://[::1]:80/key", "http://[::1]:80/"),
+        ("http://[::1/key", None),
+        ("https://images.example:x/key", None),
+        ("file:///etc/passwd", None),
+        (7, None),
+    ],
+)
+def test_of_a_url_no_more_is_kept_than_where_it_leads(url, store, tmp_path):
+    status = StatusFile(tmp_path)
+    status.handed_over({"url": url})
+    status.handed_over({"operation": "trust-update"})
+    status.handed_over("no document")
+    status.close()
+    assert read_status(tmp_path)["store"] == store
+    assert "secret" not in (tmp_path / FILE_NAME).read_text() if store else True
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[1]", b'{"last_job": 7}', b'{"last_job": null}'])
 def test_a_file_that_is_none(content, tmp_path):
     (tmp_path / FILE_NAME).write_bytes(content)

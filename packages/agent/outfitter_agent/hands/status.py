@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 FILE_NAME: Final = "status.json"
 WRITE_SECONDS: Final = 10.0
@@ -25,6 +26,7 @@ KEYS: Final = (
     "last_ended",
     "last_error",
     "last_error_at",
+    "store",
 )
 
 
@@ -47,6 +49,16 @@ class StatusFile:
     def ended(self, job_id: str, status: str) -> None:
         """The service has answered a final report."""
         self._tell(last_job=job_id, last_status=status, last_ended=_now())
+
+    def handed_over(self, document: object) -> None:
+        """The service has handed a job over: where its URL leads. No more of that is kept, as it opens what is there."""
+        url = document.get("url") if isinstance(document, dict) else None
+        with suppress(ValueError):  # what is no URL fails its job
+            parts = urlsplit(url if isinstance(url, str) else "")
+            if parts.hostname and parts.scheme in {"http", "https"}:
+                host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+                port = "" if parts.port is None else f":{parts.port}"
+                self._tell(store=f"{parts.scheme}://{host}{port}/")
 
     def error(self, text: str) -> None:
         """Something went wrong."""

@@ -184,6 +184,7 @@ class Agent:
     def _carry_out(self, execution: Execution, journal: Journal) -> None:
         job = JobRef(job_id=execution.job_id, execution_number=execution.execution_number)
         log.info("job %s, execution %d", job.job_id, job.execution_number)
+        self._status.handed_over(execution.document)
         self._performer.run(carry_out(execution, self._facts, journal), job)
 
     def _plug_in(self, arguments: list[str]) -> Reboot:

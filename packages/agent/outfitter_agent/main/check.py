@@ -14,6 +14,7 @@ from outfitter_agent.hands.journal import is_locked
 from outfitter_agent.hands.mqtt import Link, tls_context
 from outfitter_agent.hands.slots.folder import ROOM_KEPT_BYTES
 from outfitter_agent.hands.slots.port import SlotsError
+from outfitter_agent.hands.status import read_status
 from outfitter_agent.hands.trust import write_bundle
 from outfitter_agent.hands.validity import validities
 from outfitter_agent.main.link import link_of
@@ -28,7 +29,10 @@ ROOM_BYTES_WANTED: Final = 100 * 1024**2
 
 
 def check(settings: Settings, url: str | None) -> list[Finding]:
-    """Look at everything; ``url``: one that a job would name, to be fetched as the device would."""
+    """Look at everything; ``url``: one that a job would name, to be fetched as the device would.
+
+    Without it the store of the last job is asked whether it is there.
+    """
     now = datetime.now(UTC)
     link = link_of(settings)
     found: list[Finding] = []
@@ -94,12 +98,13 @@ def _network(settings: Settings, link: Link, *, sound: bool) -> Iterable[Finding
 
 
 def _store(settings: Settings, url: str | None, now: datetime) -> list[Finding]:
-    if url is None:
-        text = "which host holds the images is told by a job alone"
+    store = None if url else read_status(settings.state)["store"]
+    if url is None and store is None:
+        text = "which host holds the images is told by a job alone, and none was here yet"
         return [skipped("store", text, "give the URL of one: --url URL")]
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_bundle(Path(folder) / "ca.pem", system=settings.system_ca, own=settings.ca)
-        return reach.fetch(url, bundle, now)
+        return reach.fetch(url or str(store), bundle, now, any_answer=url is None)
 
 
 def _room(name: str, folder: Path) -> Finding:

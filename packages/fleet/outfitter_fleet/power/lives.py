@@ -146,6 +146,9 @@ class Untold:
     def ended(self, _job_id: str, _status: str) -> None:
         """Nobody asks."""
 
+    def handed_over(self, _document: object) -> None:
+        """Nobody asks."""
+
     def close(self) -> None:
         """Nothing waits."""
 
