@@ -265,7 +265,7 @@ async def test_turns_go_round(crowded):
     crowd, order = Crowd(), []
     crowd.crowded = crowded
     meters = Meters()
-    turns = Turns(crowd, meters)
+    turns = Turns(crowd, meters, Strangers(meters.refused))
     for name in "ab":
         turns.join(Busy(name, 3, order))
     if crowded:
@@ -287,7 +287,7 @@ class Broken(Busy):
 
 
 async def test_a_fault_in_one_turn_ends_that_connection_and_no_others_turns(caplog):
-    order, turns = [], Turns(Crowd(), Meters())
+    order, turns = [], Turns(Crowd(), Meters(), Strangers(Meters().refused))
     broken, late = Broken("broken", 1, order), Busy("late", 2, order)
     for reader in (Busy("early", 3, order), broken):
         turns.join(reader)

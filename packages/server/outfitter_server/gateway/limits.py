@@ -64,6 +64,8 @@ FRAMES_OF_A_PACKET: Final = (
 )
 # Of each turn of the loop, for all connections that are beyond their share; a request takes three turns
 ROUND_SECONDS: Final = 0.00025
+# The same while many come at once: each turn ends with a commit of their sessions, which is worth sharing
+STORM_ROUND_SECONDS: Final = 0.001
 CROWDED_SECONDS: Final = 0.001  # until they look again whether the committer has room for them
 # The log
 LOG_LINES_MAX: Final = 10  # of a kind, in LOG_SECONDS; the others are counted
@@ -71,7 +73,7 @@ LOG_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 # Who comes in
 BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of its own, net.core.somaxconn
-ACCEPTS_PER_TURN: Final = 2  # connections that are taken from there before others get their turn
+ACCEPTS_PER_TURN: Final = 4  # connections that are taken from there before others get their turn
 HANDSHAKES_YOUNG_MAX: Final = 6  # of TLS that began within
 HANDSHAKE_YOUNG_SECONDS: Final = 0.02  # each is a millisecond of work when its client answers
 HANDSHAKES_MAX: Final = 100  # under way; the oldest gives way

@@ -103,7 +103,6 @@ class Gateway:
         self.held_bytes = 0
         self.keeping = Keeping(book, self)
         self.presence = Presence(self)
-        self.turns = Turns(committer, self.meters)
         self.leftovers = Leftovers(self)
         self._connections: dict[str, Connection] = {}
         self._entering: dict[str, Connection] = {}
@@ -113,6 +112,7 @@ class Gateway:
         self._live = live or LiveClients(clock)
         self.doorways: list[Doorway] = []
         self.strangers = Strangers(self.meters.refused)
+        self.turns = Turns(committer, self.meters, self.strangers)
         self._wheel: list[set[Connection]] = [set() for _ in range(CHECK_SECONDS)]
         self._unwritten: list[Link] = []
         self._without_room: list[Link] = []
