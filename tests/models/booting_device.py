@@ -44,6 +44,10 @@ class BootingDevice:
         )
         (folder / "agent.toml.d").mkdir()
         self.power = folder / "power"
+        if "trial_timeout_seconds" not in settings:
+            settings += (
+                "\ntrial_timeout_seconds = 86400\n"  # all of its boots have the clock of the one kernel
+            )
         (folder / "agent.toml.d" / "10-test.toml").write_text(settings.format(power=self.power))
         self.log.touch()
         os.mkfifo(self.power)

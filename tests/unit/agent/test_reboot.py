@@ -1,5 +1,6 @@
 """What a reboot is, and what happens when it does not come."""
 
+import os
 import re
 import signal
 import subprocess
@@ -26,6 +27,20 @@ def test_the_kernel_tells_boots_of_the_machine_apart():
     assert (
         RebootMachine(["true"], stopping=lambda seconds: True).boot_id == KERNEL_BOOT_ID.read_text().strip()
     )
+
+
+def test_a_container_is_as_old_as_its_first_process(tmp_path):
+    asks = "from outfitter_agent.hands.reboot import *; print(seconds_since_boot(RebootMachine([], bool)))"
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", asks]
+    told = subprocess.run(inside, check=True, capture_output=True, text=True).stdout
+    assert 0 <= float(told) < 30
+    hidden = tmp_path / "stat"
+    for content in ("", "1 (init) S 0", "1 (a) b) S" + " x" * 40):
+        hidden.write_text(content)
+        assert reboot.system_began_at(hidden) == 0
+    assert reboot.system_began_at(tmp_path / "none") == 0
+    hidden.write_text("1 (a ) b) S" + " 0" * 18 + f" {250 * os.sysconf('SC_CLK_TCK')} 7")
+    assert reboot.system_began_at(hidden) == 250
 
 
 def test_command_that_takes_the_machine_down(tmp_path):

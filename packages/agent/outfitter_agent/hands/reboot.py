@@ -14,12 +14,25 @@ from outfitter_agent.hands.signals import ENDINGS
 from outfitter_agent.plans.troubles import Trouble
 
 KERNEL_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+FIRST_PROCESS: Final = Path("/proc/1/stat")
 GOING_DOWN_SECONDS_MAX: Final = 300
 
 
 def kernel_boot_id() -> str:
     """What the kernel calls this boot: as long as it stays, what was written is there, synced or not."""
     return KERNEL_BOOT_ID.read_text().strip()
+
+
+def system_began_at(first_process: Path = FIRST_PROCESS) -> float:
+    """When the system began, on CLOCK_BOOTTIME: with the kernel, or later in a container, which has the kernel's clock.
+
+    Source: proc_pid_stat(5), starttime. 0 where it is hidden.
+    """
+    try:
+        after_name = first_process.read_text().rpartition(")")[2].split()
+        return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 class Reboot(Protocol):
@@ -80,7 +93,7 @@ class RebootMachine:
     def __init__(self, command: Sequence[str], stopping: Callable[[float], bool]) -> None:
         """``stopping(seconds)`` waits for the end of the agent and says whether it has come."""
         self.boot_id = kernel_boot_id()
-        self.booted_at = 0.0
+        self.booted_at = system_began_at()
         self._command = list(command)
         self._stopping = stopping
 
