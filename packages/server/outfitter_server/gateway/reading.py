@@ -138,15 +138,19 @@ class Reading(Answering):
         slots = len(self._slots)
         if self._pauses & WRITING:
             # A PUBACK asks for nothing.
-            self._unread += sum(type(packet) is not PubAck for packet in packets)
-            if self._unread > UNREAD_PACKETS_MAX:
-                self.pause(UNREAD)
+            self._ignored(sum(type(packet) is not PubAck for packet in packets))
         # A client of MQTT 5 that goes beyond its receive maximum is to be told so.
         if slots >= IN_FLIGHT_MAX + (self.version == MQTT_5 and self._decoder.more):
             self.pause(ANSWERING)
         if slots and self._gateway.committer.full:
             self.pause(COMMITTING)
             self._gateway.wait_for_room(self)
+
+    def _ignored(self, asked: int) -> None:
+        """So much was asked by a client that does not read: beyond a bound it is not read either."""
+        self._unread += asked
+        if self._unread > UNREAD_PACKETS_MAX:
+            self.pause(UNREAD)
 
     def _line_up(self) -> None:
         """Wait for a turn, unless there is another reason to wait: its end brings the connection back here."""

@@ -44,6 +44,10 @@ class WebSocketConnection(Connection):
         packets, self._frames = divmod(self._frames + count, FRAMES_OF_A_PACKET)
         self._taken += packets
 
+    def pinged(self, count: int) -> None:
+        """A pong has to be read as well."""
+        self._ignored(count)
+
     def wait_for_turn(self, frames: Reader) -> None:
         """Take frames off by turns."""
         self._gateway.turns.join(frames)

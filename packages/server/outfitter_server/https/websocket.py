@@ -37,6 +37,9 @@ class Reader(Protocol):
     def frames_came(self, count: int) -> None:
         """Frames were taken off, whatever was in them."""
 
+    def pinged(self, count: int) -> None:
+        """So many pings are answered though the client does not read."""
+
     def wait_for_turn(self, frames: "WebSocketTransport") -> None:
         """Have ``frames.take_turn`` called in the round of all that wait, until it says that nothing is left."""
 
@@ -68,6 +71,7 @@ class WebSocketTransport(asyncio.Transport, asyncio.Protocol):
         "_at",
         "_closing",
         "_frames",
+        "_full",
         "_held",
         "_left",
         "_more",
@@ -86,6 +90,7 @@ class WebSocketTransport(asyncio.Transport, asyncio.Protocol):
         self._more = False  # frames may be there that were not taken off
         self._waits = False  # for a turn
         self._held = False  # by the reader
+        self._full = False  # the socket's buffer: the client does not read
         self._frames = Frames(Side.SERVER, max_size=(None, limits.WEBSOCKET_FRAME_BYTES_MAX), logger=_log)
         self._closing = False
 
@@ -173,23 +178,30 @@ class WebSocketTransport(asyncio.Transport, asyncio.Protocol):
     def _hand_on(self, data: bytes) -> None:
         self._frames.receive_data(data)
         parts: list[bytes] = []
+        pings = 0
         for event in self._frames.events_received():
             frame = cast("Frame", event)
             if frame.opcode in _DATA:
                 parts.append(bytes(frame.data))
+            elif frame.opcode is Opcode.PING:
+                pings += 1
             elif frame.opcode is Opcode.TEXT:
                 self._frames.fail(CloseCode.UNSUPPORTED_DATA, "MQTT is sent in binary frames")
                 break
         if parts and not self._closing:
             self._reader.data_received(parts[0] if len(parts) == 1 else b"".join(parts))
+        if pings and self._full and not self._closing:
+            self._reader.pinged(pings)
         self._send()
 
     def pause_writing(self) -> None:
         """The socket's buffer is full."""
+        self._full = True
         self._reader.pause_writing()
 
     def resume_writing(self) -> None:
         """The socket's buffer has room."""
+        self._full = False
         self._reader.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
