@@ -27,7 +27,7 @@ NEIGHBOURS = 4
 ROUNDS = 3
 ROUND_SECONDS = 0.3
 PACE_SECONDS = 0.004
-FLOOR_MS = 8.0
+FLOOR_MS = 12.0
 JOB = "work"
 TRIES = 3
 COUNT_SECONDS = 30
@@ -52,7 +52,7 @@ ATTACKS = {
     "half-open-tls": 'connections_refused_total{reason="SILENT"}',
     "slow-handshakes": 'connections_refused_total{reason="CROWDED"}',
     "slow-connects": 'connections_refused_total{reason="SILENT"}',
-    "storm": TURNS,
+    "storm": 'connections_total{listener="mqtt"}',
     "storm-tls": 'connections_closed_total{reason="DUPLICATE_CLIENTID"}',
     "oversized": 'connections_closed_total{reason="CLIENT_ERROR"}',
     "malformed": 'connections_refused_total{reason="MALFORMED_PACKET"}',
