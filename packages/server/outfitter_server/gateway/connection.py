@@ -242,13 +242,9 @@ class Connection(Reading):
 
     def _publish(self, packet: Publish) -> None:
         self._gateway.meters.messages_in[packet.qos > 0] += 1
-        if packet.properties is not NO_PROPERTIES and packet.properties.topic_alias is not None:
+        if packet.properties.topic_alias is not None:
             packet = aliases.resolve(self, self._named, packet, packet.properties.topic_alias)
-        if (
-            packet.properties is not NO_PROPERTIES
-            or len(packet.payload) > PAYLOAD_BYTES_MAX
-            or len(self._slots) >= IN_FLIGHT_MAX
-        ) and not self._publishable(packet):
+        if not self._publishable(packet):
             return
         if self._publishes is not None and not self._publishes.take(self._gateway.clock()):
             self._throttle(packet)

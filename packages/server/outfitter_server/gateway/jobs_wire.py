@@ -79,12 +79,7 @@ class _Body(msgspec.Struct, rename="camel"):
     step_timeout_in_minutes: object = None
 
 
-class _Token(msgspec.Struct, rename="camel"):
-    client_token: object = None  # all that is of interest where there is nothing else to ask for
-
-
 _decode_body: Final = msgspec.json.Decoder(_Body).decode
-_decode_token: Final = msgspec.json.Decoder(_Token).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -99,9 +94,6 @@ def decode(topic: JobsRequest, payload: bytes) -> Decoded:
     """The request in a message published to a jobs request topic; an empty payload counts as ``{}``."""
     token: str | None = None
     try:
-        if topic.verb is Verb.GET_PENDING and payload:
-            token = _client_token(_decode_token(payload).client_token)
-            return Decoded(GetPending(topic.thing), token)
         body = _decode_body(payload) if payload else _Body()
         token = _client_token(body.client_token)
         return Decoded(_request(topic, body), token)

@@ -66,7 +66,7 @@ def _head(first: int, length: int) -> bytes:
 
 def _frame(head: int, *parts: bytes) -> bytes:
     body = b"".join(parts)
-    return bytes((head,)) + varint(len(body)) + body
+    return _head(head, len(body)) + body
 
 
 def _publish(packet: Publish, version: int) -> bytes:
