@@ -93,9 +93,12 @@ def test_a_lost_server_is_found_again(lone, deployed):
     banner = lone.page.get_by_role("alert").filter(has_text="No answer from")
     expect(banner).to_be_visible()
     lone.picture("lost")
+    lone.page.get_by_role("navigation").get_by_role("link", name="Software").click()
+    expect(lone.page).to_have_title("Software - Outfitter")
+    expect(banner).to_be_visible()
     deployed.start()
     expect(banner).to_be_hidden(timeout=20_000)
-    expect(lone.page.get_by_text("No groups yet.")).to_be_visible()
+    expect(lone.page.get_by_text("No software yet.")).to_be_visible()
     lone.complaints.clear()
 
 

@@ -191,7 +191,8 @@ async function begin(): Promise<void> {
     const settings = await readSettings();
     navigation.append(...Object.entries(VIEWS).map(([key, { title }]) => link(to(key), title, key === "start" ? "button" : "")));
     leave.addEventListener("click", () => signOut(settings));
-    addEventListener("hashchange", () => (hide(), void show()));
+    // The banner of a lost server stays until the server answers, whichever view is turned to.
+    addEventListener("hashchange", () => (retrying || hide(), void show()));
     signIn(settings);
   } catch (error) {
     fill(main, h("h1", {}, "Not set up"), h("p", { role: "alert", class: "trouble" }, words(error)));
