@@ -81,9 +81,13 @@ class Server:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
-        self._close_pipes()
-        return code
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+        finally:
+            self._close_pipes()
 
     def kill(self) -> None:
         """kill -9."""
@@ -570,7 +574,11 @@ class AgentDevice:
         if process is None:
             return 0
         process.send_signal(signal.SIGTERM)
-        return process.wait(20)
+        try:
+            return process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
 
     def kill(self) -> None:
         """kill -9."""
@@ -609,8 +617,9 @@ def agents(tmp_path: Path) -> Iterator[Callable[..., AgentDevice]]:
         return made[-1]
 
     yield make
-    for each in made:
-        assert each.stop() == 0, each.log()
+    ended = [(each.stop(), each) for each in made]  # all of them, before the first is complained about
+    for code, each in ended:
+        assert code == 0, each.log()
 
 
 class Shell:
