@@ -7,6 +7,7 @@ tells that it is there.
 import asyncio
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from itertools import cycle
 from pathlib import Path
 from typing import Final, cast
@@ -46,16 +47,23 @@ class Echo(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Acknowledge and answer."""
         found, self._left = packets.split(self._left + data if self._left else data)
-        out = []
-        for first, body in found:
-            if first & 0xF0 == packets.PUBLISH:
-                topic, packet_id, payload = packets.published(first, body)
-                out.append(packets.puback(packet_id))
-                out.append(packets.publish_raw(next(self._packet_ids), topic + _ANSWER, payload))
-            elif first == packets.SUBACK:
+        for first, _ in found:
+            if first == packets.SUBACK:
                 print("echoing", flush=True)
+        out = answers(found, self._packet_ids)
         if out:
             self._transport.write(b"".join(out))
+
+
+def answers(found: Iterable[tuple[int, bytes]], packet_ids: Iterator[int]) -> list[bytes]:
+    """An acknowledgement and an answer for each PUBLISH at QoS 1 among the packets."""
+    out = []
+    for first, body in found:
+        if first & 0xF0 == packets.PUBLISH:
+            topic, packet_id, payload = packets.published(first, body)
+            out.append(packets.puback(packet_id))
+            out.append(packets.publish_raw(next(packet_ids), topic + _ANSWER, payload))
+    return out
 
 
 async def echo(plan: Plan) -> None:

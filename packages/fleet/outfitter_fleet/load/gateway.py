@@ -1,6 +1,7 @@
 """``python -m outfitter_fleet.load.gateway``: the gateway beside Debian's Mosquitto, in turns, with the same clients.
 
-A device asks for its jobs: ours answers itself, by its policies; at Mosquitto a client hears the requests and echoes them.
+A device asks for its jobs: ours answers itself, by its policies; at Mosquitto a client hears the requests and echoes them. The
+bare floor (floor.py) echoes them itself and does nothing else: what a gateway in Python on this machine comes to at most.
 Messages on free topics: one publisher to one subscriber, and to a thousand. Servers on one core, all clients on the other.
 """
 
@@ -13,10 +14,12 @@ import msgspec
 from outfitter_fleet.load import loads
 from outfitter_fleet.load.command import options, run
 from outfitter_fleet.load.fan import FanPlan
+from outfitter_fleet.load.floor import FloorPlan
 from outfitter_fleet.load.ground import Ground
 from outfitter_fleet.load.mosquitto import Mosquitto, start_mosquitto, version
 from outfitter_fleet.load.plan import Plan, Round, middle
 from outfitter_fleet.load.report import Grid, Part, verdict
+from outfitter_fleet.stage.processes import Process
 
 JOB: Final = "bench-gateway"
 _FAN_SECONDS_MAX: Final = 120.0
@@ -35,16 +38,22 @@ class GatewaySize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """The median round of each server, and the least that ours should be of Mosquitto."""
+    """The median round of each server, and the least that ours should be of Mosquitto; ``floor`` where it was measured."""
 
     ours: Round
     theirs: Round
+    floor: Round | None
     mark: float
 
     @property
     def ratio(self) -> float:
         """How many times Mosquitto's rate."""
         return self.ours.rate / self.theirs.rate
+
+    @property
+    def floor_ratio(self) -> str:
+        """How many times Mosquitto's rate the bare floor reached, in digits."""
+        return "" if self.floor is None else f"{self.floor.rate / self.theirs.rate:.2f}"
 
 
 class GatewayFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +74,7 @@ def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
     ground.prepare(size.connections)
     ground.job_on_devices(JOB)
     mosquitto = start_mosquitto(ground)
+    floor, floor_ports = _start_floor(ground)
     marks = {"get, TLS": 1.3, "get": 2.0}
     fans = {
         "one to one, QoS 0": (size.pairs, 1, 0, 0.5),
@@ -74,22 +84,33 @@ def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
     }
     ours: dict[str, list[Round]] = {}
     theirs: dict[str, list[Round]] = {}
+    floors: dict[str, list[Round]] = {}
     for _ in range(size.rounds):
         for name in marks:
             wire = "tls" if name.endswith("TLS") else "plain"
             ours.setdefault(name, []).append(_get(ground, wire, size))
             theirs.setdefault(name, []).append(_get_echoed(ground, mosquitto, wire, size))
+            bare = _echoed(ground, ("127.0.0.1", floor_ports[wire]), floor, wire, size)
+            clients = tuple(msgspec.structs.replace(each, listens=()) for each in bare.clients)
+            bare = msgspec.structs.replace(bare, clients=clients)  # it answers who asks
+            floors.setdefault(name, []).append(ground.run(f"get over {wire}, bare echo", bare))
         for name, (publishers, subscribers, qos, _) in fans.items():
             shape = (publishers, subscribers, qos)
             ours.setdefault(name, []).append(_fan(ground, None, shape, size))
             theirs.setdefault(name, []).append(_fan(ground, mosquitto, shape, size))
     marks |= {name: mark for name, (_, _, _, mark) in fans.items()}
     mosquitto.process.stop()
+    floor.stop()
     return GatewayFigures(
         size=size,
         version=version(),
         beside={
-            name: Beside(ours=middle(ours[name]), theirs=middle(theirs[name]), mark=marks[name])
+            name: Beside(
+                ours=middle(ours[name]),
+                theirs=middle(theirs[name]),
+                floor=middle(floors[name]) if name in floors else None,
+                mark=marks[name],
+            )
             for name in ours
         },
     )
@@ -101,8 +122,19 @@ def _get(ground: Ground, wire: str, size: GatewaySize) -> Round:
 
 
 def _get_echoed(ground: Ground, mosquitto: Mosquitto, wire: str, size: GatewaySize) -> Round:
-    host, port = mosquitto.addresses[wire]
-    plan = Plan(
+    plan = _echoed(ground, mosquitto.addresses[wire], mosquitto.process, wire, size)
+    echo = ground.client(f"echo-{wire}", "echo", msgspec.json.encode(plan))
+    try:
+        echo.line("echoing", _ECHO_SECONDS_MAX)
+        return ground.run(f"get over {wire}, Mosquitto", plan)
+    finally:
+        echo.stop()
+
+
+def _echoed(ground: Ground, address: tuple[str, int], server: Process, wire: str, size: GatewaySize) -> Plan:
+    """The devices ask somebody who echoes."""
+    host, port = address
+    return Plan(
         host=host,
         port=port,
         clients=tuple(loads.asking_an_echo(device) for device in ground.devices),
@@ -110,14 +142,22 @@ def _get_echoed(ground: Ground, mosquitto: Mosquitto, wire: str, size: GatewaySi
         round_seconds=size.round_seconds,
         warm_up_seconds=size.warm_up_seconds,
         core=ground.cores[1] if ground.cores else None,
-        server_pid=mosquitto.process.pid,
+        server_pid=server.pid,
     )
-    echo = ground.client(f"echo-{wire}", "echo", msgspec.json.encode(plan))
-    try:
-        echo.line("echoing", _ECHO_SECONDS_MAX)
-        return ground.run(f"get over {wire}, Mosquitto", plan)
-    finally:
-        echo.stop()
+
+
+def _start_floor(ground: Ground) -> tuple[Process, dict[str, int]]:
+    """The bare floor on the servers' core, with the certificate of the ground's server; its ports by wire."""
+    authority = ground.server.data / "ca"
+    plan = FloorPlan(
+        authority=str(authority / "ca.pem"),
+        certificate=str(authority / "server.pem"),
+        key=str(authority / "server.key"),
+        core=ground.cores[0] if ground.cores else None,
+    )
+    process = ground.client("floor", "floor", msgspec.json.encode(plan))
+    plain, tls = process.line("listening ", _ECHO_SECONDS_MAX).split()[1:]
+    return process, {"plain": int(plain), "tls": int(tls)}
 
 
 def _fan(
@@ -158,8 +198,19 @@ def parts(figures: GatewayFigures) -> list[Part]:
             f"Beside Mosquitto {figures.version} (Debian's, set_tcp_nodelay true, no limits, no policies): get: "
             f"{size.connections} connections, one request in flight each, QoS 1, until the answer is there; messages: "
             f"deliveries a second over plain MQTT, {size.pairs} pairs or {size.subscribers:,} subscribers of one publisher; "
-            f"median of {size.rounds} rounds in turn:",
-            ("", "a second", "Mosquitto", "times", "mark", "server µs", "Mosquitto", "p99 ms", "Mosquitto"),
+            f"median of {size.rounds} rounds in turn; bare echo: a server in Python that only echoes, in times of Mosquitto:",
+            (
+                "",
+                "a second",
+                "Mosquitto",
+                "times",
+                "mark",
+                "bare echo",
+                "server µs",
+                "Mosquitto",
+                "p99 ms",
+                "Mosquitto",
+            ),
             [
                 (
                     name,
@@ -167,6 +218,7 @@ def parts(figures: GatewayFigures) -> list[Part]:
                     f"{one.theirs.rate:,.0f}",
                     f"{one.ratio:.2f}",
                     f"{one.mark:g} {verdict(one.ratio >= one.mark)}",
+                    one.floor_ratio,
                     f"{one.ours.server_us:.1f}",
                     f"{one.theirs.server_us:.1f}",
                     f"{one.ours.p99_ms:.1f}",
