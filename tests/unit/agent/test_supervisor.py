@@ -16,6 +16,7 @@ from outfitter_agent.hands.output import OutputFile
 from outfitter_agent.hands.signals import Stopping
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.plans.transaction import Installed
+from outfitter_agent.plans.troubles import Trouble
 
 WAIT_SECONDS = 20
 QUICK = HealthRules(settle_seconds=0.2, timeout_seconds=2, interval_seconds=0.02)
@@ -145,6 +146,19 @@ def test_stop_kills_what_will_not_end(tmp_path):
     assert "SIGKILL" in stubborn.running().ended
 
 
+def test_software_that_no_signal_reaches_is_not_waited_for_without_end(supervisor, tmp_path, monkeypatch):
+    supervisor.start(program(tmp_path, SLEEPS), probation=False)
+    with monkeypatch.context() as deaf:
+        deaf.setattr(supervisor_module, "end_group", lambda *_: None)  # as for one that became root's
+        deaf.setattr(supervisor_module, "ENDING_SECONDS", 0.1)
+        with pytest.raises(
+            Trouble, match=f"process {supervisor.process_id()}.* is still there 0.1 s after SIGKILL"
+        ):
+            supervisor.stop()
+        with pytest.raises(Trouble):
+            supervisor.start(program(tmp_path, SLEEPS, slot="b"), probation=False)
+
+
 def test_another_program_replaces_the_first(supervisor, tmp_path):
     supervisor.start(program(tmp_path, SLEEPS), probation=False)
     until(supervisor.output_tail)
@@ -239,6 +253,7 @@ from pathlib import Path
 from outfitter_agent.hands.signals import Stopping
 from outfitter_agent.hands.supervisor import Program, Supervisor
 from outfitter_agent.plans.transaction import Installed
+from outfitter_agent.plans.troubles import Trouble
 state = Path(sys.argv[1])
 supervisor = Supervisor(thing_name="p", state_folder=state, output_bytes_max=10000, stop_timeout_seconds=2)
 code = ("import subprocess, os, time; c = subprocess.Popen(['sleep', '60'], start_new_session=True);"

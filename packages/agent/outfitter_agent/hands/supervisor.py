@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from outfitter_agent.hands.output import OutputFile
-from outfitter_agent.hands.processes import MARK, die_with_parent, end_group, ending
+from outfitter_agent.hands.processes import ENDING_SECONDS, MARK, die_with_parent, end_group, ending
 from outfitter_agent.plans.transaction import Installed
+from outfitter_agent.plans.troubles import Trouble
 
 PAUSE_SECONDS: Final = 1.0
 PAUSE_SECONDS_MAX: Final = 60.0
@@ -94,7 +95,11 @@ class Supervisor:
             self._changed.wait_for(lambda: self._child is not None or self._ended)
 
     def stop(self) -> None:
-        """End the program and all that is in its process group: SIGTERM, later SIGKILL."""
+        """End the program and all that is in its process group: SIGTERM, later SIGKILL.
+
+        Raises:
+            Trouble: it runs on.
+        """
         with self._changed:
             self._wanted = None
             self._wish += 1
@@ -105,7 +110,12 @@ class Supervisor:
             if not self._changed.wait_for(lambda: self._child is None, self._stop_timeout_seconds):
                 if self._child is not None:
                     end_group(self._child.pid, signal.SIGKILL)
-                self._changed.wait_for(lambda: self._child is None)
+                if not self._changed.wait_for(lambda: self._child is None, ENDING_SECONDS):
+                    raise Trouble(
+                        f"the software (process {self._child.pid if self._child else '?'}) is still there"
+                        f" {ENDING_SECONDS:g} s after SIGKILL: it runs as another user, whom an agent that is not root may"
+                        " not signal, or hangs in the kernel"
+                    )
 
     def running(self) -> Running:
         """How the software is now."""

@@ -199,7 +199,10 @@ class Agent:
     def _close(self) -> None:
         self._running.close()
         self._client.close()
-        self._supervisor.stop()
+        try:
+            self._supervisor.stop()
+        except Trouble as trouble:
+            log.error("%s", trouble.reason)  # noqa: TRY400 - no fault of the program
         self._status.close()
 
     def _report(self, settings: Settings) -> RunningReport:
