@@ -106,13 +106,14 @@ class Supervisor:
             self._changed.notify_all()
             if self._child is None:
                 return
-            end_group(self._child.pid, signal.SIGTERM)
+            pid = self._child.pid
+            end_group(pid, signal.SIGTERM)
             if not self._changed.wait_for(lambda: self._child is None, self._stop_timeout_seconds):
                 if self._child is not None:
                     end_group(self._child.pid, signal.SIGKILL)
                 if not self._changed.wait_for(lambda: self._child is None, ENDING_SECONDS):
                     raise Trouble(
-                        f"the software (process {self._child.pid if self._child else '?'}) is still there"
+                        f"the software (process {pid}) is still there"
                         f" {ENDING_SECONDS:g} s after SIGKILL: it runs as another user, whom an agent that is not root may"
                         " not signal, or hangs in the kernel"
                     )
