@@ -2,7 +2,9 @@
 
 import asyncio
 
+import pytest
 from outfitter_server.jobs.configs import Configs, Rollout, Schedule, Window
+from outfitter_server.jobs.values import StartNext
 from outfitter_server.services import alarms
 from outfitter_server.services.alarms import Alarms
 
@@ -79,6 +81,63 @@ async def test_a_clock_that_was_set_back_stops_no_rollout(engine, monkeypatch):
     made.start()
     engine.clock[0] -= 400 * DAY_MS
     await until(lambda: engine.jobs.get("j").counts.queued == 2)
+    await made.close()
+
+
+async def test_a_clock_that_was_set_back_while_the_server_stood_stops_no_rollout(engine, monkeypatch):
+    monkeypatch.setattr(alarms, "_SETTLING_SECONDS", 0)
+    engine.things("a", "b")
+    engine.group("g", ["a", "b"])
+    engine.clock[0] += 400 * DAY_MS
+    await engine.job("j", "thinggroup:g", configs=Configs(rollout=Rollout(maximum_per_minute=1)))
+    engine.clock[0] -= 400 * DAY_MS
+    made = Alarms(engine.committer, engine.timers)
+    made.start()
+    await until(lambda: engine.jobs.get("j").counts.queued == 2)
+    await made.close()
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+async def test_timers_of_a_clock_that_was_set_back_are_over_in_their_time(engine, monkeypatch, stopped):
+    monkeypatch.setattr(alarms, "_SLEEP_SECONDS_MAX", 0.02)
+    monkeypatch.setattr(alarms, "_SETTLING_SECONDS", 0 if stopped else 300)
+    engine.things("a", "b", "later")
+    await engine.job("j", "thing:a", "thing:b", "thing:later", configs=Configs(timeout_minutes=60))
+    await engine.start("later")
+    engine.clock[0] += 400 * DAY_MS
+    await engine.start("a")
+    await engine.ask(StartNext(thing="b", step_timeout_minutes=5))
+    made = Alarms(engine.committer, engine.timers)
+    if not stopped:
+        made.start()
+    engine.clock[0] -= 400 * DAY_MS
+    if stopped:
+        made.start()
+    await until(lambda: engine.executions.get("a", "j", None).updated_at == engine.clock[0])
+    told = engine.executions.get("a", "j", None)
+    assert (told.version, told.started_at, told.deadline_at) == (
+        2,
+        engine.clock[0],
+        engine.clock[0] + HOUR_MS,
+    )
+    engine.clock[0] += 6 * 60_000
+    await until(lambda: engine.jobs.get("j").counts.timed_out == 1)
+    assert engine.executions.get("b", "j", None).status == "TIMED_OUT"
+    engine.clock[0] += HOUR_MS
+    await until(lambda: engine.jobs.get("j").status == "COMPLETED")
+    await made.close()
+
+
+async def test_a_start_with_a_clock_that_is_behind_until_it_is_set_right_moves_no_timer(engine):
+    engine.things("a")
+    await engine.job("j", "thing:a", configs=Configs(timeout_minutes=60))
+    before = (await engine.start("a")).execution
+    engine.clock[0] -= 400 * DAY_MS
+    made = Alarms(engine.committer, engine.timers)
+    made.start()
+    await until(lambda: made._next_at == before.expires_at)
+    engine.clock[0] += 400 * DAY_MS
+    assert engine.executions.get("a", "j", None) == before
     await made.close()
 
 

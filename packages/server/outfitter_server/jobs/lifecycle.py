@@ -147,6 +147,23 @@ def timed_out(execution: Execution, now: int) -> Execution:
     return ended_by_service(execution, Status.TIMED_OUT, now, by)
 
 
+def set_back(execution: Execution, now: int) -> Execution:
+    """An execution in progress that changed last at a time which is still to come, as if that had been now.
+
+    The clock was set back since, and by that one its timers would be over only when it is that time again.
+    """
+    ahead = execution.updated_at - now
+    if ahead <= 0 or execution.expires_at is None:
+        return execution
+    return msgspec.structs.replace(
+        execution,
+        started_at=None if execution.started_at is None else min(execution.started_at, now),
+        updated_at=now,
+        deadline_at=None if execution.deadline_at is None else execution.deadline_at - ahead,
+        expires_at=execution.expires_at - ahead,
+    )
+
+
 def may_cancel(execution: Execution, *, force: bool) -> None:
     """Whether CancelJobExecution applies.
 

@@ -11,13 +11,22 @@ from typing import Final
 from outfitter_server.base.refusals import Unavailable
 from outfitter_server.services.committer import Committer
 from outfitter_server.services.effects import DueAt, Effect
-from outfitter_server.services.timers import DUE_ROWS_MAX, Timers, jobs_waiting, next_due
+from outfitter_server.services.timers import (
+    DUE_ROWS_MAX,
+    Place,
+    Timers,
+    jobs_planned_otherwise,
+    next_due,
+    timers_ahead,
+)
 
 # The clock on the wall may be set while the task sleeps by another one: it looks again after so long.
 _SLEEP_SECONDS_MAX: Final = 30.0
 _RETRY_SECONDS: Final = 1.0
 _SET_BACK_MS: Final = 60_000
-_PAGE: Final = 100
+# What the clock did while the server stood still nobody knows; a machine whose own clock is wrong is set right meanwhile.
+_SETTLING_SECONDS: Final = 300.0
+_BEGINNING: Final = (0, 0)
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +41,7 @@ class Alarms:
         self._earlier = asyncio.Event()
         self._next_at: int | None = None
         self._task: asyncio.Task[None] | None = None
+        self._look_at_all_at: float | None = time.monotonic() + _SETTLING_SECONDS
         self._asked_monotonic, self._asked_at = time.monotonic(), committer.now()
         committer.listen(self._hear)
 
@@ -60,9 +70,12 @@ class Alarms:
         while True:
             self._earlier.clear()
             try:
-                if self._set_back():
-                    await self._look_at_all()
                 await self._fire()
+                if self._set_back():
+                    self._look_at_all_at = time.monotonic()
+                if self._look_at_all_at is not None and self._look_at_all_at <= time.monotonic():
+                    await self._look_at_all()
+                    self._look_at_all_at = None
                 self._next_at = self._committer.read(next_due)
             except Exception:  # noqa: BLE001 - whatever it is, later timers must fire
                 _log.exception("timers wait")
@@ -106,16 +119,29 @@ class Alarms:
         now = self._committer.now()
         lost = passed - (now - self._asked_at)
         self._asked_monotonic, self._asked_at = time.monotonic(), now
+        if lost > _SET_BACK_MS:
+            _log.warning("the clock was set back: whatever waits for a time is looked at")
         return lost > _SET_BACK_MS
 
     async def _look_at_all(self) -> None:
         """What was planned by a clock that ran ahead would wait until it is that time again."""
-        _log.warning("the clock was set back: every job that waits for a time is looked at")
-        after = (0, 0)
-        while page := self._committer.read(partial(jobs_waiting, after=after, limit=_PAGE)):
-            for job_id, _ in page:
+        after: Place | None = _BEGINNING
+        while after is not None:
+            jobs, after = self._committer.read(
+                partial(jobs_planned_otherwise, now=self._committer.now(), after=after)
+            )
+            for job_id in jobs:
                 await self._look_at(job_id)
-            after = page[-1][1]
+            await asyncio.sleep(0)
+        page: Place | None = _BEGINNING
+        while page is not None:
+            ahead, following = self._committer.read(
+                partial(timers_ahead, now=self._committer.now(), after=page)
+            )
+            if ahead:
+                await self._committer.change(partial(self._timers.set_back, after=page), weight=DUE_ROWS_MAX)
+            page = following
+            await asyncio.sleep(0)
 
     def _seconds(self) -> float:
         if self._next_at is None:

@@ -124,6 +124,10 @@ SELECT * FROM executions WHERE expires_at <= :now ORDER BY expires_at LIMIT :lim
 -- name: executions_next_due
 SELECT min(expires_at) AS at FROM executions WHERE expires_at IS NOT NULL;
 
+-- name: executions_with_timers
+SELECT * FROM executions
+WHERE expires_at IS NOT NULL AND (expires_at, id) > (:after_at, :after_id) ORDER BY expires_at, id LIMIT :limit;
+
 -- name: executions_of_job_any
 SELECT * FROM executions WHERE job = :job LIMIT :limit;
 

@@ -101,7 +101,7 @@ LIMIT :limit;
 SELECT id FROM jobs WHERE due_at <= :now ORDER BY due_at LIMIT :limit;
 
 -- name: jobs_waiting
-SELECT id, seq, due_at FROM jobs
+SELECT * FROM jobs
 WHERE due_at IS NOT NULL AND (due_at, seq) > (:after_at, :after_seq) ORDER BY due_at, seq LIMIT :limit;
 
 -- name: jobs_next_due
