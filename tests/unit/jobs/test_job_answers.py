@@ -64,3 +64,20 @@ async def test_status_details_are_absent_until_a_device_reports_some(engine, cal
     await engine.report("t", "j", "IN_PROGRESS", details={})
     described = await call("DescribeJobExecution", thingName="t", jobId="j")
     assert described["execution"]["statusDetails"] == {"detailsMap": {}}
+
+
+async def test_a_job_that_has_ended_tells_no_windows_to_come(engine, call):
+    engine.things("t")
+    windows = [{"startTime": "cron(0 2 * * ? *)", "durationInMinutes": 60}]
+    await call(
+        "CreateJob",
+        jobId="j",
+        targets=[TARGET],
+        document="{}",
+        schedulingConfig={"maintenanceWindows": windows},
+    )
+    assert len((await call("DescribeJob", jobId="j"))["job"]["scheduledJobRollouts"]) == 7
+    await call("CancelJob", jobId="j")
+    told = (await call("DescribeJob", jobId="j"))["job"]
+    assert told["scheduledJobRollouts"] is None
+    assert told["schedulingConfig"]["maintenanceWindows"] == windows

@@ -16,7 +16,7 @@ from outfitter_server.aws.operations.presigned import described_presigned, presi
 from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import InvalidRequest
 from outfitter_server.jobs.configs import Configs
-from outfitter_server.jobs.lifecycle import concurrent
+from outfitter_server.jobs.lifecycle import ACTIVE, concurrent
 from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.templates import NO_TEMPLATE, Template, filled_document
 from outfitter_server.jobs.values import Job, JobStatus, NewJob, TargetSelection
@@ -143,6 +143,8 @@ class JobOperations:
             "isConcurrent": concurrent(job),
             **described_configs(job.configs, self._jobs.now()),
         }
+        if job.status not in ACTIVE or job.ended:
+            described["scheduledJobRollouts"] = None
         if not call.parameters.get("beforeSubstitution"):
             installs = [package_version_arn(self._installation, *each) for each in job.configs.installs]
             described["destinationPackageVersions"] = installs or None
