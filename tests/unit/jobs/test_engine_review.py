@@ -205,3 +205,27 @@ async def test_nothing_begins_once_a_pause_is_answered_however_many_are_to_be_he
             await engine.report("t0000", "j", "IN_PROGRESS")
         assert (await engine.start("t0001")).execution.job == "later"
         assert (await engine.report("t0002", "j", "SUCCEEDED")).execution.status == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_nothing_begins_once_the_end_of_its_job_is_answered_however_many_are_to_follow(
+    engines, tmp_path, deleted
+):
+    async with engines(tmp_path, paced=False) as engine:
+        names = [f"t{number:04}" for number in range(2_000)]
+        engine.things(*names, watch=False)
+        engine.group("g", names)
+        await engine.jobs.create(NewJob(id="j", targets=GROUP, stored="{}"))
+        await engine.committer.change(lambda batch: engine.steps.step(batch, "j"))
+        await engine.jobs.create(NewJob(id="later", targets=GROUP, stored="{}"))
+        if deleted:
+            await engine.changes.delete("j", force=True)
+        else:
+            await engine.changes.cancel("j", force=False, comment=None, reason_code=None)
+        left = [name for name in names if ("j", "QUEUED") in await engine.pending(name)]
+        assert left, "the pacer has not come to all of them"
+        with pytest.raises(InvalidStateTransition, match="may not begin now"):
+            await engine.report(left[0], "j", "IN_PROGRESS")
+        started = (await engine.start(left[1])).execution
+        assert started is None or started.job == "later"
+        assert (await engine.report(left[2], "j", "SUCCEEDED")).execution.status == "SUCCEEDED"

@@ -76,7 +76,7 @@ def update(
         )
     if execution.held and status is Status.IN_PROGRESS:
         raise InvalidStateTransition(
-            f"Job {execution.job} is paused or outside its maintenance window: its execution on thing "
+            f"Job {execution.job} is paused, outside its maintenance window, or over: its execution on thing "
             f"{execution.thing} may not begin now",
             execution=execution,
         )

@@ -11,6 +11,7 @@ from outfitter_contract.topics import NEXT
 
 from outfitter_server.base.refusals import NotFound, Refusal
 from outfitter_server.jobs import device
+from outfitter_server.jobs.lifecycle import ACTIVE
 from outfitter_server.jobs.values import (
     PENDING_SHOWN,
     Describe,
@@ -185,11 +186,11 @@ class DevicePlane:
         return pending
 
     def _may_begin(self, space: Workspace, execution: Execution) -> bool:
-        """Not when its job holds back: a pause holds from its answer on, and its executions follow in chunks."""
+        """Not when its job holds back, or is over: that holds from its answer on, and its executions follow in chunks."""
         if execution.status is not Status.QUEUED:
             return True
         job = space.jobs.get(execution.job)
-        return job is None or not job.held
+        return job is None or (job.status in ACTIVE and not job.held)
 
     def _timeout(self, space: Workspace, execution: Execution | None) -> int | None:
         if execution is None or execution.status is not Status.QUEUED:
