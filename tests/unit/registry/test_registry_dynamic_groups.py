@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -586,3 +587,27 @@ def test_members_are_what_the_queries_find(make_registry, idle_builder, things, 
                     joined = {pair for pair in joined if pair[1] != who[0]}
 
     asyncio.run(run())
+
+
+async def test_a_registration_replaces_static_groups_and_leaves_the_dynamic_ones_to_their_queries(registry):
+    await thing(registry, "t", site="berlin")
+    await dynamic(registry, "here", BERLIN)
+    await built(registry)
+    for name in ("old", "new"):
+        await registry("CreateThingGroup", thingGroupName=name)
+    await registry("AddThingToThingGroup", thingName="t", thingGroupName="old")
+    made = await registry("CreateKeysAndCertificate")
+    thing_resource = {
+        "Type": "AWS::IoT::Thing",
+        "Properties": {"ThingName": "t", "ThingGroups": ["new"]},
+        "OverrideSettings": {"ThingGroups": "REPLACE"},
+    }
+    certificate = {
+        "Type": "AWS::IoT::Certificate",
+        "Properties": {"CertificateId": made["certificateId"], "Status": "ACTIVE"},
+        "OverrideSettings": {"Status": "REPLACE"},
+    }
+    body = {"Resources": {"thing": thing_resource, "certificate": certificate}}
+    await registry("RegisterThing", templateBody=json.dumps(body), parameters={})
+    groups = (await registry("ListThingGroupsForThing", thingName="t"))["thingGroups"]
+    assert [group["groupName"] for group in groups] == ["here", "new"]

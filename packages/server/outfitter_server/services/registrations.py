@@ -99,7 +99,8 @@ class Registrations:
             self._things.update_in(batch, planned.name, kind, change)
 
     def _join(self, batch: Batch, planned: PlannedThing, groups: Sequence[str], *, is_new: bool) -> None:
-        present = {row["group_name"] for row in batch.tx.all("groups_of_thing", thing=planned.name)}
+        rows = batch.tx.all("memberships_of_thing", thing=planned.name)
+        present = {row["group_name"] for row in rows}
         missing = [name for name in groups if name not in present]
         how = Override.MERGE if is_new else planned.override("ThingGroups")
         if missing and not is_new:
@@ -107,7 +108,9 @@ class Registrations:
         if how in _LEAVE:
             return
         if how is Override.REPLACE:
-            for name in sorted(present.difference(groups)):
+            # Dynamic groups have the members that their queries find.
+            static = {row["group_name"] for row in rows if row["seq"] is None}
+            for name in sorted(static.difference(groups)):
                 self._members.remove_in(batch, planned.name, name)
         for name in missing:
             self._members.add_in(batch, planned.name, name, override=False)
