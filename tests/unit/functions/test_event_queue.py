@@ -131,6 +131,16 @@ async def test_a_later_success_ends_it(house):
     assert len(house.sandbox.calls) == 2
 
 
+async def test_a_clock_that_was_set_back_makes_no_event_wait_until_it_is_that_time_again(house):
+    house.sandbox.script = [BAD, GOOD]
+    await house.invocations.queue("f", b"1")
+    await house.until(lambda: house.sandbox.calls and not house.queue._busy)
+    house.now -= 86_400_000
+    await house.invocations.queue("f", b"2")
+    await house.until(lambda: house.waiting() == 0)
+    assert sorted(payload for _, _, payload in house.sandbox.calls) == [b"1", b"1", b"2"]
+
+
 async def test_refusals_are_no_tries(house):
     busy = Throttled("all workers are busy")
     house.sandbox.script = [busy, BAD, RuntimeError("broken"), BAD, BAD]

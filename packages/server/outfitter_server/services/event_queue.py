@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from outfitter_server.base.refusals import NotFound, Refusal
-from outfitter_server.functions.retries import FAILURE_PAUSES_MS, Ended, QueuedEvent, RetryDecision, after_try
+from outfitter_server.functions.retries import (
+    BUSY_PAUSE_MS_MAX,
+    FAILURE_PAUSES_MS,
+    Ended,
+    QueuedEvent,
+    RetryDecision,
+    after_try,
+)
 from outfitter_server.services.committer import Batch, Committer
 from outfitter_server.services.effects import Effect, EventQueued, FunctionChanged
 from outfitter_server.services.functions import Functions
@@ -102,6 +109,10 @@ class EventQueue:
         return min(_SLEEP_SECONDS_MAX, max(0.0, seconds))
 
     def _due(self, tx: Transaction, now: int) -> list[Row]:
+        following = tx.one("function_events_next", now=now)
+        # No pause is that long: it was planned by a clock that has been set back since.
+        if following is not None and following["due_at"] - now > max(BUSY_PAUSE_MS_MAX, *self._pauses_ms):
+            now = following["due_at"]
         return tx.all("function_events_due", now=now, limit=2 * AT_ONCE_MAX)
 
     def _begin(self, row: Row) -> None:
