@@ -24,7 +24,7 @@ _STATUS_MEANINGS: Final = {
     Status.FAILED: "the device could not; the reason is in the status details",
     Status.REJECTED: "the device will not do this at all",
     Status.TIMED_OUT: "the device did not end in time",
-    Status.REMOVED: "the thing left the job's targets, or the registry, before it began",
+    Status.REMOVED: "the thing left the job's targets before it began",
     Status.CANCELED: "taken back by a person or a rule",
 }
 _OPERATIONS: Final = {
