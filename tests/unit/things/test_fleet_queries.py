@@ -95,6 +95,8 @@ BARE = Document(name="bare", id="1")
         "connectivity.disconnectReason:connection_lost",
         "shadow.name.$package.reported.app.version:1.20",
         "shadow.name.$package.reported.app.version:1*",
+        "shadow.name.$package.reported.app.version>=1.2",
+        "shadow.name.$package.reported.app.version:[1.10 TO 1.9]",
         "berlin",
         "1200",
         "hall berlin",
@@ -137,6 +139,8 @@ def test_it_finds(query):
         "connectivity.connected:true",
         "connectivity.timestamp<1600000000000",
         "shadow.name.$package.reported.app.version:1.2",
+        "shadow.name.$package.reported.app.version:(1.2 OR 1.200)",
+        "shadow.name.$package.reported.app.version<=1.2",
         "shadow.name.$package.reported.App.version:1.20",
         "shadow.name.$package.reported.app:1.20",
         "shadow.reported.site:berlin",
@@ -150,6 +154,26 @@ def test_it_finds(query):
 )
 def test_it_does_not_find(query):
     assert not matches(parse(query), TV)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("thingName:10", ["10"]),
+        ("thingName:(10 OR 7)", ["10"]),
+        ("thingName:[1 TO 2]", ["10"]),
+        ("thingName<1", ["010"]),
+        ("thingTypeName:7", ["10"]),
+        ("thingGroupNames:05", ["010"]),
+    ],
+)
+def test_what_a_thing_is_called_is_no_number(query, found):
+    things = [
+        Document(name="10", id="a", type="7", groups=("5",)),
+        Document(name="010", id="b", type="07", groups=("05",)),
+        Document(name="3", id="c", type="7.0"),
+    ]
+    assert [thing.name for thing in things if matches(parse(query), thing)] == found
 
 
 @pytest.mark.parametrize(
@@ -227,6 +251,7 @@ NAMES = (
     "attributes.b",
     "connectivity.connected",
 )
+TEXT_FIELDS = NAMES[:3]
 TEXTS = (
     "a",
     "b",
@@ -359,6 +384,11 @@ def normal(query):
     match query:
         case Term(None, Equals(text, number)) if number is not None and text.startswith("-"):
             return Term(None, Equals(text))
+        case Term(field, Equals(text)) if field in TEXT_FIELDS:
+            return Term(field, Equals(text))
+        case Term(field, Between(low, high)) if field in TEXT_FIELDS:
+            ends = [None if end is None else Bound(end.text, None, end.included) for end in (low, high)]
+            return Term(field, Between(*ends))
         case Not(part):
             return Not(normal(part))
         case And(parts):

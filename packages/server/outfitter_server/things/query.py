@@ -1,8 +1,8 @@
 """The language of the fleet index: what a query is, and which things it finds.
 
 A query is a tree of terms. A term asks one field of a thing, or every field when it names none. Field names are compared with
-regard to case, values without. A value that is written like a number is compared as one with values that are numbers. A field
-that a thing does not have matches nothing, so that NOT finds the thing.
+regard to case, values without. A value that is written like a number is compared as one with values of attributes and times that
+are numbers. A field that a thing does not have matches nothing, so that NOT finds the thing.
 Source: AWS IoT developer guide, "Query syntax" and "Example thing queries".
 """
 

@@ -43,6 +43,7 @@ TERMS_MAX: Final = 12
 DEPTH_MAX: Final = 20
 
 _FIELDS: Final = frozenset({THING_NAME, THING_ID, THING_TYPE, GROUPS, CONNECTED, SINCE, REASON})
+_TEXTS: Final = frozenset({THING_NAME, THING_ID, THING_TYPE, GROUPS, REASON})
 _KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "TO"})
 _ELSEWHERE: Final = {"&&": "AND", "||": "OR", "!": "NOT"}
 _COMPARISONS: Final = frozenset({"<", "<=", ">", ">="})
@@ -158,16 +159,13 @@ class _Parser:
             return self._group(field)
         if self.here.kind is Kind.SIGN and self.here.text in _COMPARISONS:
             return self._count(Term(field, self._compared(self._next())), sign)
-        test = self._test()
-        if isinstance(test, Equals) and package_of(field) is not None:
-            test = Equals(test.text)  # version 1.2 is not version 1.20
-        return self._count(Term(field, test), sign)
+        return self._count(Term(field, self._test()), sign)
 
     def _count(self, term: Term, token: Token) -> Term:
         self._terms += 1
         if self._terms > TERMS_MAX:
             raise invalid(token.start, f"a query has at most {TERMS_MAX} terms")
-        return term
+        return Term(term.field, _as_text(term.test)) if _holds_text(term.field) else term
 
     def _test(self) -> Test:
         if self._is(Kind.SIGN, "[", "{"):
@@ -226,6 +224,22 @@ def _field(token: Token) -> str:
             f"{SHADOW}name.$package.reported.PACKAGE.version (upper and lower case matter)",
         )
     return name
+
+
+def _holds_text(field: str | None) -> bool:
+    """Whether what is written like a number is none in a field: thing 10 is not thing 010, nor version 1.2 version 1.20."""
+    return field in _TEXTS or (field is not None and package_of(field) is not None)
+
+
+def _as_text(test: Test) -> Test:
+    match test:
+        case Equals(text):
+            return Equals(text)
+        case Between(low, high):
+            return Between(
+                *(None if end is None else Bound(end.text, None, end.included) for end in (low, high))
+            )
+    return test
 
 
 def _pattern(token: Token, text: str) -> Like | None:
