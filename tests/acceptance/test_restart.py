@@ -3,7 +3,9 @@
 import asyncio
 import collections
 import json
+import ssl
 import types
+import urllib.request
 
 import pytest
 from outfitter_fleet.load import packets
@@ -227,3 +229,41 @@ def test_a_server_that_is_asked_to_stop_answers_what_it_has_taken_in(own_server,
     assert device.closed.wait(SECONDS)
     own_server.start()
     assert fleet.status(job) == "COMPLETED"
+
+
+@pytest.fixture
+def timed_fleet(timed_server, make_fleet, tmp_path):
+    made = make_fleet(timed_server, tmp_path)
+    yield made
+    made.close()
+
+
+def test_what_became_due_meanwhile_is_told_with_urls_that_lead_to_the_store(
+    timed_server, timed_fleet, make_link, monkeypatch
+):
+    fleet = timed_fleet
+    files = timed_server.client("s3")
+    files.create_bucket(Bucket="images")
+    files.put_object(Bucket="images", Key="a", Body=b"image")
+    thing = fleet.thing()
+    first = fleet.job(thing, timeoutConfig={"inProgressTimeoutInMinutes": 1})
+    fleet.data.start_next_pending_job_execution(thingName=thing)
+    second = fleet.job(
+        thing,
+        document={"url": "${aws:iot:s3-presigned-url:https://s3.us-east-1.amazonaws.com/images/a}"},
+        presignedUrlConfig={"roleArn": "arn:aws:iam::000000000000:role/r"},
+    )
+    device = fleet.device(thing, make_link(4, False), clean=False)
+    device.subscribe(f"$aws/things/{thing}/jobs/#")
+    device.disconnect()
+    timed_server.stop()
+    monkeypatch.setenv("AHEAD_SECONDS", "120")
+    timed_server.start()
+    assert fleet.execution(thing, first)["status"] == "TIMED_OUT"
+    device.connect(clean=False)
+    device.take_named("notify")
+    told = device.take_named("notify-next")["execution"]
+    assert told["jobId"] == second
+    trusting = ssl.create_default_context(cafile=str(timed_server.ca))
+    with urllib.request.urlopen(told["jobDocument"]["url"], context=trusting) as answer:
+        assert answer.read() == b"image"

@@ -139,9 +139,6 @@ class Assembly:
         bound: dict[str, str] = {}
         reached: dict[str, tuple[Address, int]] = {}
         self._gateway.begin()
-        self._jobs.start()
-        self._fleet.start()
-        self._provisioning.start()
         if settings.http is not None:
             with _told("--http", settings.http):
                 port = await self._door.start(settings.http.host, settings.http.port)
@@ -159,6 +156,10 @@ class Assembly:
             self._jobs.delivery.endpoint = ObjectsEndpoint(
                 scheme="https", port=port, advertised=settings.advertise
             )
+        # Not before the store's address is known: documents may be sent at once, with URLs in them.
+        self._jobs.start()
+        self._fleet.start()
+        self._provisioning.start()
         self._functions.start(reached, self._authority.ca_pem())
         if settings.mqtt is not None:
             with _told("--mqtt", settings.mqtt):
