@@ -29,6 +29,7 @@ class Script:
     answers: dict[str, object] = field(default_factory=lambda: {"POST /": ACCOUNT})
     asked: list[str] = field(default_factory=list)
     bodies: dict[str, object] = field(default_factory=dict)
+    authorizations: dict[str, str] = field(default_factory=dict)
     url: str = ""
 
     def answer(self, request: str, body: bytes) -> tuple[int, str, bytes]:
@@ -62,6 +63,7 @@ def script() -> Iterator[Script]:
         def _go(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = unquote(urlsplit(self.path).path)
+            script.authorizations[f"{self.command} {path}"] = self.headers.get("Authorization", "")
             status, code, content = script.answer(f"{self.command} {path}", body)
             if not status:
                 self.close_connection = True

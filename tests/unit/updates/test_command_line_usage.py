@@ -163,6 +163,24 @@ def test_aws_needs_a_region(outfitter, monkeypatch):
     assert "AWS_REGION" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "variables", "region"),
+    [
+        ([], {"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ([], {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-1"),
+        ([], {"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-2"),
+        (["--region", "eu-west-3"], {"AWS_REGION": "eu-west-1"}, "eu-west-3"),
+        ([], {}, "us-east-1"),
+    ],
+)
+def test_requests_are_signed_for_the_region(outfitter, script, monkeypatch, options, variables, region):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    script.answers["GET /things"] = {"things": []}
+    assert outfitter(*options, "device", "list").exit_code == 0
+    assert f"/{region}/iot/aws4_request" in script.authorizations["GET /things"]
+
+
 def test_nothing_at_the_endpoint(outfitter):
     result = outfitter("--endpoint-url", "http://127.0.0.1:1", "device", "list")
     assert result.exit_code == 1

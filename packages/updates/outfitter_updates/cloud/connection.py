@@ -1,5 +1,6 @@
 """Clients for AWS's services, from the usual credentials, profiles, regions and endpoints."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ from outfitter_updates.cloud.refusals import SIGN_IN, translated
 
 SELF_HOSTED_REGION: Final = "us-east-1"
 """Signs requests to a server of one's own when no region is set; such a server accepts every region."""
+REGION_VARIABLE: Final = "AWS_REGION"
+"""What every AWS tool reads but boto3, which knows AWS_DEFAULT_REGION alone."""
 RETRIES_MAX: Final = 3
 CONNECT_TIMEOUT_SECONDS: Final = 5
 READ_TIMEOUT_SECONDS: Final = 60
@@ -80,7 +83,8 @@ class Connection:
     @cached_property
     def _session(self) -> Any:
         with translated("Opening the session", ""):
-            session = boto3.Session(profile_name=self._profile, region_name=self._region)
+            region = self._region or os.environ.get(REGION_VARIABLE) or None
+            session = boto3.Session(profile_name=self._profile, region_name=region)
             if session.get_credentials() is None:
                 raise NoCredentials(f"There are no AWS credentials. {SIGN_IN}")
             return session
