@@ -132,6 +132,9 @@ def test_help_needs_neither_boto3_nor_rich():
         (["device", "add", "x", "--line", "a", "--type", "b", "--out", "x"], "leave out --type"),
         (["job", "list", "--status", "DONE"], "--status"),
         (["--endpoint-url", "nonsense", "device", "list"], "Invalid endpoint"),
+        (["--endpoint-url", "http://127.0.0.1:99999", "device", "list"], "Port out of range"),
+        (["--endpoint-url", "http://127.0.0.1:x", "device", "list"], "An endpoint is written like"),
+        (["--region", "x/y", "device", "list"], "'x/y' is no region"),
     ],
 )
 def test_wrong_usage_ends_with_2(outfitter, script, arguments, words):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import InvalidRegionError
 
 from outfitter_updates.catalogue.problems import NoCredentials, NotFound, WrongUsage
 from outfitter_updates.cloud.refusals import SIGN_IN, translated
@@ -148,6 +149,9 @@ class Connection:
                 client = self._session.client(
                     name, region_name=region, endpoint_url=self._endpoint_url, config=config
                 )
+                _ = urlsplit(str(client.meta.endpoint_url)).port
+            except InvalidRegionError as error:
+                raise WrongUsage(f"{region!r} is no region. A region is written like us-east-1.") from error
             except ValueError as error:
                 raise WrongUsage(f"{error}. An endpoint is written like http://127.0.0.1:4566.") from error
         service = Service(client)
