@@ -16,6 +16,7 @@ from outfitter_agent.hands.anchor import Anchor
 from outfitter_agent.hands.journal import FILE_NAME, FolderInUseError, decode, is_locked
 from outfitter_agent.hands.slots.port import SlotsError
 from outfitter_agent.hands.status import read_status
+from outfitter_agent.main.leaving import leave, say
 from outfitter_agent.main.settings import Settings, SettingsError, load_settings
 from outfitter_agent.main.software import slots_of
 from outfitter_agent.plans.findings import Finding, Level, listed, wrong
@@ -32,6 +33,10 @@ LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    return leave("outfitter-agent", lambda: _command(arguments))
+
+
+def _command(arguments: Sequence[str] | None) -> int:
     chosen = _parser().parse_args(arguments)
     level = logging.DEBUG if chosen.verbose else logging.INFO
     logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr)
@@ -153,9 +158,9 @@ def _check(settings: Settings, chosen: argparse.Namespace) -> int:
 
 def _show(findings: list[Finding], *, as_json: bool) -> int:
     if as_json:
-        sys.stdout.write(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
+        say(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
     else:
-        sys.stdout.write(listed(findings))
+        say(listed(findings))
     return FAILED if any(each.level is Level.WRONG for each in findings) else DONE
 
 
@@ -184,14 +189,14 @@ def _run(settings: Settings, chosen: argparse.Namespace) -> int:
 def _status(settings: Settings, *, as_json: bool) -> int:
     shown = _facts(settings)
     if as_json:
-        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+        say(json.dumps(shown, indent=2) + "\n")
     else:
         width = max(len(name) for name in shown)
         lines = (
             f"{name.replace('_', ' '):{width}}  {'-' if value is None else value}\n"
             for name, value in shown.items()
         )
-        sys.stdout.write("".join(lines))
+        say("".join(lines))
     return DONE
 
 

@@ -13,6 +13,7 @@ from outfitter_server.base.refusals import NotFound, Unavailable
 from outfitter_server.blobs.files import held, relative_path
 from outfitter_server.keys.credentials import FILE_NAME as CREDENTIALS_NAME
 from outfitter_server.main.backup_files import BackupWriter, writer_for
+from outfitter_server.main.leaving import say
 from outfitter_server.stores.sqlite.snapshot import blobs_of, take_snapshot
 from outfitter_server.stores.sqlite.store import FILE_NAME as STATE_NAME
 
@@ -129,9 +130,7 @@ def run_backup(data: Path, target: Path, *, as_json: bool) -> int:
 def show(done: Summary, what: str, *, as_json: bool) -> None:
     """Print what was done."""
     if as_json:
-        sys.stdout.write(json.dumps(asdict(done)) + "\n")
+        say(json.dumps(asdict(done)) + "\n")
     else:
         total = (done.state_bytes + done.blob_bytes) / 1_000_000
-        sys.stdout.write(
-            f"{what} {done.target}: {done.blobs} blobs, {total:.1f} MB in {done.seconds:.1f} s\n"
-        )
+        say(f"{what} {done.target}: {done.blobs} blobs, {total:.1f} MB in {done.seconds:.1f} s\n")

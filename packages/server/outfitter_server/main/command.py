@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from outfitter_server.main.leaving import leave, say
 from outfitter_server.main.settings import (
     FunctionLimits,
     ServeSettings,
@@ -32,13 +33,17 @@ Then: AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_SHARED_CREDENTIALS_FILE=DIR/cre
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 failed, 2 wrong usage."""
+    sys.exit(leave("outfitterd", lambda: _command(arguments)))
+
+
+def _command(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        status = given.run(given)
+        status: int = given.run(given)
     except WrongUsage as error:
         parser.error(str(error))
-    sys.exit(status)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -241,5 +246,5 @@ def _ca(given: argparse.Namespace) -> int:
             f"outfitterd: {path}: {error.strerror}; has `outfitterd serve --data {given.data}` run?\n"
         )
         return 1
-    sys.stdout.write(json.dumps({"certificatePem": pem}) + "\n" if given.json else pem)
+    say(json.dumps({"certificatePem": pem}) + "\n" if given.json else pem)
     return 0

@@ -21,6 +21,7 @@ import uvloop
 from outfitter_server.base.refusals import Unavailable
 from outfitter_server.keys.credentials import CredentialsUnusable
 from outfitter_server.main.assembly import Assembly
+from outfitter_server.main.leaving import OutputError, say
 from outfitter_server.main.settings import ServeSettings
 
 MAINTAIN_SECONDS: Final = 0.25
@@ -106,8 +107,10 @@ async def _serve(settings: ServeSettings) -> None:
         bound = await assembly.start()
         settle_memory()
         listeners = " ".join(f"{name}={where}" for name, where in bound.items())
-        sys.stdout.write(f"ready {listeners}\n")
-        sys.stdout.flush()
+        try:
+            say(f"ready {listeners}\n")
+        except OutputError as error:
+            _log.warning("nobody reads the ready line: %s", error.__cause__)
         _log.info(
             "serving %s from %s, at most %d connections (open files)", listeners, settings.data, connections
         )

@@ -1,7 +1,9 @@
 """The program ``outfitter``."""
 
+import os
 import secrets
 import string
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,19 @@ if TYPE_CHECKING:
     from outfitter_updates.cli.ports import CloudPort
 
 TOKEN_LENGTH = 6
+FAILED = 1
 
 
 def main() -> None:
     """Runs the command with the real cloud, clock and chance."""
-    root(prog_name="outfitter", obj=application())
+    try:
+        root(prog_name="outfitter", obj=application())
+    except OSError as error:  # click itself deals with a closed pipe
+        sys.stderr.write(f"Error: {error.filename or 'The standard output'}: {error.strerror}.\n")
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter writes the rest at its end
+        sys.exit(FAILED)
 
 
 def application() -> Application:
