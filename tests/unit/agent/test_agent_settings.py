@@ -68,6 +68,9 @@ REFUSED = {
     "reboot command": ('reboot = "command"', "needs 'reboot_command'"),
     "mqtt": ('mqtt_version = "3.1"', "'mqtt_version' must be one of 5, 3.1.1"),
     "no toml": ("port =", "is not TOML"),
+    "deep": (f"reboot_command = {'[' * 5000}", "is not TOML"),
+    "zero": ('state = "a\\u0000b"', "'state' must be a path"),
+    "nobody's home": ('state = "~no-such-user/x"', "'state' begins with a home folder that is not known"),
 }
 
 
@@ -89,6 +92,53 @@ def test_required(file, name):
 def test_thing_names(file, name):
     file.write_text(PLAIN.replace("pump-7", name))
     with pytest.raises(SettingsError, match="no name of a thing"):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["", " ", "a b", "tls://host", "host:8883", "[::1]", "host\\n", "user@host"]
+)
+def test_what_is_no_endpoint(file, endpoint):
+    file.write_text(PLAIN.replace("localhost", endpoint))
+    with pytest.raises(
+        SettingsError, match="'endpoint' is a host name or an address, without scheme and port"
+    ):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["a.example.net", "192.0.2.1", "2001:db8::1", "fe80::1%eth0", "gerät.example"]
+)
+def test_endpoints(file, endpoint):
+    file.write_text(PLAIN.replace("localhost", endpoint))
+    assert load_settings(file, {}).endpoint == endpoint
+
+
+@pytest.mark.parametrize("line", ["port = 70000", "spelling = 1", "port = "])
+def test_what_is_wrong_is_told_with_its_place(file, tmp_path, line):
+    folder = tmp_path / "agent.toml.d"
+    folder.mkdir()
+    (folder / "10-a.toml").write_text(line)
+    (folder / "20-b.toml").write_text("keep_alive_seconds = 30")
+    with pytest.raises(SettingsError, match="^" + re.escape(str(folder / "10-a.toml"))):
+        load_settings(file, {})
+
+
+def test_the_environment_is_told_as_the_place(file):
+    with pytest.raises(SettingsError, match=r"^OUTFITTER_AGENT_PORT in the environment: 'port' must be 1 to"):
+        load_settings(file, {"OUTFITTER_AGENT_PORT": "70000"})
+
+
+def test_drop_ins_that_cannot_be_listed_are_not_passed_over(file, tmp_path, monkeypatch):
+    """They may hold what keeps the device safe, such as ``trusted_keys``."""
+    folder = tmp_path / "agent.toml.d"
+    folder.mkdir()
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(SettingsError, match=r"agent\.toml\.d cannot be read: Permission denied"):
         load_settings(file, {})
 
 
@@ -114,6 +164,12 @@ def test_tls_needs_its_files(file, tmp_path):
     with pytest.raises(SettingsError, match="chmod 600"):
         load_settings(file, {})
     (tmp_path / "k.pem").chmod(0o600)
+    (tmp_path / "c.pem").rename(tmp_path / "c")
+    (tmp_path / "c.pem").mkdir()
+    with pytest.raises(SettingsError, match="the file of 'certificate', is a folder"):
+        load_settings(file, {})
+    (tmp_path / "c.pem").rmdir()
+    (tmp_path / "c").rename(tmp_path / "c.pem")
     assert load_settings(file, {}).private_key == tmp_path / "k.pem"
     file.write_text(PLAIN.replace("tls = false", ""))
     with pytest.raises(SettingsError, match="'ca' is missing, which tls needs"):

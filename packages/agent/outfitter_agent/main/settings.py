@@ -1,9 +1,10 @@
 """The agent's settings: one TOML file, its drop-ins, the environment; docs/reference/agent-settings.md is the table."""
 
+import ipaddress
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -93,19 +94,23 @@ class Settings:
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     """The settings that the file, its drop-ins and the environment give; raises SettingsError."""
     path = path.absolute()
-    merged = _read(path)
-    drop_ins = path.with_name(path.name + ".d")
-    if drop_ins.is_dir():
-        for drop_in in sorted(drop_ins.glob("*.toml")):
-            merged |= _read(drop_in)
-    merged |= _from_environment(environment)
+    merged: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for place, told in (*_files(path), *_from_environment(environment)):
+        merged |= told
+        places |= dict.fromkeys(told, place)
     known = {item.name: item for item in fields(Settings)}
     unknown = sorted(set(merged) - set(known))
     if unknown:
         raise SettingsError(
-            f"{path}: '{unknown[0]}' is no setting of the agent; see docs/reference/agent-settings.md"
+            f"{places[unknown[0]]}: '{unknown[0]}' is no setting of the agent; see docs/reference/agent-settings.md"
         )
-    values = {name: _checked(name, known[name], value, path.parent) for name, value in merged.items()}
+    values: dict[str, Any] = {}
+    for name, value in merged.items():
+        try:
+            values[name] = _checked(name, known[name], value, path.parent)
+        except SettingsError as error:
+            raise SettingsError(f"{places[name]}: {error}") from None
     for item in known.values():
         if item.name not in values and isinstance(item.default, Path):
             values[item.name] = path.parent / item.default
@@ -120,30 +125,42 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     return settings
 
 
+def _files(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the file says and then what its drop-ins say, each with its place."""
+    yield str(path), _read(path)
+    drop_ins = path.with_name(path.name + ".d")
+    try:
+        names = sorted(each.name for each in drop_ins.iterdir() if each.name.endswith(".toml"))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise SettingsError(f"{drop_ins} cannot be read: {error.strerror}") from None
+    for name in names:
+        yield str(drop_ins / name), _read(drop_ins / name)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Texts of the environment as the types of the settings; names that are no settings belong to others."""
-    values: dict[str, Any] = {}
     for item in fields(Settings):
-        text = environment.get(ENVIRONMENT_PREFIX + item.name.upper())
+        name = ENVIRONMENT_PREFIX + item.name.upper()
+        text = environment.get(name)
         if text is None:
             continue
         try:
-            values[item.name] = _parsed(text, item.type)
-        except ValueError:
-            name = ENVIRONMENT_PREFIX + item.name.upper()
+            yield f"{name} in the environment", {item.name: _parsed(text, item.type)}
+        except (ValueError, RecursionError):
             raise SettingsError(
                 f"{name} in the environment does not hold a value for '{item.name}'"
             ) from None
-    return values
 
 
 def _parsed(text: str, kind: Any) -> Any:
@@ -162,9 +179,7 @@ def _checked(name: str, item: Any, value: Any, folder: Path) -> Any:
     """The value in its type and within its bounds; raises SettingsError."""
     kind = item.type
     if kind in (Path, Path | None):
-        if not isinstance(value, str) or not value:
-            raise SettingsError(f"'{name}' must be a path, not {value!r}")
-        return folder / Path(value).expanduser()
+        return _path(name, value, folder)
     if kind == tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise SettingsError(f"'{name}' must be a list of texts, not {value!r}")
@@ -183,16 +198,33 @@ def _checked(name: str, item: Any, value: Any, folder: Path) -> Any:
     return value
 
 
+def _path(name: str, value: Any, folder: Path) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise SettingsError(f"'{name}' must be a path, not {value!r}")
+    try:
+        return folder / Path(value).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"'{name}' begins with a home folder that is not known: {value!r}") from None
+
+
 _KINDS: Final = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def _check_together(settings: Settings, path: Path) -> None:
+def _check_names(settings: Settings, path: Path) -> None:
     if not THING_NAME.fullmatch(settings.thing_name):
         raise SettingsError(f"{path}: 'thing_name' is no name of a thing: {settings.thing_name!r}")
     if not WORD.fullmatch(settings.device_type):
         raise SettingsError(
             f"{path}: 'device_type' is not 1 to 128 of A-Z a-z 0-9 _ . : -: {settings.device_type!r}"
         )
+    if not _is_host(settings.endpoint):
+        raise SettingsError(
+            f"{path}: 'endpoint' is a host name or an address, without scheme and port: {settings.endpoint!r}"
+        )
+
+
+def _check_together(settings: Settings, path: Path) -> None:
+    _check_names(settings, path)
     if settings.reboot not in REBOOTS:
         raise SettingsError(f"{path}: 'reboot' must be one of {', '.join(REBOOTS)}")
     if settings.reboot == "command" and not settings.reboot_command:
@@ -215,6 +247,16 @@ def _check_together(settings: Settings, path: Path) -> None:
         _check_files(settings, path)
 
 
+def _is_host(text: str) -> bool:
+    """Whether a connection could be made to it; what the resolver makes of a name is not asked here."""
+    if ":" in text:
+        try:
+            ipaddress.IPv6Address(text)
+        except ValueError:
+            return False
+    return bool(text) and text.isprintable() and not set(text) & set(" /@[]")
+
+
 def _check_health(settings: Settings, path: Path) -> None:
     if settings.health_url and not settings.health_url.startswith(("http://", "https://")):
         raise SettingsError(
@@ -234,6 +276,8 @@ def _check_files(settings: Settings, path: Path) -> None:
             raise SettingsError(f"{path}: '{name}' is missing, which tls needs")
         if not os.access(file, os.R_OK):
             raise SettingsError(f"{path}: {file}, the file of '{name}', cannot be read")
+        if file.is_dir():
+            raise SettingsError(f"{path}: {file}, the file of '{name}', is a folder")
     if settings.private_key is not None and settings.private_key.stat().st_mode & 0o077:
         raise SettingsError(
             f"{settings.private_key} may be read by others; run: chmod 600 {settings.private_key}"
