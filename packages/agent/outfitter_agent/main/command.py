@@ -128,6 +128,12 @@ def _provision(chosen: argparse.Namespace) -> int:
     from outfitter_agent.hands.claim import ProvisioningError
     from outfitter_agent.main.provisioning import Claim, become
 
+    for each in chosen.parameter:
+        if not all(each.partition("=")):
+            sys.stderr.write(
+                f"outfitter-agent: --parameter {each!r}: write NAME=VALUE, neither of them empty\n"
+            )
+            return USAGE
     parameters = dict(each.partition("=")[::2] for each in chosen.parameter)
     claim = Claim(
         folder=chosen.claim,

@@ -1,10 +1,13 @@
 """``outfitter-agent provision``: from a claim to an identity, and the settings to run with it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from outfitter_contract.image import WORD
 
 from outfitter_agent.hands.claim import NewIdentity, ProvisioningError, provision
 from outfitter_agent.hands.durable import make_folder, write_durably
@@ -17,6 +20,7 @@ AUTHORITY_FILE: Final = "ca.pem"
 PUBLIC_MODE: Final = 0o644
 ANSWER_SECONDS: Final = 20.0
 PORT: Final = 8883
+PORT_MAX: Final = 65_535
 _KEEP_ALIVE_SECONDS: Final = 60
 
 
@@ -44,6 +48,8 @@ def become(claim: Claim, out: Path) -> str | None:
     if settings.exists():
         return None
     host, port = host_and_port(claim.endpoint)
+    if not WORD.fullmatch(claim.device_type):
+        raise ProvisioningError(f"--type {claim.device_type!r} is not 1 to 128 of A-Z a-z 0-9 _ . : -")
     authority = (claim.folder / AUTHORITY_FILE).read_bytes()
     link = Link(
         host=host,
@@ -76,7 +82,7 @@ def host_and_port(endpoint: str) -> tuple[str, int]:
     host, colon, port = endpoint.rpartition(":")
     if not colon or (endpoint.startswith("[") and endpoint.endswith("]")):
         return endpoint.strip("[]"), PORT
-    if not port.isascii() or not port.isdecimal() or not host:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > PORT_MAX or not host:
         raise ProvisioningError(f"{endpoint!r} is no endpoint: write HOST or HOST:PORT")
     return host.strip("[]"), int(port)
 
