@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import tarfile
 
 import pytest
@@ -110,6 +111,24 @@ def test_a_truncated_archive(tmp_path):
     made.write_bytes(made.read_bytes()[:50_000])
     with pytest.raises(BadImage, match=r"no readable tar\.gz"):
         read_image(made)
+
+
+@pytest.mark.parametrize("damage", ["content", "checksum", "behind"])
+def test_an_archive_that_is_damaged_after_its_manifest(folder, tmp_path, damage):
+    """Every device would refuse it, and its version would be spent."""
+    (folder / "random").write_bytes(random.Random(1).randbytes(300_000))
+    path = tmp_path / "image.tar.gz"
+    pack_folder(folder, path)
+    content = bytearray(path.read_bytes())
+    if damage == "content":
+        content[150_000] ^= 1
+    elif damage == "checksum":
+        content[-8] ^= 1
+    else:
+        content += b"more"
+    path.write_bytes(content)
+    with pytest.raises(BadImage, match=r"no readable tar\.gz"):
+        read_image(path)
 
 
 def test_an_archive_without_manifest(tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import tarfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from outfitter_updates.catalogue.software import Image, check_names
 
 MEMBERS_MAX: Final = 50_000
 """What the agent takes at most."""
+BLOCK_BYTES: Final = 1024 * 1024
 SIGNED_SUFFIX: Final = ".signed"
 DESCRIPTION_SUFFIX: Final = ".json"
 EXECUTABLE_MODE: Final = 0o755
@@ -32,7 +34,7 @@ def read_image(file: Path) -> Image:
     described = description.is_file()
     try:
         manifest = description.read_bytes() if described else _manifest_in(file)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise BadImage(
             f"{file} is no readable tar.gz: {error}. `outfitter software pack` makes images;"
             f" one of another kind is described by {description.name} beside it."
@@ -135,13 +137,16 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
 
 def _manifest_in(file: Path) -> bytes:
     found: bytes | None = None
-    with file.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|gz") as archive:
-        for count, member in enumerate(archive):
-            if count >= MEMBERS_MAX:
-                raise BadImage(f"{file} has more than {MEMBERS_MAX} members.")
-            if found is None and member.name.removeprefix("./") == MANIFEST_NAME and member.isfile():
-                content = archive.extractfile(member)
-                found = content.read(MANIFEST_BYTES_MAX + 1) if content else b""
+    with gzip.open(file, "rb") as unpacked:
+        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+            for count, member in enumerate(archive):
+                if count >= MEMBERS_MAX:
+                    raise BadImage(f"{file} has more than {MEMBERS_MAX} members.")
+                if found is None and member.name.removeprefix("./") == MANIFEST_NAME and member.isfile():
+                    content = archive.extractfile(member)
+                    found = content.read(MANIFEST_BYTES_MAX + 1) if content else b""
+        while unpacked.read(BLOCK_BYTES):  # the checksum comes last
+            pass
     if found is None:
         raise BadImage(f"{file} has no {MANIFEST_NAME} at its top: `outfitter software pack` makes images.")
     return found
