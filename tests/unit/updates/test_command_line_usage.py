@@ -135,6 +135,10 @@ def test_help_needs_neither_boto3_nor_rich():
         (["--endpoint-url", "http://127.0.0.1:99999", "device", "list"], "Port out of range"),
         (["--endpoint-url", "http://127.0.0.1:x", "device", "list"], "An endpoint is written like"),
         (["--region", "x/y", "device", "list"], "'x/y' is no region"),
+        (["software", "pack", ".", "--out", ""], "the name is empty"),
+        (["software", "keygen", "--out", ""], "the name is empty"),
+        (["device", "add", "x", "--out", ""], "the name is empty"),
+        (["device", "show", "x\udcff"], "'x\\udcff' is no text in UTF-8"),
     ],
 )
 def test_wrong_usage_ends_with_2(outfitter, script, arguments, words):
@@ -151,6 +155,7 @@ def test_no_credentials(outfitter, monkeypatch):
     assert result.exit_code == 1
     assert "no AWS credentials" in result.stderr
     assert "AWS_PROFILE" in result.stderr
+    assert "no-credentials, which is not there (yet)" in result.stderr
 
 
 def test_an_unknown_profile(outfitter):

@@ -25,6 +25,7 @@ from outfitter_updates.cli.output import print_json, print_table, tell
 from outfitter_updates.cli.shape import (
     Application,
     ExampleCommand,
+    NewPath,
     json_option,
     pass_application,
     role_option,
@@ -65,7 +66,7 @@ def choice_options(function: Command) -> Command:
 
 @config.command(cls=ExampleCommand, example="outfitter config pull pump-1 --out pump-1.json")
 @click.argument("device")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write it to.")
+@click.option("--out", type=NewPath(dir_okay=False), help="File to write it to.")
 @role_option
 @timeout_option
 @json_option

@@ -8,7 +8,7 @@ import click
 from outfitter_updates.catalogue.software import same_image
 from outfitter_updates.cli.delta_file import make_delta
 from outfitter_updates.cli.output import print_json, progress_bar, size, tell
-from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.shape import Application, ExampleCommand, NewPath, json_option, pass_application
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -19,7 +19,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.argument("base", type=_FILE)
 @click.argument("new", type=_FILE)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Delta file to write.")
+@click.option("--out", type=NewPath(dir_okay=False), help="Delta file to write.")
 @click.option("--publish", is_flag=True, help="Store it beside the uploaded image NEW, for updates to use.")
 @json_option
 @pass_application

@@ -16,7 +16,7 @@ from outfitter_updates.cli.output import (
     tell,
 )
 from outfitter_updates.cli.presence import presence_object, presence_text
-from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.shape import Application, ExampleCommand, NewPath, json_option, pass_application
 from outfitter_updates.operations.policy import POLICY_NAME
 
 
@@ -48,7 +48,7 @@ def device() -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NewPath(file_okay=False),
     help="Folder for the device's files.",
 )
 @json_option

@@ -13,6 +13,7 @@ from outfitter_updates.cli.output import print_json, print_table, tell
 from outfitter_updates.cli.shape import (
     Application,
     ExampleCommand,
+    NewPath,
     json_option,
     pass_application,
     role_option,
@@ -104,9 +105,7 @@ def create(
 @click.option(
     "--policy", default=POLICY_NAME, show_default=True, help="Name of the devices' policy, made when missing."
 )
-@click.option(
-    "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the files."
-)
+@click.option("--out", required=True, type=NewPath(file_okay=False), help="Folder for the files.")
 @role_option
 @json_option
 @pass_application

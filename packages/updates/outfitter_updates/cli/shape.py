@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -62,6 +63,19 @@ class ExampleCommand(click.Command):
             return super().invoke(ctx)
         except Problem as problem:
             raise Refusal(problem) from problem
+
+
+class NewPath(click.Path):
+    """A file or folder to be written; an empty text, such as a variable that is not set, is no name of one."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, if it can be one."""
+        if not value:
+            self.fail("the name is empty.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def json_option(function: Command) -> Command:

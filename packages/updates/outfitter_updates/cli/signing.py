@@ -19,7 +19,7 @@ from outfitter_updates.cli.key_files import (
     read_public_keys,
 )
 from outfitter_updates.cli.output import print_json, tell
-from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.shape import Application, ExampleCommand, NewPath, json_option, pass_application
 from outfitter_updates.cli.watch import watch_job
 from outfitter_updates.operations.target import parse_target
 from outfitter_updates.operations.trust import (
@@ -36,7 +36,7 @@ from outfitter_updates.operations.trust import (
 )
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW: Final = click.Path(dir_okay=False, path_type=Path)
+_NEW: Final = NewPath(dir_okay=False)
 _MILLISECONDS: Final = 1000
 
 key_option = click.option("--key", required=True, type=_FILE, help="Private key to sign with.")

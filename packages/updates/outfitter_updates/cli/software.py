@@ -11,7 +11,7 @@ from outfitter_updates.catalogue.software import Image
 from outfitter_updates.cli.delta import delta
 from outfitter_updates.cli.image_file import pack_folder, read_image, read_signed_text, signed_file
 from outfitter_updates.cli.output import print_json, print_table, progress_bar, size, software_object, tell
-from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.shape import Application, ExampleCommand, NewPath, json_option, pass_application
 from outfitter_updates.cli.signing import keygen, rotate, sign, trust, verify
 from outfitter_updates.operations.trust import check_image, read_signed
 
@@ -28,9 +28,7 @@ def software() -> None:
     example="outfitter software pack ./pump-1.4.0 --out pump-1.4.0.tar.gz",
 )
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Image file to write."
-)
+@click.option("--out", required=True, type=NewPath(dir_okay=False), help="Image file to write.")
 @json_option
 def pack(folder: Path, out: Path, as_json: bool) -> None:
     """Make an image of a folder that has outfitter.json.

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ SELF_HOSTED_REGION: Final = "us-east-1"
 """Signs requests to a server of one's own when no region is set; such a server accepts every region."""
 REGION_VARIABLE: Final = "AWS_REGION"
 """What every AWS tool reads but boto3, which knows AWS_DEFAULT_REGION alone."""
+CREDENTIALS_VARIABLE: Final = "AWS_SHARED_CREDENTIALS_FILE"
 RETRIES_MAX: Final = 3
 CONNECT_TIMEOUT_SECONDS: Final = 5
 READ_TIMEOUT_SECONDS: Final = 60
@@ -87,7 +89,7 @@ class Connection:
             region = self._region or os.environ.get(REGION_VARIABLE) or None
             session = boto3.Session(profile_name=self._profile, region_name=region)
             if session.get_credentials() is None:
-                raise NoCredentials(f"There are no AWS credentials. {SIGN_IN}")
+                raise NoCredentials(f"There are no AWS credentials. {_missing_file()}{SIGN_IN}")
             return session
 
     @cached_property
@@ -158,3 +160,11 @@ class Connection:
         if service.is_aws and self._session.region_name is None:
             raise NoCredentials("No AWS region is set. Set AWS_REGION, or give --region.")
         return service
+
+
+def _missing_file() -> str:
+    """A sentence about the file that should hold the credentials, when it is not there."""
+    named = os.environ.get(CREDENTIALS_VARIABLE)
+    if not named or Path(named).expanduser().exists():
+        return ""
+    return f"{CREDENTIALS_VARIABLE} names {named}, which is not there (yet). "

@@ -47,6 +47,8 @@ def translated(action: str, endpoint: str) -> Iterator[None]:
         raise _of_transfer(error, action, endpoint) from error
     except (exceptions.BotoCoreError, exceptions.ClientError) as error:
         raise problem_of(error, action, endpoint) from error
+    except UnicodeEncodeError as error:  # an argument whose bytes are no text in UTF-8
+        raise WrongUsage(f"{action}: {error.object!r} is no text in UTF-8.") from error
 
 
 def problem_of(error: Exception, action: str, endpoint: str) -> Problem:
