@@ -26,7 +26,7 @@ HEAD: Final = """\
 | `OUTFITTER_ROLE_ARN` | role whose privileges the download URLs carry |
 
 Results go to standard output, progress and remarks to standard error. `--json` prints JSON for programs; times in it
-are ISO 8601. Exit codes: 0 done, 1 failed (also: a device ended without success), 2 wrong usage.
+are ISO 8601, except in `why --json`, which is [the server's own answer](beyond-aws.md). Exit codes: 0 done, 1 failed (also: a device ended without success), 2 wrong usage.
 """
 
 
