@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from outfitter_server.main.command import main
 
 COMMAND = [sys.executable, "-c", "from outfitter_server.main.command import main; main()"]
 OFF = ["--http", "127.0.0.1:0", "--mqtts", "off"]
@@ -67,7 +68,7 @@ def test_folder_without_a_name(tmp_path):
     """A variable that is not set does not make the working folder a data folder."""
     ended = serve("--data", "", *OFF, cwd=tmp_path)
     assert ended.returncode == 2
-    assert "argument --data: the folder's name is empty" in ended.stderr
+    assert "argument --data: the name is empty" in ended.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -80,3 +81,34 @@ def test_authority_without_its_certificate(tmp_path):
     assert ended.returncode == 1
     assert one_line(ended).startswith("outfitterd: data/ca/ca.pem is missing")
     assert (tmp_path / "data/ca/ca.key").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["backup", "--data", "", "x.tar"],
+        ["backup", "--data", "data", ""],
+        ["restore", "", "--data", "data"],
+        ["restore", "x.tar", "--data", ""],
+    ],
+)
+def test_backups_without_a_name(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "the name is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--http", "127.0.0.1:\u0664\u0665", "is no address"),
+        ("--http", "127.0.0.1:" + "9" * 5000, "is no address"),
+        ("--account", "\u0661" * 12, "an account is twelve digits"),
+    ],
+)
+def test_digits_that_are_none(option, value, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--data", "data", option, value])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print the installation's CA certificate (PEM)",
         epilog="example: outfitterd ca --data /var/lib/outfitter > ca.pem",
     )
-    ca.add_argument("--data", type=_folder, required=True, metavar="DIR", help="the data folder")
+    ca.add_argument("--data", type=_path, required=True, metavar="DIR", help="the data folder")
     ca.add_argument("--json", action="store_true", help="print it as a JSON object")
     ca.set_defaults(run=_ca)
     _add_backup(commands)
@@ -76,10 +76,10 @@ def _add_backup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="State, files, keys: everything of an installation, as it was at one moment. It holds secrets.",
         epilog="example: outfitterd backup --data /var/lib/outfitter /backups/2026-11-23.tar",
     )
-    backup.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data folder")
+    backup.add_argument("--data", type=_path, required=True, metavar="DIR", help="the data folder")
     backup.add_argument(
         "target",
-        type=Path,
+        type=_path,
         metavar="TARGET",
         help="what to make: a tar file if it ends in .tar, else a folder, which shares unchanged files with DIR",
     )
@@ -94,9 +94,9 @@ def _add_restore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Checks every byte of the backup, then makes the folder, or changes nothing.",
         epilog="example: outfitterd restore /backups/2026-11-23.tar --data /var/lib/outfitter",
     )
-    back.add_argument("source", type=Path, metavar="SOURCE", help="what outfitterd backup made")
+    back.add_argument("source", type=_path, metavar="SOURCE", help="what outfitterd backup made")
     back.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="the data folder, missing or empty"
+        "--data", type=_path, required=True, metavar="DIR", help="the data folder, missing or empty"
     )
     back.add_argument("--json", action="store_true", help="print what was done as a JSON object")
     back.set_defaults(run=_restore)
@@ -110,7 +110,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = serve.add_argument
-    add("--data", type=_folder, required=True, metavar="DIR", help="the data folder, made when missing")
+    add("--data", type=_path, required=True, metavar="DIR", help="the data folder, made when missing")
     add(
         "--http",
         default="127.0.0.1:4566",
@@ -191,10 +191,10 @@ def _add_rates(serve: argparse.ArgumentParser) -> None:
     )
 
 
-def _folder(text: str) -> Path:
+def _path(text: str) -> Path:
     """A path; an empty text, such as a variable that is not set, is not the working folder."""
     if not text:
-        raise argparse.ArgumentTypeError("the folder's name is empty")
+        raise argparse.ArgumentTypeError("the name is empty")
     return Path(text)
 
 

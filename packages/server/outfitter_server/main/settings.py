@@ -54,7 +54,7 @@ def parse_address(text: str) -> Address | None:
     if text == "off":
         return None
     host, separator, port = text.rpartition(":")
-    if not separator or not port.isdecimal() or int(port) > PORT_MAX:
+    if not separator or not re.fullmatch("[0-9]{1,5}", port) or int(port) > PORT_MAX:
         raise WrongUsage(f"{text!r} is no address: write HOST:PORT, such as 127.0.0.1:4566, or off")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     return Address(host, int(port))
@@ -174,7 +174,7 @@ class ServeSettings:
                 )
         if self.http is None and self.https is None:
             raise WrongUsage("both --http and --https are off: nothing could manage this server; turn one on")
-        if not re.fullmatch(r"\d{12}", self.account):
+        if not re.fullmatch(r"[0-9]{12}", self.account):
             raise WrongUsage(f"--account {self.account!r}: an account is twelve digits")
         if not re.fullmatch(r"[a-z]{2}(-[a-z0-9]+)+", self.region):
             raise WrongUsage(f"--region {self.region!r}: a region looks like us-east-1")
