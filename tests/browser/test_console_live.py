@@ -55,6 +55,13 @@ def finish(server, thing, status="SUCCEEDED"):
     data.update_job_execution(thingName=thing, jobId=job, status=status)
 
 
+def finish_all(server, thing):
+    data = server.client("iot-jobs-data")
+    while waiting := data.get_pending_job_executions(thingName=thing)["queuedJobs"]:
+        finish(server, thing)
+        assert len(waiting) < 100
+
+
 def asked_for(console, path):
     """The page's requests to a path from now on."""
     found = []
@@ -132,6 +139,44 @@ def test_who_comes_and_goes_shows_in_the_list_and_on_the_devices_page(page_of, t
     device.disconnect()
     device.loop_stop()
     expect(page_of.page.get_by_role("definition").filter(has_text="offline")).to_be_visible(timeout=SOON)
+
+
+def test_a_devices_page_and_its_groups_follow_its_jobs(page_of, telling_server):
+    publish_events(telling_server, enabled=True)
+    iot = telling_server.client("iot")
+    group = iot.create_thing_group(thingGroupName="sides")["thingGroupArn"]
+    iot.add_thing_to_thing_group(thingGroupName="sides", thingName="right")
+    document = '{"operation": "install", "url": "https://x", "name": "side", "version": "%s"}'
+    page_of.sign_in()
+    expect(footer(page_of)).to_have_text(LIVE)
+    page_of.page.get_by_role("link", name="right", exact=True).click()
+    expect(page_of.page.get_by_role("heading", name="right")).to_be_visible()
+    iot.create_job(jobId="side-1", targets=[group], document=document % "1.0")
+    page_of.page.clock.run_for(11_000)
+    expect(page_of.row("side-1")).to_contain_text("queued", timeout=SOON)
+    finish_all(telling_server, "right")
+    page_of.page.clock.run_for(2_000)
+    expect(page_of.row("side-1")).to_contain_text("succeeded", timeout=SOON)
+    expect(page_of.page.get_by_role("definition").filter(has_text="side 1.0")).to_be_visible()
+    page_of.page.evaluate("() => { location.hash = '#/groups/sides'; }")
+    expect(page_of.row("right")).to_contain_text("side 1.0")
+    iot.create_job(jobId="side-2", targets=[group], document=document % "2.0")
+    finish_all(telling_server, "right")
+    page_of.page.clock.run_for(2_000)
+    expect(page_of.row("right")).to_contain_text("side 2.0", timeout=SOON)
+
+
+def test_a_view_that_asks_for_nothing_tells_of_a_lost_server(page_of, telling_server):
+    page_of.sign_in()
+    expect(footer(page_of)).to_be_visible()
+    page_of.go("Groups")
+    telling_server.kill()
+    banner = page_of.page.get_by_role("alert").filter(has_text="What you see may be old")
+    expect(banner).to_be_visible(timeout=SOON)
+    telling_server.start()
+    expect(banner).to_be_hidden(timeout=BACK)
+    assert all("ERR_CONNECTION" in said or "WebSocket" in said for said in page_of.complaints)
+    page_of.complaints.clear()
 
 
 def test_a_server_that_was_killed_tells_again(page_of, telling_server):

@@ -53,7 +53,7 @@ function signIn(settings: Settings): void {
       await made.greet();
       fleet = made;
       running = new Running(made);
-      live = new Live(calls, made, tellLiveness);
+      live = new Live(calls, made, tellLiveness, (trouble) => tell(trouble, leaving.signal));
       navigation.hidden = leave.hidden = false;
       if (location.hash.length < 3) history.replaceState(null, "", to("devices"));
       await show();

@@ -2,9 +2,9 @@
 
 import type { Context } from "./context.ts";
 import { badge, fill, h, link, moment, more, table, to } from "./dom.ts";
-import type { Device, Execution } from "./fleet.ts";
+import { type Device, type Execution, FINAL } from "./fleet.ts";
 import { Online } from "./online.ts";
-import { whenever } from "./poll.ts";
+import { follow, whenever } from "./poll.ts";
 import { Trouble } from "./troubles.ts";
 
 const REASONS_MAX = 10;
@@ -43,9 +43,9 @@ export async function devices({ fleet, running, live, main, signal, report }: Co
   online.learn(draw, signal).catch(report);
   live.hear((told) => {
     if (told?.kind === "presence") online.heard(told);
-    if (told?.kind === "jobExecution") running.heard(told).catch(report);
   }, signal);
-  whenever(live, (told) => told.kind !== "job", draw, signal);
+  whenever(live, (told) => told.kind === "presence", draw, signal);
+  running.follow(live, draw, report, signal);
   another.hidden = !(await load());
   if (!found.length)
     return fill(main, h("h1", {}, "Devices"), empty("No devices yet.", "outfitter device add NAME --out FOLDER", "makes the first one."));
@@ -66,25 +66,38 @@ export function empty(sentence: string, command: string, ending: string): HTMLEl
 }
 
 export async function device({ fleet, running, live, main, name, signal, report }: Context): Promise<void> {
-  const [found, groups, jobs] = await Promise.all([fleet.device(name, signal), fleet.groupsOf(name, signal), fleet.executionsOf(name, undefined, signal)]);
+  const [found, groups, first] = await Promise.all([fleet.device(name, signal), fleet.groupsOf(name, signal), fleet.executionsOf(name, undefined, signal)]);
   const list = table(`Jobs of ${name}`, ["Job", "State", "Step", "Reason", "Updated"]);
-  const details = new Map<Execution, Record<string, string>>();
+  const details = new Map<string, Record<string, string>>();
+  let jobs = first.items;
+  let next = first.next;
+  let indexed = true;
   const draw = (): void =>
     list.set(
-      jobs.items.map((each) => {
-        const known = details.get(each);
+      jobs.map((each) => {
+        const known = details.get(id(each));
         const { step = "", reason = "" } = known ?? {};
         const ask = h("button", { type: "button", class: "fine", onclick: () => void tell(each).catch(report) }, "Ask");
         return [link(to("jobs", each.job), each.job), badge(each.state), step, known ? reason : ask, moment(each.updated)];
       }),
     );
   const tell = async (each: Execution): Promise<void> => {
-    details.set(each, await fleet.details(each, signal));
+    details.set(id(each), await fleet.details(each, signal));
     draw();
   };
+  const another = more(async () => {
+    const page = await fleet.executionsOf(name, next, signal).catch(report);
+    if (!page) return true;
+    jobs = joined(jobs, page.items);
+    next = page.next;
+    draw();
+    return Boolean(next);
+  });
+  another.hidden = !next;
   const online = h("dd");
   const presence = h("div", { hidden: true }, h("dt", {}, "Online"), online);
   const software = h("dd", {}, running.of(name).software ?? "–");
+  const none = h("p", { class: "empty" }, "No job has come to this device yet.");
   const attributes = Object.entries(found.attributes ?? {});
   fill(
     main,
@@ -106,20 +119,54 @@ export async function device({ fleet, running, live, main, name, signal, report 
       link(to("start", "", { thing: name, operation: "config-upload" }), "Fetch configuration", "button plain"),
     ),
     h("h2", {}, "Jobs"),
-    jobs.items.length ? list.element : h("p", { class: "empty" }, "No job has come to this device yet."),
+    none,
+    list.element,
+    another,
   );
-  draw();
-  running.learn(new Set([name]), () => fill(software, running.of(name).software ?? "–"), signal).catch(report);
-  const connected = await fleet.isConnected(name, signal).catch(unlessIndexed);
-  presence.hidden = connected === undefined;
-  fill(online, connected ? badge("online") : badge("offline"));
-  const telling = jobs.items.filter((each) => each.state !== "SUCCEEDED" && each.state !== "QUEUED").slice(0, REASONS_MAX);
   live.hear((told) => {
     if (told?.kind !== "presence" || told.name !== name) return;
     presence.hidden = false;
     fill(online, badge(told.operation === "connected" ? "online" : "offline"));
   }, signal);
-  await Promise.all(telling.map(tell));
+
+  const renew = async (): Promise<void> => {
+    const connected = indexed ? await fleet.isConnected(name, signal).catch(unlessIndexed) : undefined;
+    indexed = connected !== undefined;
+    if (indexed) fill(online, connected ? badge("online") : badge("offline"));
+    if (indexed) presence.hidden = false;
+    jobs = joined((await fleet.executionsOf(name, undefined, signal)).items, jobs);
+    none.hidden = jobs.length > 0;
+    list.element.hidden = !jobs.length;
+    draw();
+    await running.learnOf(name, jobs);
+    fill(software, running.of(name).software ?? "–");
+    const telling = jobs.filter((each) => each.state !== "SUCCEEDED" && each.state !== "QUEUED").slice(0, REASONS_MAX);
+    await Promise.all(telling.filter((each) => !FINAL.has(each.state) || !details.has(id(each))).map(tell));
+  };
+  const look = async (): Promise<"changed" | "same"> => {
+    const before = JSON.stringify(jobs);
+    await renew().catch(unlessAway(report));
+    return JSON.stringify(jobs) === before ? "same" : "changed";
+  };
+  await follow(look, live, (told) => told.kind === "jobExecution" && String(told.body["thingArn"]).endsWith(`:thing/${name}`), signal);
+}
+
+/** What is known of executions: the newer ones as they are now, behind them those that were known before and are not among them. */
+function joined(newer: Execution[], older: Execution[]): Execution[] {
+  const known = new Set(newer.map(({ job, number }) => `${job} ${number}`));
+  return [...newer, ...older.filter(({ job, number }) => !known.has(`${job} ${number}`))];
+}
+
+function id(each: Execution): string {
+  return `${each.job} ${each.number} ${each.state}`;
+}
+
+/** A lost server or a busy one is told, and asked again later. */
+function unlessAway(report: (error: unknown) => void): (error: unknown) => void {
+  return (error) => {
+    if (!(error instanceof Trouble) || !["lost", "busy"].includes(error.kind)) throw error;
+    report(error);
+  };
 }
 
 /** A refused search means that the account has no fleet index: nothing is known then. */

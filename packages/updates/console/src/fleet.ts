@@ -72,6 +72,7 @@ export const COUNTERS: ReadonlyArray<readonly [State, string]> = [
   ["REMOVED", "numberOfRemovedThings"],
 ];
 export const PAGE_MAX = 250;
+const PAGES_MAX = 50;
 export const FINAL: ReadonlySet<State> = new Set(["SUCCEEDED", "FAILED", "REJECTED", "TIMED_OUT", "REMOVED", "CANCELED"]);
 const EVENT_TYPES = ["JOB", "JOB_EXECUTION"];
 
@@ -125,21 +126,22 @@ export class Fleet {
     return { items: told.things, next: told.nextToken };
   }
 
+  /** A page of the names of software. */
   async software(next?: string, signal?: AbortSignal): Promise<Page<string>> {
     const query = { maxResults: 100, nextToken: next };
     const told = await this.calls.get<Listing & { packageSummaries: { packageName: string }[] }>("/packages", query, signal);
     return { items: told.packageSummaries.map((each) => each.packageName), next: told.nextToken };
   }
 
-  /** The versions of one software, newest first. */
+  /** The versions of one software, newest first: all, as a listing begins with any of them. */
   async versions(name: string, signal?: AbortSignal): Promise<Version[]> {
-    const told = await this.calls.get<{ packageVersionSummaries: Version[] }>(
-      path("packages", name, "versions"),
-      { maxResults: 100 },
-      signal,
-    );
+    const found = await all(async (nextToken) => {
+      const query = { maxResults: 100, nextToken };
+      const told = await this.calls.get<Listing & { packageVersionSummaries: Version[] }>(path("packages", name, "versions"), query, signal);
+      return { items: told.packageVersionSummaries, next: told.nextToken };
+    });
     const order = new Intl.Collator("en", { numeric: true });
-    return told.packageVersionSummaries.sort((one, other) => order.compare(other.versionName, one.versionName));
+    return found.sort((one, other) => order.compare(other.versionName, one.versionName));
   }
 
   async jobs(next?: string, signal?: AbortSignal, maxResults = 50): Promise<Page<JobSummary>> {
@@ -212,6 +214,19 @@ export class Fleet {
   async order(request: object): Promise<string> {
     return (await this.calls.order<{ jobId: string }>(request)).jobId;
   }
+}
+
+/** The items of each page, up to a limit that no listing should reach. */
+export async function all<T>(read: (next?: string) => Promise<Page<T>>): Promise<T[]> {
+  const found: T[] = [];
+  let next: string | undefined;
+  for (let pages = 0; pages < PAGES_MAX; pages++) {
+    const page = await read(next);
+    found.push(...page.items);
+    next = page.next;
+    if (!next) break;
+  }
+  return found;
 }
 
 function execution(thing: string, job: string, told: Summary): Execution {

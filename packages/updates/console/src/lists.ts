@@ -3,7 +3,7 @@
 import type { Context } from "./context.ts";
 import { empty } from "./devices.ts";
 import { badge, fill, h, link, moment, more, table, to } from "./dom.ts";
-import type { JobSummary } from "./fleet.ts";
+import { type JobSummary, all } from "./fleet.ts";
 import { whenever } from "./poll.ts";
 
 export async function groups({ fleet, main, signal, report }: Context): Promise<void> {
@@ -23,7 +23,7 @@ export async function groups({ fleet, main, signal, report }: Context): Promise<
   fill(main, h("h1", {}, "Groups"), list.element, another);
 }
 
-export async function group({ fleet, running, main, name, signal, report }: Context): Promise<void> {
+export async function group({ fleet, running, live, main, name, signal, report }: Context): Promise<void> {
   const list = table(`Devices of ${name}`, ["Device", "Software", "Last job"]);
   const found: string[] = [];
   let next: string | undefined;
@@ -42,6 +42,7 @@ export async function group({ fleet, running, main, name, signal, report }: Cont
     running.learn(new Set(page.items.filter((each) => !running.of(each).software)), draw, signal).catch(report);
     return Boolean(next);
   };
+  running.follow(live, draw, report, signal);
   const another = more(() => load().catch((error: unknown) => (report(error), true)));
   another.hidden = !(await load());
   const members = found.length ? list.element : empty("No device is in this group.", `outfitter group add ${name} DEVICE`, "puts one there.");
@@ -49,7 +50,7 @@ export async function group({ fleet, running, main, name, signal, report }: Cont
 }
 
 export async function software({ fleet, main, signal, report }: Context): Promise<void> {
-  const { items } = await fleet.software(undefined, signal);
+  const items = await all((next) => fleet.software(next, signal));
   if (!items.length) return fill(main, h("h1", {}, "Software"), empty("No software yet.", "outfitter software upload FILE", "brings some."));
   const parts = items.map((name) => {
     const list = table(`Versions of ${name}`, ["Version", "Status", ""]);

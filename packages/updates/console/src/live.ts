@@ -38,11 +38,12 @@ export class Live {
   #why = "connecting";
   #off = false;
 
-  /** `changed` is called when `why` is another. */
+  /** `changed` is called when `why` is another, `lost` when nobody answers. */
   constructor(
     private readonly calls: Calls,
     private readonly fleet: Fleet,
     private readonly changed: () => void,
+    private readonly lost: (trouble: Trouble) => void,
   ) {
     void this.#stay();
   }
@@ -101,7 +102,9 @@ export class Live {
       this.#known = true;
     } catch (error) {
       // While nobody answers, what was known before counts.
-      if (error instanceof Trouble && error.kind === "refused") this.#known = this.#published = false;
+      if (!(error instanceof Trouble)) return;
+      if (error.kind === "refused") this.#known = this.#published = false;
+      if (error.kind === "lost" && !this.#over.signal.aborted) this.lost(error);
     }
   }
 

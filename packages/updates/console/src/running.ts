@@ -4,10 +4,12 @@
  */
 
 import { type Execution, FINAL, type Fleet, PAGE_MAX, type State } from "./fleet.ts";
-import type { Told } from "./live.ts";
+import type { Live, Told } from "./live.ts";
+import { whenever } from "./poll.ts";
 
 const JOBS_MAX = 30;
 const PAGES_PER_JOB_MAX = 8;
+const ONE_SECOND_SHORT = 0.999;
 
 export interface Known {
   last?: Execution;
@@ -45,12 +47,35 @@ export class Running {
     }
   }
 
+  /** Learns what a device runs from its own executions, the newest first. */
+  async learnOf(thing: string, executions: Execution[]): Promise<void> {
+    for (const each of executions.filter(({ state }) => state === "SUCCEEDED").slice(0, JOBS_MAX)) {
+      await this.#take([each], new Set());
+      if ((this.of(thing).installed ?? 0) >= each.updated) return;
+    }
+  }
+
+  /** Learns of the ends of executions as they are told; `learnt` at most once a second, when it knows what they mean. */
+  follow(live: Live, learnt: () => void, report: (error: unknown) => void, signal: AbortSignal): void {
+    const waiting: Told[] = [];
+    const learn = async (): Promise<void> => {
+      await Promise.all(waiting.splice(0).map((told) => this.#hear(told)));
+      learnt();
+    };
+    live.hear((told) => {
+      if (told?.kind === "jobExecution") waiting.push(told);
+    }, signal);
+    whenever(live, (told) => told.kind === "jobExecution", () => void learn().catch(report), signal);
+  }
+
   /** An event says that an execution has ended. */
-  async heard({ name, body }: Told): Promise<void> {
+  async #hear({ name, body }: Told): Promise<void> {
     const thing = String(body["thingArn"] ?? "").split(":thing/")[1];
     const state = body["status"] as State;
     if (!thing || !FINAL.has(state)) return;
-    await this.#take([{ thing, job: name, number: Number(body["executionNumber"] ?? 1), state, updated: Number(body["timestamp"] ?? 0) }], new Set());
+    // Events tell whole seconds, lists their fractions too: it is no older than what was listed within its second.
+    const updated = Number(body["timestamp"] ?? 0) + ONE_SECOND_SHORT;
+    await this.#take([{ thing, job: name, number: Number(body["executionNumber"] ?? 1), state, updated }], new Set());
   }
 
   async #take(executions: Execution[], missing: Set<string>): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { Context } from "./context.ts";
 import { fill, h, to } from "./dom.ts";
+import { all } from "./fleet.ts";
 
 const OPERATIONS: Record<string, string> = {
   install: "Install software",
@@ -89,7 +90,7 @@ export async function start({ fleet, main, query, signal, report }: Context): Pr
   );
   fill(main, h("h1", {}, "New job"), form);
   arrange();
-  const { items } = await fleet.software(undefined, signal);
+  const items = await all((next) => fleet.software(next, signal));
   software.replaceChildren(...items.map((name) => h("option", { value: name, selected: name === query.get("software") }, name)));
   if (!items.length) fill(trouble, "There is no software yet: outfitter software upload FILE brings some.");
   await offerVersions();
