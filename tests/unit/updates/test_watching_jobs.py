@@ -292,3 +292,27 @@ def test_the_live_display_has_lines_for_what_needs_attention():
     assert "\n70 of 100 done: 30 IN_PROGRESS, 70 SUCCEEDED\n" in shown
     assert shown.count("downloading  40 %") == SHOWN_MAX
     assert "and 80 more" in shown
+
+
+def test_the_words_of_a_device_are_no_markup():
+    """Square brackets in a reason ended the command, or were swallowed."""
+    told = {"reason": "no route [/dev/null] to [red]pump[/red]"}
+    execution = Execution(
+        job_id="j", thing="lamp", number=1, status=Status.FAILED, details=told, updated_at=None
+    )
+    job = Job(
+        job_id="j",
+        status="IN_PROGRESS",
+        continuous=False,
+        targets=(),
+        description="",
+        comment="",
+        created_at=None,
+        updated_at=None,
+        completed_at=None,
+        rolling_out=False,
+        counts={Status.FAILED: 1},
+    )
+    console = Console(file=io.StringIO(), width=120)
+    console.print(drawing(job, [execution]))
+    assert told["reason"] in console.file.getvalue()

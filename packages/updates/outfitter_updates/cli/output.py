@@ -61,7 +61,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], empty: s
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(Text(heading), overflow="fold")
     for row in shown:
         table.add_row(*row)
     console().print(table)

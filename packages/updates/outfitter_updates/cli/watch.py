@@ -210,7 +210,7 @@ def drawing(job: Job, executions: list[Execution]) -> "RenderableType":
     bar.add_row(ProgressBar(total=max(job.total, 1), completed=job.ended, width=60))
     lines = Table(box=None, pad_edge=False, show_header=False)
     for each in executions[:SHOWN_MAX]:
-        telling = each.reason or each.step
+        telling = Text(each.reason or each.step)  # a device's words are no markup
         progress = _percent(each)
         lines.add_row(each.thing, Text(each.status, style=STYLES[each.status]), telling, progress)
     hidden = job.total - min(len(executions), SHOWN_MAX)
