@@ -15,7 +15,7 @@ from outfitter_updates.cli.output import (
     print_table,
     tell,
 )
-from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.shape import Application, ExampleCommand, Seconds, json_option, pass_application
 from outfitter_updates.cli.watch import watch_job
 from outfitter_updates.operations.progress import latest, summary
 from outfitter_updates.operations.update import cancel_job
@@ -87,9 +87,7 @@ def show(application: Application, job_id: str, limit: int, as_json: bool) -> No
 
 @job.command(cls=ExampleCommand, example="outfitter job watch update-pump-1-4-0-20260131T120000-x7k2")
 @click.argument("job_id", metavar="JOB")
-@click.option(
-    "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up watching after so long."
-)
+@click.option("--timeout", type=Seconds(), metavar="SECONDS", help="Give up watching after so long.")
 @json_option
 @pass_application
 def watch(application: Application, job_id: str, timeout: float | None, as_json: bool) -> None:

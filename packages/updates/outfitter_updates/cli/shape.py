@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,20 @@ class NewPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Seconds(click.FloatRange):
+    """A time from 0 on, and not for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, if it is one that can be waited for."""
+        seconds = super().convert(value, param, ctx)
+        if not isfinite(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
+
+
 def json_option(function: Command) -> Command:
     """Adds ``--json``, passed on as ``as_json``."""
     option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -98,7 +113,7 @@ def role_option(function: Command) -> Command:
 def timeout_option(function: Command) -> Command:
     """Adds ``--timeout``."""
     option = click.option(
-        "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up waiting after so long."
+        "--timeout", type=Seconds(), metavar="SECONDS", help="Give up waiting after so long."
     )
     return option(function)
 

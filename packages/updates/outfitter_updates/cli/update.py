@@ -14,7 +14,7 @@ from outfitter_updates.catalogue.software import SoftwareVersion
 from outfitter_updates.cli.image_file import read_signed_text
 from outfitter_updates.cli.output import print_json, tell
 from outfitter_updates.cli.ports import CloudPort
-from outfitter_updates.cli.shape import Application, ExampleCommand, json_option, pass_application
+from outfitter_updates.cli.shape import Application, ExampleCommand, Seconds, json_option, pass_application
 from outfitter_updates.cli.watch import watch_job
 from outfitter_updates.operations.target import parse_target
 from outfitter_updates.operations.trust import check_image, read_signed
@@ -57,7 +57,7 @@ from outfitter_updates.operations.update import UpdateIntention, plan_update
 @click.option("--wait", is_flag=True, help="Watch until all devices are done; exit code 1 when one failed.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=Seconds(),
     metavar="SECONDS",
     help="With --wait: give up watching after so long.",
 )
