@@ -1,6 +1,7 @@
 """``outfitter config``: configurations from devices, to devices, and between them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,7 +90,7 @@ def pull(
     tell(f"Job {job_id}: {source.name} sends its configuration")
     found = await_upload(application, source, job_id, timeout)
     if out is not None:
-        _write(out, found.content)
+        write_configuration(out, found.content)
         tell(f"{out}: {len(found.parameters)} parameters of {source.name}, sha256 {found.sha256}")
     if as_json:
         told = {"device": source.name, "job_id": job_id, "sha256": found.sha256}
@@ -295,8 +296,23 @@ def _shown(value: object) -> str:
     return text if len(text) <= CELL_LENGTH_MAX else f"{text[: CELL_LENGTH_MAX - 1]}…"
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_configuration(path: Path, content: bytes) -> None:
+    """The file with this content, whole or as it was; what is no file, such as /dev/stdout, is written to."""
     try:
-        path.write_bytes(content)
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            _replace(path.resolve(), content)
     except OSError as error:
         raise Problem(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        unfinished.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -115,13 +115,17 @@ def write_new(file: Path, content: bytes, mode: int) -> None:
     """A file that was not there before, on disk; raises Problem."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError as error:
+        raise Conflict(f"{file} is there already and is not overwritten.") from error
+    except OSError as error:
+        raise Problem(f"{file} cannot be written: {error.strerror}.") from error
+    try:
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
-    except FileExistsError as error:
-        raise Conflict(f"{file} is there already and is not overwritten.") from error
     except OSError as error:
+        file.unlink(missing_ok=True)
         raise Problem(f"{file} cannot be written: {error.strerror}.") from error
 
 
