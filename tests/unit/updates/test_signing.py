@@ -129,6 +129,18 @@ def test_another_key_adds_its_signature(outfitter, image):
     assert "something else" in outfitter("sign", image, "--key", "first.key", "--minimum", "1.0", expect=1)
 
 
+@pytest.mark.parametrize(
+    "command", [["verify", "--key", "release.pub"], ["sign", "--key", "release.key"], ["upload"]]
+)
+def test_what_is_no_signature_is_told_with_its_file(outfitter, image, command):
+    made(outfitter, "release")
+    beside = image.with_name(f"{image.name}.signed")
+    beside.write_text("junk")
+    told = outfitter(command[0], image, *command[1:], expect=1)
+    assert "no signed statement" in told
+    assert str(beside) in told
+
+
 def test_what_is_refused_by_verify(outfitter, image, tmp_path):
     made(outfitter, "release")
     made(outfitter, "other")

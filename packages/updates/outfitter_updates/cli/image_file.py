@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -82,6 +84,16 @@ def read_signed_text(file: Path) -> str:
             f"{file} cannot be read: {error.strerror}. `outfitter software sign` makes signatures."
         ) from error
     return content.decode("ascii", "replace").strip()
+
+
+@contextmanager
+def signed_in(file: Path) -> Iterator[None]:
+    """In it, what is wrong with a signature is told with the file that it was read from."""
+    try:
+        yield
+    except BadSignature as error:
+        error.add_note(f"The signature is the one in {file}.")
+        raise
 
 
 def write_text(file: Path, text: str) -> None:

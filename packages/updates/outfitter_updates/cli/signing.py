@@ -10,7 +10,7 @@ from outfitter_contract.signed import PublicKey, Signed
 from outfitter_contract.statements import IMAGE_KIND, KEYS_KIND
 
 from outfitter_updates.catalogue.problems import BadSignature, Problem
-from outfitter_updates.cli.image_file import read_image, read_signed_text, signed_file, write_text
+from outfitter_updates.cli.image_file import read_image, read_signed_text, signed_file, signed_in, write_text
 from outfitter_updates.cli.key_files import (
     is_valid,
     make_key,
@@ -97,7 +97,8 @@ def sign(
     image = read_image(file)
     target = out or signed_file(file)
     existing = read_signed_text(target) if target.exists() else None
-    signed = unsigned_image(image_statement(image, minimum), existing)
+    with signed_in(target):
+        signed = unsigned_image(image_statement(image, minimum), existing)
     _write_signature(signed, key, passphrase_file, target, f"{image.name} {image.version}", as_json=as_json)
 
 
@@ -171,8 +172,11 @@ def verify(file: Path, keys: tuple[Path, ...], signed: Path | None, as_json: boo
         told = {**describe_keys(text)}
     else:
         image = read_image(file)
-        text = read_signed(read_signed_text(signed or signed_file(file)), IMAGE_KIND)
-        statement = check_image(image, text)
+        beside = signed or signed_file(file)
+        told_there = read_signed_text(beside)
+        with signed_in(beside):
+            text = read_signed(told_there, IMAGE_KIND)
+            statement = check_image(image, text)
         told = {"name": image.name, "version": image.version, "device_types": list(image.device_types)}
         told |= {"sha256": image.sha256, "size": image.size_bytes, "minimum": statement.minimum}
     told["signed_by"] = _signers(text, trusted)

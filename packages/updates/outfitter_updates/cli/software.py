@@ -9,7 +9,7 @@ from outfitter_contract.statements import IMAGE_KIND
 from outfitter_updates.catalogue.records import RecordState
 from outfitter_updates.catalogue.software import Image
 from outfitter_updates.cli.delta import delta
-from outfitter_updates.cli.image_file import pack_folder, read_image, read_signed_text, signed_file
+from outfitter_updates.cli.image_file import pack_folder, read_image, read_signed_text, signed_file, signed_in
 from outfitter_updates.cli.output import print_json, print_table, progress_bar, size, software_object, tell
 from outfitter_updates.cli.shape import Application, ExampleCommand, NewPath, json_option, pass_application
 from outfitter_updates.cli.signing import keygen, rotate, sign, trust, verify
@@ -159,7 +159,8 @@ def _with_signature(image: Image, file: Path) -> Image:
     if not beside.exists():
         return image
     text = read_signed_text(beside)
-    check_image(image, read_signed(text, IMAGE_KIND))
+    with signed_in(beside):
+        check_image(image, read_signed(text, IMAGE_KIND))
     return replace(image, signed=text)
 
 

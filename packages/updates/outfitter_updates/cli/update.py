@@ -11,7 +11,7 @@ from outfitter_updates.catalogue.deltas import StoredDelta, worth_sending
 from outfitter_updates.catalogue.devices import Device
 from outfitter_updates.catalogue.problems import CloudRefused, Conflict, NotFound
 from outfitter_updates.catalogue.software import SoftwareVersion
-from outfitter_updates.cli.image_file import read_signed_text
+from outfitter_updates.cli.image_file import read_signed_text, signed_in
 from outfitter_updates.cli.output import print_json, tell
 from outfitter_updates.cli.ports import CloudPort
 from outfitter_updates.cli.shape import Application, ExampleCommand, Seconds, json_option, pass_application
@@ -91,7 +91,8 @@ def update(
     software = cloud.software.need(name, version)
     if signed is not None:
         text = read_signed_text(signed)
-        check_image(software.image, read_signed(text, IMAGE_KIND))
+        with signed_in(signed):
+            check_image(software.image, read_signed(text, IMAGE_KIND))
         software = replace(software, image=replace(software.image, signed=text))
     intention = UpdateIntention(
         target_arn=aim.arn,
