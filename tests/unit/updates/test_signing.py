@@ -141,6 +141,12 @@ def test_what_is_no_signature_is_told_with_its_file(outfitter, image, command):
     assert str(beside) in told
 
 
+@pytest.mark.parametrize("file", ["release.pub", "/dev/null"])
+def test_what_is_no_private_key_is_not_to_be_made_secret(outfitter, image, file):
+    made(outfitter, "release")
+    assert "is no private key" in outfitter("sign", image, "--key", file, expect=1)
+
+
 def test_what_is_refused_by_verify(outfitter, image, tmp_path):
     made(outfitter, "release")
     made(outfitter, "other")

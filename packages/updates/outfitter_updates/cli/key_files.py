@@ -70,11 +70,13 @@ def read_private_key(file: Path, passphrase: Callable[[], str]) -> PrivateKey:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        if file.stat().st_mode & OTHERS:
-            raise BadKey(f"{file} may be read by others; run: chmod 600 {file}")
-        content = _bounded(file)
+        content, mode = _bounded(file), file.stat().st_mode
     except OSError as error:
         raise BadKey(f"{file} cannot be read: {error.strerror}.") from error
+    if b"PRIVATE KEY" not in content:
+        raise BadKey(f"{file} is no private key. `outfitter software keygen` makes keys.")
+    if mode & OTHERS:
+        raise BadKey(f"{file} may be read by others; run: chmod 600 {file}")
     secret = passphrase().encode() if b"ENCRYPTED" in content else None
     try:
         key = load_pem_private_key(content, secret)
