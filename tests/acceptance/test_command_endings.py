@@ -72,6 +72,14 @@ def test_a_full_disk(commands, name, buffered):
     assert "No space left on device" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["status", "ca", "pack"])
+def test_no_output_at_all(commands, name):
+    program, *arguments = commands[name]
+    closing = ["sh", "-c", 'exec "$@" >&-', "sh", PROGRAMS / program, *arguments]
+    ended = subprocess.run(closing, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_interrupted(tmp_path):
     """The broker takes the connection and says nothing, so that the command waits when it is interrupted."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -17,6 +17,8 @@ def say(text: str) -> None:
     Raises:
         OutputError: it does not.
     """
+    if sys.stdout is None:  # closed before the start: nobody wants to know
+        return
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -22,7 +22,7 @@ def main() -> None:
     try:
         root(prog_name="outfitter", obj=application())
     except OSError as error:  # click itself deals with a closed pipe
-        sys.stderr.write(f"Error: {error.filename or 'The standard output'}: {error.strerror}.\n")
+        sys.stderr.write(f"Error: {error.filename or 'The standard output'}: {error.strerror or error}.\n")
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # the interpreter writes the rest at its end
