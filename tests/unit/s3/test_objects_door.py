@@ -5,6 +5,8 @@ import hashlib
 import pytest
 from botocore.exceptions import ClientError
 
+OTHER_ETAG = '"00000000000000000000000000000000"'
+
 
 def refusal(call, **parameters):
     with pytest.raises(ClientError) as caught:
@@ -93,6 +95,37 @@ def test_a_replaced_or_deleted_object_leaves_no_file(s3, server, bucket):
     s3.delete_object(Bucket=bucket, Key="k")
     s3.delete_object(Bucket=bucket, Key="k")
     assert server.files() == before
+
+
+def test_a_deletion_keeps_what_its_condition_does_not_name(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"one")["ETag"]
+    asked = {"Bucket": bucket, "Key": "k"}
+    assert refusal(s3.delete_object, **asked, IfMatch=OTHER_ETAG) == ("PreconditionFailed", 412)
+    assert refusal(s3.delete_object, **asked, IfMatchSize=3) == ("NotImplemented", 501)
+    assert s3.get_object(**asked)["Body"].read() == b"one"
+    s3.delete_object(**asked, IfMatch=etag)
+    assert refusal(s3.delete_object, **asked, IfMatch="*") == ("NoSuchKey", 404)
+
+
+def test_each_entry_of_a_deletion_of_many_has_its_own_condition(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="kept", Body=b"one")["ETag"]
+    for key in ("named", "unconditional"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"one")
+    entries = [
+        {"Key": "kept", "ETag": OTHER_ETAG},
+        {"Key": "missing", "ETag": etag},
+        {"Key": "kept", "Size": 3},
+        {"Key": "named", "ETag": etag},
+        {"Key": "unconditional"},
+    ]
+    done = s3.delete_objects(Bucket=bucket, Delete={"Objects": entries})
+    assert [row["Key"] for row in done["Deleted"]] == ["named", "unconditional"]
+    assert sorted((row["Key"], row["Code"]) for row in done["Errors"]) == [
+        ("kept", "NotImplemented"),
+        ("kept", "PreconditionFailed"),
+        ("missing", "NoSuchKey"),
+    ]
+    assert [row["Key"] for row in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["kept"]
 
 
 def test_a_copy_shares_bytes_and_outlives_its_source(s3, server, bucket):

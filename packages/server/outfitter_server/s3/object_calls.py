@@ -2,11 +2,19 @@
 
 from contextlib import aclosing
 from typing import Final
+from xml.etree.ElementTree import Element
 
 from aiohttp import web
 
 from outfitter_server.base.refusals import NotFound, Refusal
-from outfitter_server.objects.conditions import ByteRange, Verdict, judge_read, parse_range, range_applies
+from outfitter_server.objects.conditions import (
+    ByteRange,
+    Conditions,
+    Verdict,
+    judge_read,
+    parse_range,
+    range_applies,
+)
 from outfitter_server.objects.multipart import UPLOAD_BYTES_MAX
 from outfitter_server.objects.names import check_key
 from outfitter_server.objects.refusals import (
@@ -35,6 +43,9 @@ from outfitter_server.services.objects import ObjectId, Objects
 DELETE_KEYS_MAX: Final = 1_000
 DELETE_BYTES_MAX: Final = 2 * 1024 * 1024
 _FIND_TRIES: Final = 3
+# S3 has these for directory buckets only.
+_CONDITIONS_REFUSED: Final = ("x-amz-if-match-last-modified-time", "x-amz-if-match-size")
+_ELEMENTS_REFUSED: Final = ("LastModifiedTime", "Size")
 _NOT_MODIFIED_HEADERS: Final = ("Cache-Control", "ETag", "Expires", "Last-Modified")
 
 
@@ -92,9 +103,15 @@ class ObjectCalls:
         return exchange.answer(body=body)
 
     async def delete(self, exchange: Exchange) -> web.StreamResponse:
-        """DeleteObject."""
+        """DeleteObject; If-Match is its only condition."""
         refuse_version(exchange)
-        await self._objects.delete(exchange.target.bucket, [exchange.target.key])
+        for name in _CONDITIONS_REFUSED:
+            if exchange.header(name) is not None:
+                raise NotSupported(f"the condition {name} is not supported; state If-Match", Header=name)
+        wanted = Conditions(if_match=exchange.header("if-match"))
+        [refusal] = await self._objects.delete(exchange.target.bucket, [(exchange.target.key, wanted)])
+        if refusal is not None:
+            raise refusal
         return exchange.answer(204)
 
     async def delete_many(self, exchange: Exchange) -> web.StreamResponse:
@@ -104,29 +121,27 @@ class ObjectCalls:
         entries = document.findall("Object")
         if not 1 <= len(entries) <= DELETE_KEYS_MAX:
             raise MalformedXml(f"a Delete document names 1 to {DELETE_KEYS_MAX} objects")
-        keys: list[str] = []
+        wanted: list[tuple[str, Conditions]] = []
         errors: list[str] = []
         for entry in entries:
             key = need_text(entry, "Key")
             try:
                 check_key(key)
-                _check_version(child_text(entry, "VersionId"))
+                conditions = _read_entry(entry)
                 target = Target(bucket=exchange.target.bucket, key=key)
                 self._admission.demand(exchange, Operation.DeleteObject.action, target)
             except Refusal as refusal:
-                errors.append(
-                    tag(
-                        "Error",
-                        text("Key", key),
-                        text("Code", error_code(refusal)),
-                        text("Message", refusal.message),
-                    )
-                )
+                errors.append(_error_xml(key, refusal))
             else:
-                keys.append(key)
-        await self._objects.delete(exchange.target.bucket, keys)
+                wanted.append((key, conditions))
+        refusals = await self._objects.delete(exchange.target.bucket, wanted)
         quiet = (child_text(document, "Quiet") or "").strip().lower() == "true"
-        deleted = [] if quiet else [tag("Deleted", text("Key", key)) for key in keys]
+        deleted = []
+        for (key, _), refused in zip(wanted, refusals, strict=True):
+            if refused is not None:
+                errors.append(_error_xml(key, refused))
+            elif not quiet:
+                deleted.append(tag("Deleted", text("Key", key)))
         return exchange.answer(body=root("DeleteResult", *deleted, *errors))
 
     async def _send(
@@ -218,6 +233,28 @@ def _check_version(version: str | None) -> None:
         raise NoSuchVersion(
             "buckets of this server keep one version of an object, called null", VersionId=version
         )
+
+
+def _read_entry(entry: Element) -> Conditions:
+    """The condition of an entry of a Delete document.
+
+    Raises:
+        NoSuchVersion, NotSupported: it asks for a version, or has a condition besides that of the ETag.
+    """
+    _check_version(child_text(entry, "VersionId"))
+    for name in _ELEMENTS_REFUSED:
+        if entry.find(name) is not None:
+            raise NotSupported(f"the condition {name} is not supported; state an ETag")
+    return Conditions(if_match=child_text(entry, "ETag"))
+
+
+def _error_xml(key: str, refusal: Refusal) -> str:
+    return tag(
+        "Error",
+        text("Key", key),
+        text("Code", error_code(refusal)),
+        text("Message", refusal.message),
+    )
 
 
 def _target(exchange: Exchange) -> ObjectId:

@@ -193,24 +193,34 @@ class Objects:
         await self._blobs.delete(unnamed)
         return made
 
-    async def delete(self, bucket: str, keys: Sequence[str]) -> None:
-        """Remove objects; keys without one are none the worse.
+    async def delete(
+        self, bucket: str, wanted: Sequence[tuple[str, Conditions]]
+    ) -> list[NoSuchKey | PreconditionFailed | None]:
+        """Remove the objects of these keys; without a condition, a key without one is none the worse.
+
+        Returns:
+            For each what its condition refuses; None: the object is gone.
 
         Raises:
             NoSuchBucket: there is none.
         """
 
-        def change(batch: Batch) -> list[str]:
+        def change(batch: Batch) -> tuple[list[NoSuchKey | PreconditionFailed | None], list[str]]:
             need_bucket(batch.tx, bucket)
-            freed = []
-            for key in keys:
-                row = batch.tx.one("object_by_key", bucket=bucket, key=key)
-                if row is not None:
-                    batch.tx.run("object_delete", bucket=bucket, key=key)
-                    freed.append(row["blob"])
-            return unnamed_blobs(batch.tx, freed)
+            refusals: list[NoSuchKey | PreconditionFailed | None] = []
+            freed: list[str] = []
+            for key, conditions in wanted:
+                try:
+                    freed += _drop_row(batch.tx, ObjectId(bucket=bucket, key=key), conditions)
+                except (NoSuchKey, PreconditionFailed) as refusal:
+                    refusals.append(refusal)
+                else:
+                    refusals.append(None)
+            return refusals, unnamed_blobs(batch.tx, freed)
 
-        await self._blobs.delete(await self._committer.change(change))
+        refusals, unnamed = await self._committer.change(change)
+        await self._blobs.delete(unnamed)
+        return refusals
 
     def list_objects(self, bucket: str, request: ListingRequest) -> Listing[ObjectSummary]:
         """One page of a listing.
@@ -243,7 +253,7 @@ class Objects:
 
 
 def check_target(tx: Transaction, target: ObjectId, conditions: Conditions) -> None:
-    """Refuse a write whose bucket is missing or whose conditions do not hold."""
+    """Refuse a write or a removal whose bucket is missing or whose conditions do not hold."""
     need_bucket(tx, target.bucket)
     if conditions.if_match is None and conditions.if_none_match is None:
         return
@@ -288,6 +298,16 @@ def replace_row(tx: Transaction, made: StoredObject) -> list[str]:
         checksum=pack_checksum(made.checksum),
     )
     return unnamed_blobs(tx, [before["blob"]]) if before else []
+
+
+def _drop_row(tx: Transaction, target: ObjectId, conditions: Conditions) -> list[str]:
+    """Remove an object's row, if there is one and it meets the conditions; the blob that it named."""
+    check_target(tx, target, conditions)
+    row = tx.one("object_by_key", bucket=target.bucket, key=target.key)
+    if row is None:
+        return []
+    tx.run("object_delete", bucket=target.bucket, key=target.key)
+    return [row["blob"]]
 
 
 def _need_object(tx: Transaction, bucket: str, key: str) -> StoredObject:
