@@ -128,6 +128,18 @@ def test_each_entry_of_a_deletion_of_many_has_its_own_condition(s3, bucket):
     assert [row["Key"] for row in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["kept"]
 
 
+def test_a_copy_replaces_only_what_its_condition_names(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="from", Body=b"new")
+    etag = s3.put_object(Bucket=bucket, Key="to", Body=b"old")["ETag"]
+    asked = {"Bucket": bucket, "Key": "to", "CopySource": f"{bucket}/from"}
+    assert refusal(s3.copy_object, **asked, IfNoneMatch="*") == ("PreconditionFailed", 412)
+    assert refusal(s3.copy_object, **asked, IfMatch=OTHER_ETAG) == ("PreconditionFailed", 412)
+    assert s3.get_object(Bucket=bucket, Key="to")["Body"].read() == b"old"
+    s3.copy_object(**asked, IfMatch=etag)
+    assert s3.get_object(Bucket=bucket, Key="to")["Body"].read() == b"new"
+    s3.copy_object(**{**asked, "Key": "third"}, IfNoneMatch="*")
+
+
 def test_a_copy_shares_bytes_and_outlives_its_source(s3, server, bucket):
     before = server.files()
     s3.put_object(Bucket=bucket, Key="from ü", Body=b"bytes", Metadata={"a": "1"})

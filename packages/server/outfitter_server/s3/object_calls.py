@@ -96,6 +96,7 @@ class ObjectCalls:
             _target(exchange),
             headers if directive == "REPLACE" else None,
             exchange.conditions("x-amz-copy-source-"),
+            exchange.conditions(),
         )
         body = root(
             "CopyObjectResult", time("LastModified", made.modified_at), etag(made.etag), checksum_xml(made)

@@ -163,12 +163,13 @@ class Objects:
         target: ObjectId,
         headers: ObjectHeaders | None,
         source_conditions: Conditions,
+        conditions: Conditions,
     ) -> StoredObject:
         """Make another object of the same bytes; ``headers`` None: with the source's.
 
         Raises:
             NoSuchBucket, NoSuchKey: source or target is not there.
-            PreconditionFailed: the source does not meet the conditions.
+            PreconditionFailed: the source, or what is in the target's place, does not meet its conditions.
             ObjectRefusal: onto itself without new headers.
         """
         check_key(target.key)
@@ -178,7 +179,7 @@ class Objects:
             )
 
         def change(batch: Batch) -> tuple[StoredObject, list[str]]:
-            need_bucket(batch.tx, target.bucket)
+            check_target(batch.tx, target, conditions)
             found = need_source(batch.tx, source, source_conditions)
             made = replace(
                 found,
