@@ -12,7 +12,7 @@ from outfitter_server.access.signature import Credentials
 CREDENTIALS = Credentials(access_key_id="AKIDEXAMPLE", secret_access_key="a/secret+key")
 
 
-def presigned(operation="get_object", style="path", **parameters):
+def presigned(operation="get_object", style="path", key="a b/ü+c.tar.gz", **parameters):
     client = boto3.client(
         "s3",
         region_name="us-east-1",
@@ -21,7 +21,7 @@ def presigned(operation="get_object", style="path", **parameters):
         aws_secret_access_key=CREDENTIALS.secret_access_key,
         config=Config(signature_version="s3", s3={"addressing_style": style}),
     )
-    given = {"Bucket": "soft", "Key": "a b/ü+c.tar.gz", **parameters}
+    given = {"Bucket": "soft", **({"Key": key} if key else {}), **parameters}
     return client.generate_presigned_url(operation, Params=given, ExpiresIn=600)
 
 
@@ -51,6 +51,13 @@ def test_urls_of_boto3_are_accepted(style, bucket):
     twice = [("content-type", "text/html"), ("content-type", "text/plain")]
     with pytest.raises(SignatureRefused, match="does not match"):
         check(put, "PUT", headers=twice, bucket=bucket)
+
+
+@pytest.mark.parametrize(("style", "bucket"), [("path", None), ("virtual", "soft")])
+def test_urls_of_buckets_are_accepted(style, bucket):
+    check(presigned("list_objects_v2", style, key="", Prefix="a", MaxKeys=3), bucket=bucket)
+    check(presigned("get_bucket_policy", style, key=""), bucket=bucket)
+    check(presigned("head_bucket", style, key=""), "HEAD", bucket=bucket)
 
 
 def test_anything_changed_is_refused():

@@ -115,15 +115,24 @@ def verify_query(
         [method, found.get("content-md5", ""), found.get("content-type", ""), str(claim.expires)]
         + [f"{name}:{value}" for name, value in amazon]
     )
-    path = raw_path if bucket is None else f"/{bucket}{raw_path}"
-    text = f"{head}\n{path}{'?' if resource_query else ''}{resource_query}"
-    digest = hmac.new(
-        credentials.secret_access_key.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha1
-    )
-    if not hmac.compare_digest(
-        b64encode(digest.digest()), claim.signature.encode("utf-8", "surrogateescape")
-    ):
-        raise SignatureRefused(
-            "SignatureDoesNotMatch",
-            "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+    for path in _resource_paths(raw_path, bucket):
+        text = f"{head}\n{path}{'?' if resource_query else ''}{resource_query}"
+        digest = hmac.new(
+            credentials.secret_access_key.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha1
         )
+        if hmac.compare_digest(
+            b64encode(digest.digest()), claim.signature.encode("utf-8", "surrogateescape")
+        ):
+            return
+    raise SignatureRefused(
+        "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+    )
+
+
+def _resource_paths(raw_path: str, bucket: str | None) -> tuple[str, ...]:
+    """As what a signer may have written the path."""
+    if bucket is not None:
+        return (f"/{bucket}{raw_path}",)
+    # AWS's clients ask for ``/bucket`` and sign ``/bucket/``, which is the same resource.
+    return (raw_path, f"{raw_path}/") if "/" not in raw_path[1:] and raw_path != "/" else (raw_path,)
