@@ -52,6 +52,14 @@ def test_a_full_object_checksum_is_that_of_the_whole(s3, bucket):
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
 
 
+def test_a_part_carries_the_checksum_that_its_upload_was_begun_with(s3, bucket):
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="CRC64NVME")
+    named = {"Bucket": bucket, "Key": "k", "UploadId": begun["UploadId"], "PartNumber": 1}
+    assert refusal(s3.upload_part, **named, Body=b"part", ChecksumAlgorithm="CRC32") == "InvalidRequest"
+    assert not s3.list_parts(Bucket=bucket, Key="k", UploadId=begun["UploadId"]).get("Parts")
+    s3.upload_part(**named, Body=b"part", ChecksumAlgorithm="CRC64NVME")
+
+
 def test_bad_completions_change_nothing_and_an_abort_removes_all(s3, server, bucket):
     before = server.files()
     begun = s3.create_multipart_upload(Bucket=bucket, Key="k")

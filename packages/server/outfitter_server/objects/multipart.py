@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from outfitter_server.objects.checksums import Checksum, ChecksumType, combine
+from outfitter_server.objects.checksums import Algorithm, Checksum, ChecksumType, combine
 from outfitter_server.objects.refusals import (
     BadDigest,
     EntityTooLarge,
@@ -42,6 +42,20 @@ def check_part_number(number: int) -> int:
     if not 1 <= number <= PART_NUMBER_MAX:
         raise InvalidArgument(f"part number {number} is not between 1 and {PART_NUMBER_MAX}")
     return number
+
+
+def check_part_algorithm(upload: MultipartUpload, algorithm: Algorithm | None) -> None:
+    """Refuse a part that carries another checksum than its upload was begun with.
+
+    Raises:
+        ObjectRefusal: it does; the whole's checksum could not be made of it.
+    """
+    if upload.algorithm is None or algorithm is None or algorithm is upload.algorithm:
+        return
+    raise ObjectRefusal(
+        f"Checksum Type mismatch occurred, expected checksum Type: {upload.algorithm.value.lower()}, "
+        f"actual checksum Type: {algorithm.value.lower()}"
+    )
 
 
 def multipart_etag(etags: Sequence[str]) -> str:
@@ -88,7 +102,11 @@ def whole_checksum(
     """
     if upload.algorithm is None:
         return None
-    values = [(part.checksum.value, part.size) for part in parts if part.checksum is not None]
+    values = [
+        (part.checksum.value, part.size)
+        for part in parts
+        if part.checksum is not None and part.checksum.algorithm is upload.algorithm
+    ]
     if len(values) < len(parts):
         return None
     whole = combine(upload.algorithm, upload.checksum_type or ChecksumType.COMPOSITE, values)

@@ -50,7 +50,11 @@ _UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
 
 class IncomingBody:
-    """The body of one request: an Arrival of services.objects. Headers are read and judged at construction."""
+    """The body of one request: an Arrival of services.objects. Headers are read and judged at construction.
+
+    Attributes:
+        algorithm: that of the checksum it carries, None without one.
+    """
 
     def __init__(self, exchange: Exchange, bytes_max: int, *, checksummed: bool = True) -> None:
         """Read what is promised.
@@ -70,16 +74,16 @@ class IncomingBody:
         self._md5 = None if md5 is None else decode_md5(md5)
         self._promised = self._read_checksum() if checksummed else None
         self._trailing = self._read_trailing() if self._promised is None else None
-        self._algorithm = self._promised.algorithm if self._promised else self._trailing
+        self.algorithm = self._promised.algorithm if self._promised else self._trailing
         # The cellar digests SHA-256 anyway.
         self._digest: Digest | None = None
-        if self._algorithm not in {None, Algorithm.SHA256} and self._algorithm is not None:
-            self._digest = new_digest(self._algorithm)
+        if self.algorithm not in {None, Algorithm.SHA256} and self.algorithm is not None:
+            self._digest = new_digest(self.algorithm)
 
     @property
     def has_checksum(self) -> bool:
         """Whether anything but the signature vouches for the bytes."""
-        return self._md5 is not None or self._algorithm is not None
+        return self._md5 is not None or self.algorithm is not None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The decoded bytes; see Arrival."""
@@ -108,16 +112,16 @@ class IncomingBody:
                 ClientComputedContentSHA256=self._declared,
                 S3ComputedContentSHA256=stored.sha256,
             )
-        if self._algorithm is None:
+        if self.algorithm is None:
             return None
         digest = bytes.fromhex(stored.sha256) if self._digest is None else self._digest.digest()
         computed = encode(digest)
-        promised = self._promised.value if self._promised else self._trailer_value(self._algorithm)
+        promised = self._promised.value if self._promised else self._trailer_value(self.algorithm)
         if not hmac.compare_digest(promised.encode(), computed.encode()):
             raise BadDigest(
-                f"The {self._algorithm.value} you specified did not match the calculated checksum; nothing was stored"
+                f"The {self.algorithm.value} you specified did not match the calculated checksum; nothing was stored"
             )
-        return Checksum(algorithm=self._algorithm, value=computed)
+        return Checksum(algorithm=self.algorithm, value=computed)
 
     async def _wire(self) -> AsyncIterator[bytes]:
         while True:

@@ -6,7 +6,13 @@ from xml.etree.ElementTree import Element
 from aiohttp import web
 
 from outfitter_server.objects.checksums import Algorithm, checksum_type, parse_algorithm
-from outfitter_server.objects.multipart import PART_NUMBER_MAX, UPLOAD_BYTES_MAX, NamedPart, check_part_number
+from outfitter_server.objects.multipart import (
+    PART_NUMBER_MAX,
+    UPLOAD_BYTES_MAX,
+    NamedPart,
+    check_part_algorithm,
+    check_part_number,
+)
 from outfitter_server.objects.refusals import InvalidArgument, MalformedXml, NotSupported
 from outfitter_server.objects.values import MultipartUpload, UploadedPart
 from outfitter_server.s3.admission import Admission
@@ -59,10 +65,10 @@ class MultipartCalls:
 
     async def put_part(self, exchange: Exchange) -> web.StreamResponse:
         """UploadPart."""
+        target, upload_id = _target(exchange), exchange.query["uploadId"]
         body = IncomingBody(exchange, UPLOAD_BYTES_MAX)
-        part = await self._uploads.put_part(
-            _target(exchange), exchange.query["uploadId"], _part_number(exchange), body
-        )
+        check_part_algorithm(self._uploads.find(target, upload_id), body.algorithm)
+        part = await self._uploads.put_part(target, upload_id, _part_number(exchange), body)
         headers = {"ETag": f'"{part.etag}"'}
         if part.checksum is not None:
             headers[part.checksum.algorithm.header] = part.checksum.value
