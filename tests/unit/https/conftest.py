@@ -95,6 +95,9 @@ class TinyObjects:
         self.seen.append((request.method, claim, caller, context))
         path = request.raw_path.partition("?")[0]
         if request.method == "PUT":
+            if "Expect" in request.headers:
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
             self.objects[path] = await request.content.read()
             return web.Response(headers={"ETag": '"0"'})
         if path == "/breaks/off":

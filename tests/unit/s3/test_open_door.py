@@ -70,6 +70,33 @@ def test_nothing_behind_a_signed_url_is_read(server, bucket):
     assert "Contents" not in client.list_objects_v2(Bucket=bucket, Prefix="mine")
 
 
+def waiting(server, url, *lines):
+    """What comes first to a client that waits for ``100 Continue``, and what after the body; ended once it has an answer."""
+    head = [f"PUT {url.removeprefix(server.url)} HTTP/1.1", f"Host: {server.url.removeprefix('http://')}"]
+    head += ["Content-Length: 5", "Expect: 100-continue", *lines]
+    with socket.create_connection(("127.0.0.1", server.http), timeout=10) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        first = connection.recv(65_536).decode()
+        if first.startswith("HTTP/1.1 100"):
+            connection.sendall(b"hello")
+            return first, connection.recv(65_536).decode()
+        return first, ""
+
+
+def test_who_waits_to_send_is_told_at_once_that_it_would_be_in_vain(server, bucket):
+    def url(**target):
+        return server.client().generate_presigned_url("put_object", Params=target)
+
+    first, after = waiting(server, url(Bucket=bucket, Key="k"))
+    assert (first.splitlines()[0], after.splitlines()[0]) == ("HTTP/1.1 100 Continue", "HTTP/1.1 200 OK")
+    assert "Connection: close" not in after
+    first, _ = waiting(server, url(Bucket=bucket, Key="k"), "If-None-Match: *")
+    assert first.startswith("HTTP/1.1 412")
+    first, _ = waiting(server, url(Bucket="missing", Key="k"))
+    assert first.startswith("HTTP/1.1 404")
+    assert "Connection: close" in first
+
+
 def test_the_absolute_form_of_a_target_is_understood(server, bucket):
     client = server.client()
     client.put_object(Bucket=bucket, Key="k", Body=b"found")

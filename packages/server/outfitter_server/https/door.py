@@ -37,7 +37,6 @@ from outfitter_server.https.own_calls import JOBS_PREFIX, WHY_PREFIX, OwnCalls
 from outfitter_server.https.own_calls import SCOPE as OWN_SCOPE
 from outfitter_server.https.reading import (
     RequestHead,
-    allow_body,
     body_is_pending,
     called_host,
     digest,
@@ -78,7 +77,8 @@ class HttpsDoor:
         dispatcher: the APIs.
         callers: the access keys.
         devices: the certificate registry.
-        s3: serves object requests; the signature over the headers is verified before, the body is its own matter.
+        s3: serves object requests; the signature over the headers is verified before, the body is its own matter, and
+            whether a client that waits for ``100 Continue`` may send it.
         bucket_of_host: the bucket that ``s3`` reads in front of a Host header; older signatures cover it.
         clock: milliseconds since the epoch.
         s3_grant: the cross-origin headers of an answer about objects that this door gives by itself.
@@ -227,7 +227,6 @@ class HttpsDoor:
             request.service = claim.service if self._dispatcher.serves(claim.service) else "unknown"
             return await self._serve_signed(request, head, claim)
         context = self._signatures.verify(head, claim, declared_payload_hash(claim, request.headers))
-        await allow_body(request)
         return await self._s3(request, claim, self._signatures.caller(claim), context)
 
     async def _route_own(self, request: DoorRequest, head: RequestHead) -> web.StreamResponse:
@@ -251,7 +250,6 @@ class HttpsDoor:
             return await self._serve_query_signed(request, head, older)
         certificate = client_certificate(request)
         if certificate is None or not self._dispatcher.knows(JOBS_DATA, head.method, head.raw_path):
-            await allow_body(request)
             return await self._s3(request, None, None, None)
         request.service = JOBS_DATA
         try:
@@ -280,7 +278,6 @@ class HttpsDoor:
             credentials=credentials,
             now=self._clock(),
         )
-        await allow_body(request)
         caller = self._callers.caller(claim.access_key_id, claim.session_token)
         return await self._s3(request, None, caller, None)
 

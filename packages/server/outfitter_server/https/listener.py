@@ -18,14 +18,12 @@ class DoorRequest(web.BaseRequest):
     """A request whose answer carries its id, whoever prepares it and whenever.
 
     Attributes:
-        continued: the client that expected ``100 Continue`` has got it.
         service: who serves it; what is not recognised is for S3 to answer.
     """
 
     def __init__(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any, loop: Any) -> None:
         super().__init__(message, payload, protocol, writer, task, loop)
         self.request_id = str(uuid.uuid4())
-        self.continued = False
         self.service = "s3"
 
     @property

@@ -102,16 +102,15 @@ async def digest(body: bytes) -> str:
 async def allow_body(request: DoorRequest) -> None:
     """Answer ``Expect: 100-continue``: the client may send its body now."""
     expects = request.headers.get("Expect", "").lower() == "100-continue"
-    if expects and not request.continued and request.version >= HttpVersion11:
-        request.continued = True
+    if expects and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # aiohttp takes written bytes for a begun answer; this was none.
         request.writer.output_size = 0
 
 
 def body_is_pending(request: DoorRequest) -> bool:
-    """Whether bytes of the body may still come, or the client still waits to be allowed to send them."""
-    return not request.content.is_eof() or ("Expect" in request.headers and not request.continued)
+    """Whether bytes of the body may still come; the client may also wait to be allowed to send them."""
+    return not request.content.is_eof()
 
 
 def called_host(request: DoorRequest) -> str:

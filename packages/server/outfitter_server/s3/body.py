@@ -7,6 +7,8 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
+from aiohttp import HttpVersion11
+
 from outfitter_server.access.signature import (
     UNSIGNED_PAYLOAD,
     SigningContext,
@@ -247,9 +249,8 @@ async def read_document(exchange: Exchange, bytes_max: int, *, checksummed: bool
 async def _continue(exchange: Exchange) -> None:
     """Ask for the body, if its sender waits for that."""
     request = exchange.request
-    if getattr(request, "continued", False):
-        return
-    if (request.headers.get("expect") or "").lower() == "100-continue":
+    expects = (request.headers.get("expect") or "").lower() == "100-continue"
+    if expects and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # The interim answer is no part of the final one's body.
         request.writer.output_size = 0
