@@ -60,6 +60,16 @@ def test_a_part_carries_the_checksum_that_its_upload_was_begun_with(s3, bucket):
     s3.upload_part(**named, Body=b"part", ChecksumAlgorithm="CRC64NVME")
 
 
+def test_a_completion_keeps_to_the_size_that_it_promises(s3, bucket):
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="k")
+    named = {"Bucket": bucket, "Key": "k", "UploadId": begun["UploadId"]}
+    etag = s3.upload_part(**named, PartNumber=1, Body=b"part")["ETag"]
+    whole = {**named, "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]}}
+    assert refusal(s3.complete_multipart_upload, **whole, MpuObjectSize=5) == "InvalidRequest"
+    s3.complete_multipart_upload(**whole, MpuObjectSize=4)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"part"
+
+
 def test_bad_completions_change_nothing_and_an_abort_removes_all(s3, server, bucket):
     before = server.files()
     begun = s3.create_multipart_upload(Bucket=bucket, Key="k")

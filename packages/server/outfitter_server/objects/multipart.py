@@ -92,6 +92,19 @@ def choose_parts(named: Sequence[NamedPart], uploaded: Mapping[int, UploadedPart
     return chosen
 
 
+def check_whole_size(parts: Sequence[UploadedPart], promised: int | None) -> None:
+    """Refuse a whole of another size than the completion promised.
+
+    Raises:
+        ObjectRefusal: it has.
+    """
+    size = sum(part.size for part in parts)
+    if promised is not None and promised != size:
+        raise ObjectRefusal(
+            f"The provided 'x-amz-mp-object-size' header value {promised} does not match what was computed: {size}"
+        )
+
+
 def whole_checksum(
     upload: MultipartUpload, parts: Sequence[UploadedPart], promised: str | None
 ) -> Checksum | None:

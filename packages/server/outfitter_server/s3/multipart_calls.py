@@ -40,6 +40,7 @@ from outfitter_server.services.uploads import Uploads
 
 PAGE_MAX: Final = 1_000
 _COMPLETE_BYTES_MAX: Final = 4 * 1024 * 1024
+_SIZE: Final = "x-amz-mp-object-size"
 
 
 class MultipartCalls:
@@ -100,7 +101,15 @@ class MultipartCalls:
         promised = None if upload.algorithm is None else exchange.header(upload.algorithm.header)
         data = await read_document(exchange, _COMPLETE_BYTES_MAX, checksummed=False)
         named = _named_parts(data, upload.algorithm)
-        made = await self._uploads.complete(target, upload_id, named, promised, exchange.conditions())
+        size = exchange.header(_SIZE)
+        made = await self._uploads.complete(
+            target,
+            upload_id,
+            named,
+            promised,
+            None if size is None else parse_number(_SIZE, size),
+            exchange.conditions(),
+        )
         body = root(
             "CompleteMultipartUploadResult",
             text("Location", f"{exchange.request.scheme}://{exchange.request.host}/{made.bucket}/{made.key}"),

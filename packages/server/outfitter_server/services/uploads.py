@@ -14,6 +14,7 @@ from outfitter_server.objects.multipart import (
     PART_NUMBER_MAX,
     NamedPart,
     check_part_number,
+    check_whole_size,
     choose_parts,
     multipart_etag,
     whole_checksum,
@@ -147,18 +148,21 @@ class Uploads:
         upload_id: str,
         named: Sequence[NamedPart],
         promised: str | None,
+        size: int | None,
         conditions: Conditions,
     ) -> StoredObject:
-        """Make the object out of its parts; ``promised`` is the whole's checksum in base64, if the client gave one.
+        """Make the object out of its parts; ``promised`` is the whole's checksum in base64, ``size`` its bytes, if the client gave them.
 
         Raises:
             NoSuchUpload: there is none of this id for this object.
             InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest: the parts are not as named.
+            ObjectRefusal: the whole has another size.
             PreconditionFailed: what is there does not meet If-Match or If-None-Match.
             Unavailable: the disk is full; the upload is as it was.
         """
         upload = self.find(target, upload_id)
         parts = choose_parts(named, {part.number: part for part in self._all_parts(upload_id)})
+        check_whole_size(parts, size)
         checksum = whole_checksum(upload, parts, promised)
         self._committer.read(lambda tx: check_target(tx, target, conditions))
         stored = await self._blobs.write(self._joined(parts))
