@@ -118,7 +118,11 @@ async def _serve(server, folder, ready, stop):
     server.ca = str(trusted)
     ready.set()
     await stop.wait()
+    connections = door._server
     await door.close()
+    # A TLS connection lives on until its client has answered the end; a loop that is closed before waits two minutes for it.
+    while connections.open_connections:  # noqa: ASYNC110 - nothing tells of the last one
+        await asyncio.sleep(0.01)
     store.close()
 
 
