@@ -83,6 +83,15 @@ def test_authority_without_its_certificate(tmp_path):
     assert (tmp_path / "data/ca/ca.key").read_text() == "kept"
 
 
+def test_a_damaged_certificate_of_the_authority_is_not_shown(tmp_path, capsys):
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca/ca.pem").write_bytes(b"\xff")
+    with pytest.raises(SystemExit) as ended:
+        main(["ca", "--data", str(tmp_path)])
+    assert ended.value.code == 1
+    assert "is no certificate in PEM" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -246,5 +246,10 @@ def _ca(given: argparse.Namespace) -> int:
             f"outfitterd: {path}: {error.strerror}; has `outfitterd serve --data {given.data}` run?\n"
         )
         return 1
+    except UnicodeDecodeError:
+        sys.stderr.write(
+            f"outfitterd: {path} is damaged: it is no certificate in PEM; bring it back from a backup\n"
+        )
+        return 1
     say(json.dumps({"certificatePem": pem}) + "\n" if given.json else pem)
     return 0
