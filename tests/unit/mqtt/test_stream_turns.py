@@ -1,5 +1,8 @@
 """Packets out of a stream, a few at a time: none is lost, doubled or out of order, whatever arrives meanwhile."""
 
+import gc
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from outfitter_server.mqtt import packets as p
@@ -35,3 +38,17 @@ def test_turns_give_what_one_feed_gives(sizes, cuts, at_once, patience):
         received += decoder.go_on(at_once)
     assert received == sent
     assert decoder.failure is None
+
+
+@pytest.mark.parametrize("bytes_", [b"\xff\xff\xff\xff\xff\xff", b"\xb0\x00", b"\x10\x02\x00\x00"])
+def test_a_broken_stream_leaves_nothing_to_the_garbage_collector(bytes_):
+    gc.collect()
+    gc.disable()
+    try:
+        decoder = Decoder(LIMIT)
+        assert decoder.feed(bytes_) == []
+        assert decoder.failure is not None
+        del decoder
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
