@@ -72,8 +72,7 @@ class Decoder:
             try:
                 position = self._decode_all(data, position, packets, packets_max)
             except PacketRefused as refusal:
-                # Its traceback leads back here: decoder and connection would wait for the garbage collector.
-                self.failure = refusal.with_traceback(None)
+                self.failure = refusal.bare()
             else:
                 if self.more:
                     self._rest, self._position = data, position

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final, Protocol, TypeVar
@@ -92,7 +93,7 @@ class ChangeLane:
             except Refusal as refusal:
                 del batch.effects[mark:]
                 del batch.deferred[deferred:]
-                outcomes.append(refusal)
+                outcomes.append(refusal.bare())
         return outcomes
 
 
@@ -184,18 +185,18 @@ class Committer:
             Unavailable: the disk is full; nothing was kept.
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        entry = _Entry(self._changes, change, lambda outcome: _resolve(future, outcome), weight)
+        entry = _Entry(self._changes, change, partial(resolve, future), weight)
         if heavy:
             self._heavy.append(entry)
         else:
             self._queue.append(entry)
             self._weight += weight
         self._schedule()
-        outcome = await future
-        if isinstance(outcome, BaseException):
-            raise outcome
-        result: Result = outcome
-        return result
+        try:
+            result: Result = result_of(await future)
+            return result
+        finally:
+            del future, entry  # a refusal's traceback leads to this frame, which would lead back to it
 
     def read(self, question: Callable[[Transaction], Result]) -> Result:
         """Ask the committed state; on the loop's thread, so the question must be answered by an index."""
@@ -317,6 +318,17 @@ class Committer:
                     _log.exception("an effect could not be told")
 
 
-def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+def result_of(outcome: Outcome) -> Any:
+    """What a request came to; raises what it was refused with, and keeps nothing of it."""
+    if not isinstance(outcome, BaseException):
+        return outcome
+    try:
+        raise outcome
+    finally:
+        del outcome
+
+
+def resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    """Tell who waits, if somebody still does."""
     with contextlib.suppress(asyncio.InvalidStateError):
         future.set_result(outcome)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +29,7 @@ from outfitter_server.jobs.values import (
     Updated,
 )
 from outfitter_server.jobs.why import Kind
-from outfitter_server.services.committer import Batch, Committer
+from outfitter_server.services.committer import Batch, Committer, resolve, result_of
 from outfitter_server.services.engine import Engine
 from outfitter_server.services.ports import Transaction
 from outfitter_server.services.workspace import Workspace, notifications, pending_lists
@@ -62,16 +63,12 @@ class DevicePlane:
             Refusal: as the rules in jobs/device.py say.
         """
         future: asyncio.Future[DeviceAnswer | Exception] = asyncio.get_running_loop().create_future()
-
-        def settle(outcome: DeviceAnswer | Exception) -> None:
-            if not future.done():
-                future.set_result(outcome)
-
-        self.submit(request, settle)
-        outcome = await future
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        self.submit(request, partial(resolve, future))
+        try:
+            answer: DeviceAnswer = result_of(await future)
+            return answer
+        finally:
+            del future  # as in Committer.change
 
     def now(self) -> int:
         """The clock that executions are timed by, milliseconds since the epoch."""
@@ -105,7 +102,7 @@ class DevicePlane:
             try:
                 outcomes.append(answers[type(request)](space, request))
             except Refusal as refusal:
-                outcomes.append(refusal)
+                outcomes.append(refusal.bare())
         space.flush()
         for kinds, count in Counter(zip(map(type, requests), map(type, outcomes), strict=True)).items():
             self.requests[kinds] += count
