@@ -71,12 +71,17 @@ async def test_a_job_that_cannot_be_looked_at_holds_up_no_timer(engine):
     await made.close()
 
 
-async def test_a_clock_that_was_set_back_stops_no_rollout(engine, monkeypatch):
-    monkeypatch.setattr(alarms, "_SLEEP_SECONDS_MAX", 0.02)
+async def begin_by_a_clock_ahead(engine):
+    """A rollout of two, one a minute."""
     engine.things("a", "b")
     engine.group("g", ["a", "b"])
     engine.clock[0] += 400 * DAY_MS
     await engine.job("j", "thinggroup:g", configs=Configs(rollout=Rollout(maximum_per_minute=1)))
+
+
+async def test_a_clock_that_was_set_back_stops_no_rollout(engine, monkeypatch):
+    monkeypatch.setattr(alarms, "_SLEEP_SECONDS_MAX", 0.02)
+    await begin_by_a_clock_ahead(engine)
     made = Alarms(engine.committer, engine.timers)
     made.start()
     engine.clock[0] -= 400 * DAY_MS
@@ -86,10 +91,7 @@ async def test_a_clock_that_was_set_back_stops_no_rollout(engine, monkeypatch):
 
 async def test_a_clock_that_was_set_back_while_the_server_stood_stops_no_rollout(engine, monkeypatch):
     monkeypatch.setattr(alarms, "_SETTLING_SECONDS", 0)
-    engine.things("a", "b")
-    engine.group("g", ["a", "b"])
-    engine.clock[0] += 400 * DAY_MS
-    await engine.job("j", "thinggroup:g", configs=Configs(rollout=Rollout(maximum_per_minute=1)))
+    await begin_by_a_clock_ahead(engine)
     engine.clock[0] -= 400 * DAY_MS
     made = Alarms(engine.committer, engine.timers)
     made.start()

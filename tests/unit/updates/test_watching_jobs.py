@@ -260,6 +260,22 @@ def test_a_job_is_shown_with_the_proof_and_the_log(outfitter, script):
     assert "The end of the log of b:\n  Traceback\n  no such lamp\n  end\n" in shown
 
 
+def counted(job_id, counts):
+    return Job(
+        job_id=job_id,
+        status="IN_PROGRESS",
+        continuous=False,
+        targets=(),
+        description="",
+        comment="",
+        created_at=None,
+        updated_at=None,
+        completed_at=None,
+        rolling_out=False,
+        counts=counts,
+    )
+
+
 def test_the_live_display_has_lines_for_what_needs_attention():
     executions = [
         Execution(
@@ -272,19 +288,7 @@ def test_the_live_display_has_lines_for_what_needs_attention():
         )
         for number in range(SHOWN_MAX + 5)
     ]
-    job = Job(
-        job_id="a-job-with-a-long-name",
-        status="IN_PROGRESS",
-        continuous=False,
-        targets=(),
-        description="",
-        comment="",
-        created_at=None,
-        updated_at=None,
-        completed_at=None,
-        rolling_out=False,
-        counts={Status.IN_PROGRESS: 30, Status.SUCCEEDED: 70},
-    )
+    job = counted("a-job-with-a-long-name", {Status.IN_PROGRESS: 30, Status.SUCCEEDED: 70})
     console = Console(width=100, file=io.StringIO())
     console.print(drawing(job, executions))
     shown = console.file.getvalue()
@@ -300,19 +304,7 @@ def test_the_words_of_a_device_are_no_markup():
     execution = Execution(
         job_id="j", thing="lamp", number=1, status=Status.FAILED, details=told, updated_at=None
     )
-    job = Job(
-        job_id="j",
-        status="IN_PROGRESS",
-        continuous=False,
-        targets=(),
-        description="",
-        comment="",
-        created_at=None,
-        updated_at=None,
-        completed_at=None,
-        rolling_out=False,
-        counts={Status.FAILED: 1},
-    )
+    job = counted("j", {Status.FAILED: 1})
     console = Console(file=io.StringIO(), width=120)
     console.print(drawing(job, [execution]))
     assert told["reason"] in console.file.getvalue()

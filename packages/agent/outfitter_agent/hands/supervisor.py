@@ -109,8 +109,7 @@ class Supervisor:
             pid = self._child.pid
             end_group(pid, signal.SIGTERM)
             if not self._changed.wait_for(lambda: self._child is None, self._stop_timeout_seconds):
-                if self._child is not None:
-                    end_group(self._child.pid, signal.SIGKILL)
+                end_group(pid, signal.SIGKILL)
                 if not self._changed.wait_for(lambda: self._child is None, ENDING_SECONDS):
                     raise Trouble(
                         f"the software (process {pid}) is still there"

@@ -90,9 +90,8 @@ def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
             wire = "tls" if name.endswith("TLS") else "plain"
             ours.setdefault(name, []).append(_get(ground, wire, size))
             theirs.setdefault(name, []).append(_get_echoed(ground, mosquitto, wire, size))
-            bare = _echoed(ground, ("127.0.0.1", floor_ports[wire]), floor, wire, size)
-            clients = tuple(msgspec.structs.replace(each, listens=()) for each in bare.clients)
-            bare = msgspec.structs.replace(bare, clients=clients)  # it answers who asks
+            address = ("127.0.0.1", floor_ports[wire])
+            bare = _echoed(ground, address, floor, wire, size, subscribed=False)
             floors.setdefault(name, []).append(ground.run(f"get over {wire}, bare echo", bare))
         for name, (publishers, subscribers, qos, _) in fans.items():
             shape = (publishers, subscribers, qos)
@@ -122,7 +121,7 @@ def _get(ground: Ground, wire: str, size: GatewaySize) -> Round:
 
 
 def _get_echoed(ground: Ground, mosquitto: Mosquitto, wire: str, size: GatewaySize) -> Round:
-    plan = _echoed(ground, mosquitto.addresses[wire], mosquitto.process, wire, size)
+    plan = _echoed(ground, mosquitto.addresses[wire], mosquitto.process, wire, size, subscribed=True)
     echo = ground.client(f"echo-{wire}", "echo", msgspec.json.encode(plan))
     try:
         echo.line("echoing", _ECHO_SECONDS_MAX)
@@ -131,13 +130,21 @@ def _get_echoed(ground: Ground, mosquitto: Mosquitto, wire: str, size: GatewaySi
         echo.stop()
 
 
-def _echoed(ground: Ground, address: tuple[str, int], server: Process, wire: str, size: GatewaySize) -> Plan:
-    """The devices ask somebody who echoes."""
+def _echoed(
+    ground: Ground,
+    address: tuple[str, int],
+    server: Process,
+    wire: str,
+    size: GatewaySize,
+    *,
+    subscribed: bool,
+) -> Plan:
+    """The devices ask somebody who echoes; who answers whoever asks needs no subscription."""
     host, port = address
     return Plan(
         host=host,
         port=port,
-        clients=tuple(loads.asking_an_echo(device) for device in ground.devices),
+        clients=tuple(loads.asking_an_echo(device, subscribed=subscribed) for device in ground.devices),
         ca=str(ground.server.ca) if wire == "tls" else None,
         round_seconds=size.round_seconds,
         warm_up_seconds=size.warm_up_seconds,

@@ -77,11 +77,11 @@ def asking(device: Device) -> Client:
     )
 
 
-def asking_an_echo(device: Device) -> Client:
-    """The same where a client answers instead of a job service: it must subscribe to the answers."""
+def asking_an_echo(device: Device, *, subscribed: bool) -> Client:
+    """The same where somebody echoes instead of a job service; at a broker, one must subscribe to the answers."""
     topic = REQUESTS.format(device.name)
     answer = f"{topic}/accepted"
-    return msgspec.structs.replace(asking(device), topic=topic, answer=answer, listens=(answer,))
+    return msgspec.structs.replace(asking(device), topic=topic, answer=answer, listens=(answer,) * subscribed)
 
 
 def _question() -> Exchange:

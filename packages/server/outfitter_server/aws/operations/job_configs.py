@@ -111,13 +111,15 @@ def check_update(before: Configs, after: Configs) -> None:
             )
 
 
-def described_configs(configs: Configs, now: int) -> dict[str, Any]:
+def described_configs(configs: Configs, now: int | None) -> dict[str, Any]:
     """The members of DescribeJob that say how a job runs; None stands for one that is left out.
 
     Without any, the rollout, timeout and scheduling members are ``{}`` and the others are left out, as AWS answers.
+    ``now`` is None when no rollout is to come.
     """
     schedule = configs.schedule
-    rollouts = [{"startTime": _time_text(start)} for start in upcoming(schedule, now)]
+    starts = () if now is None else upcoming(schedule, now)
+    rollouts = [{"startTime": _time_text(start)} for start in starts]
     return {
         "jobExecutionsRolloutConfig": _described_rollout(configs.rollout),
         "abortConfig": _described_abort(configs.abort),

@@ -125,6 +125,7 @@ class JobOperations:
             "numberOfRemovedThings": counts.removed,
             "numberOfTimedOutThings": counts.timed_out,
         }
+        over = job.status not in ACTIVE or job.ended
         described = {
             "jobArn": self._installation.iot_arn("job", job.id),
             "jobId": job.id,
@@ -141,10 +142,8 @@ class JobOperations:
             "completedAt": seconds(job.completed_at),
             "jobProcessDetails": details,
             "isConcurrent": concurrent(job),
-            **described_configs(job.configs, self._jobs.now()),
+            **described_configs(job.configs, None if over else self._jobs.now()),
         }
-        if job.status not in ACTIVE or job.ended:
-            described["scheduledJobRollouts"] = None
         if not call.parameters.get("beforeSubstitution"):
             installs = [package_version_arn(self._installation, *each) for each in job.configs.installs]
             described["destinationPackageVersions"] = installs or None
