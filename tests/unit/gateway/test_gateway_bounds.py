@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 from outfitter_server.access.certificates import Status
@@ -14,12 +15,14 @@ from outfitter_server.gateway import subscribing as subscribing_module
 from outfitter_server.gateway import wills as wills_module
 from outfitter_server.gateway.broker import _BOUNDS, Broker
 from outfitter_server.gateway.keeping import Keeping
-from outfitter_server.gateway.limits import LOG_LINES_MAX, LOG_SECONDS
+from outfitter_server.gateway.limits import LOG_LINES_MAX, LOG_SECONDS, PARTIAL_PER_STEP, STRANGERS_FEW
+from outfitter_server.gateway.link import PARTIAL
 from outfitter_server.gateway.noise import Noise
 from outfitter_server.gateway.routes import interest
 from outfitter_server.gateway.strangers import Strangers
 from outfitter_server.gateway.turns import Turns
 from outfitter_server.gateway.wills import Wills
+from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import (
     Connect,
     Disconnect,
@@ -193,12 +196,21 @@ def test_wills_are_bounded_together_and_forgotten_when_they_are_out(monkeypatch)
 
 class Waiting:
     name = "somewhere"
+    paused = False
 
     def __init__(self):
         self.aborted = False
 
     def abort(self):
         self.aborted = True
+
+    def pause(self, why):
+        assert why == PARTIAL
+        self.paused = True
+
+    def resume(self, why):
+        assert why == PARTIAL
+        self.paused = False
 
 
 def test_the_oldest_stranger_gives_way(monkeypatch):
@@ -211,6 +223,35 @@ def test_the_oldest_stranger_gives_way(monkeypatch):
     strangers.add(waiting[3])
     assert [each.aborted for each in waiting] == [True, False, False, False]
     assert meters.refused["CROWDED"] == 1
+
+
+async def test_strangers_that_were_put_off_are_read_again_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(strangers_module, "PARTIAL_SECONDS", 0.05)
+    strangers, put_off = Strangers(Meters().refused), [Waiting() for _ in range(2 * PARTIAL_PER_STEP + 1)]
+    for each in put_off:
+        strangers.put_off(each)
+    seen = [len(put_off)]
+    async with asyncio.timeout(5):
+        while seen[-1]:
+            paused = [each.paused for each in put_off]
+            assert paused == sorted(paused), "the first is read again first"
+            if sum(paused) != seen[-1]:
+                seen.append(sum(paused))
+            await asyncio.sleep(0)
+    assert len(seen) > 3
+    assert all(before - after <= PARTIAL_PER_STEP for before, after in pairwise(seen))
+
+
+async def test_in_a_storm_a_connect_in_two_parts_is_read_when_its_sender_is_read_again(world):
+    whole = encode(Connect(version=5, client_id="slow"), 5)
+    for _ in range(STRANGERS_FEW + 1):
+        await world.open(world.port, 5)
+    slow = await world.open(world.port, 5)
+    slow.writer.write(whole[:5])
+    await until(lambda: world.gateway.strangers._partial)
+    slow.writer.write(whole[5:])
+    assert (await slow.packet()).code == 0
+    assert not world.gateway.strangers._partial
 
 
 def test_a_log_line_is_repeated_so_often_and_then_counted(caplog):
@@ -265,7 +306,7 @@ async def test_turns_go_round(crowded):
     crowd, order = Crowd(), []
     crowd.crowded = crowded
     meters = Meters()
-    turns = Turns(crowd, meters, Strangers(meters.refused))
+    turns = Turns(crowd, meters)
     for name in "ab":
         turns.join(Busy(name, 3, order))
     if crowded:
@@ -287,7 +328,7 @@ class Broken(Busy):
 
 
 async def test_a_fault_in_one_turn_ends_that_connection_and_no_others_turns(caplog):
-    order, turns = [], Turns(Crowd(), Meters(), Strangers(Meters().refused))
+    order, turns = [], Turns(Crowd(), Meters())
     broken, late = Broken("broken", 1, order), Busy("late", 2, order)
     for reader in (Busy("early", 3, order), broken):
         turns.join(reader)

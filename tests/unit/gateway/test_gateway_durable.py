@@ -16,6 +16,7 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.base.refusals import Unavailable
 from outfitter_server.gateway.board import GatewayBoard
 from outfitter_server.gateway.connection import Connection
+from outfitter_server.gateway.limits import NOTED_BYTES_CROWD
 from outfitter_server.gateway.server import Gateway
 from outfitter_server.mqtt import properties as properties_module
 from outfitter_server.mqtt.encode import encode
@@ -285,6 +286,25 @@ def test_a_publisher_waits_only_for_sessions_that_are_kept(doubles):
         await house.settle()
         assert mouth.take(PubAck) == [PubAck(2)]
         assert house.committer.batches > batches
+
+    rehearse(doubles, story)
+
+
+def test_newcomers_wait_while_the_next_transaction_has_enough_to_write(doubles):
+    async def story(house):
+        will = Will(topic="w", payload=b"w" * NOTED_BYTES_CROWD)
+        one = Peer(house.gateway, "one", will=will)
+        assert not one.answers, "let in before its will is on disk"
+        assert house.gateway.crowded
+        await house.settle()
+        assert not house.gateway.crowded
+        ear = await house.subscribed(Peer(house.gateway, "ear", keep=100), "a")
+        ear.drop()
+        mouth = Peer(house.gateway, "mouth", clean=True)
+        mouth.send(Publish("a", b"m" * NOTED_BYTES_CROWD, 1, 1))
+        assert house.gateway.crowded
+        await house.settle()
+        assert not house.gateway.crowded
 
     rehearse(doubles, story)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from outfitter_server.gateway.broker import Broker
+from outfitter_server.gateway.limits import NOTED_BYTES_CROWD
 from outfitter_server.gateway.routes import Interest, interest
 from outfitter_server.mqtt.packets import NO_PROPERTIES, Properties, Will
 from outfitter_server.mqtt.properties import (
@@ -88,6 +89,11 @@ class Keeping:
         if self._book is None or (session is not None and session.journal is None):
             return None
         return self._book.written()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the next transaction has enough to write."""
+        return self._book is not None and self._book.noted_bytes >= NOTED_BYTES_CROWD
 
     # The journal
 

@@ -64,19 +64,23 @@ FRAMES_OF_A_PACKET: Final = (
 )
 # Of each turn of the loop, for all connections that are beyond their share; a request takes three turns
 ROUND_SECONDS: Final = 0.00025
-# The same while many come at once: each turn ends with a commit of their sessions, which is worth sharing
-STORM_ROUND_SECONDS: Final = 0.001
 CROWDED_SECONDS: Final = 0.001  # until they look again whether the committer has room for them
+NOTED_BYTES_CROWD: Final = (
+    48 * 1024
+)  # of wills and messages for the next transaction, that take long to write
 # The log
 LOG_LINES_MAX: Final = 10  # of a kind, in LOG_SECONDS; the others are counted
 LOG_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 # Who comes in
 BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of its own, net.core.somaxconn
-ACCEPTS_PER_TURN: Final = 4  # connections that are taken from there before others get their turn
+ACCEPTS_PER_TURN: Final = 1  # connections that are taken from there before others get their turn
 HANDSHAKES_YOUNG_MAX: Final = 6  # of TLS that began within
 HANDSHAKE_YOUNG_SECONDS: Final = 0.02  # each is a millisecond of work when its client answers
 HANDSHAKES_MAX: Final = 100  # under way; the oldest gives way
 SILENT_MAX: Final = 2_000  # connections that said nothing yet; the oldest gives way
 STRANGERS_FEW: Final = 4  # connections without a session; with more of them, each waits for its turn
+PARTIAL_SECONDS: Final = 0.25  # until more is read of one that sent a part of its CONNECT, while many come
+PARTIAL_STEP_SECONDS: Final = 0.01
+PARTIAL_PER_STEP: Final = 20  # that are read again
 STRANGERS_MAX: Final = 2_000  # beyond that the oldest gives way

@@ -16,6 +16,7 @@ STOPPING: Final = 8  # the server is
 ENTERING: Final = 16  # its CONNECT is granted when an old session is off the disk
 TURN: Final = 32  # it sent more than its share; what was read waits to be handled
 UNREAD: Final = 64  # its client does not read, and asks for more
+PARTIAL: Final = 128  # many come at once, and this one sent a part of its CONNECT
 
 _log = logging.getLogger(__name__)
 

@@ -91,6 +91,8 @@ class Reading(Answering):
             if self._waits:
                 return True
             self.resume(TURN)
+            if self.session is None and self._gateway.strangers.many:
+                self._gateway.strangers.put_off(self)
         self._waits = False
         return False
 

@@ -112,7 +112,7 @@ class Gateway:
         self._live = live or LiveClients(clock)
         self.doorways: list[Doorway] = []
         self.strangers = Strangers(self.meters.refused)
-        self.turns = Turns(committer, self.meters, self.strangers)
+        self.turns = Turns(self, self.meters)
         self._wheel: list[set[Connection]] = [set() for _ in range(CHECK_SECONDS)]
         self._unwritten: list[Link] = []
         self._without_room: list[Link] = []
@@ -170,6 +170,11 @@ class Gateway:
             self._timer.cancel()
             self._timer = None
         self._noise.detach()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether those who ask more than their share should wait."""
+        return self.committer.crowded or self.keeping.crowded
 
     def _waiting(self) -> bool:
         return any(connection.waiting for connection in self._open)

@@ -11,7 +11,7 @@ from collections import deque
 from time import monotonic
 from typing import Protocol
 
-from outfitter_server.gateway.limits import CROWDED_SECONDS, ROUND_SECONDS, STORM_ROUND_SECONDS
+from outfitter_server.gateway.limits import CROWDED_SECONDS, ROUND_SECONDS
 from outfitter_server.services.meters import Meters
 
 _log = logging.getLogger(__name__)
@@ -38,22 +38,13 @@ class Crowd(Protocol):
         """Whether as many wait as those who come now should find before them."""
 
 
-class Newcomers(Protocol):
-    """Who has yet to say who it is."""
-
-    @property
-    def many(self) -> bool:
-        """Whether they come like a storm."""
-
-
 class Turns:
     """The round of one gateway. Use it on the event loop's thread."""
 
-    def __init__(self, crowd: Crowd, meters: Meters, newcomers: Newcomers) -> None:
+    def __init__(self, crowd: Crowd, meters: Meters) -> None:
         """Nobody waits."""
         self._meters = meters
         self._crowd = crowd
-        self._newcomers = newcomers
         self._waiting: deque[Reader] = deque()
         self._fresh: list[
             Reader
@@ -74,7 +65,7 @@ class Turns:
 
     def _go_round(self) -> None:
         waiting, crowd = self._waiting, self._crowd
-        until = monotonic() + (STORM_ROUND_SECONDS if self._newcomers.many else ROUND_SECONDS)
+        until = monotonic() + ROUND_SECONDS
         crowded = crowd.crowded
         while waiting and not crowded:
             reader = waiting.popleft()

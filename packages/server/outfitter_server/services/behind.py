@@ -1,7 +1,7 @@
 """Writing behind: what is noted in memory goes to disk in the next transaction, together with whatever was noted since.
 
 For state that lives in memory and must survive. Who promises something of it waits for ``written``; others wait for nothing.
-Several promises share one transaction, and a disk that is full delays them rather than breaks them.
+Several promises share one transaction, which may wait for more of them; a disk that is full delays them rather than breaks them.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Behind(Generic[Notes]):
         if not self._asked:
             self._asked = True
             turn = _Turn[Notes]()
-            self._committer.submit(self, turn, partial(self._done, turn))
+            self._committer.submit_patiently(self, turn, partial(self._done, turn))
 
     def written(self) -> "asyncio.Future[None]":
         """Done when everything that has been noted so far is on disk; shared, and it never fails."""

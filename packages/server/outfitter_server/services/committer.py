@@ -2,7 +2,8 @@
 
 Every mutation is a value (a lane and a request) sent to it. A batch is what arrived since the last one began; it is
 read, decided and written inside one transaction, and only after the commit do answers go out, in the order of arrival,
-and then the effects. There is no timer: an idle server answers at once, a busy one batches by itself.
+and then the effects. There is no timer: an idle server answers at once, a busy one batches by itself. Only what says that it
+can wait is gathered for a few milliseconds after the last of its kind: thousands that come together share what a sync costs.
 
 Batches run on the event loop's thread: they are bounded, and no interpreter lock passes back and forth (docs/adr tells
 the measurement). Heavy steps (a rollout chunk of thousands of rows) run in one worker thread, where SQLite releases the
@@ -31,6 +32,7 @@ from outfitter_server.services.ports import Store, Transaction
 
 BATCH_MAX: Final = 1_000
 QUEUE_MAX: Final = 20_000
+REST_SECONDS: Final = 0.005  # between transactions of what can wait
 CROWD: Final = (
     100  # requests that one of a well-behaved client may find before its own, because of others that are not
 )
@@ -126,6 +128,10 @@ class Committer:
         self._queue: deque[_Entry] = deque()
         self._weight = 0  # of all that is in it
         self._heavy: deque[_Entry] = deque()
+        self._patient: deque[_Entry] = deque()
+        self._stirred = False  # some of what was patient is in the queue
+        self._rests_until = 0.0
+        self._waking: asyncio.TimerHandle | None = None
         self._scheduled = False
         self._busy = False
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
@@ -140,7 +146,7 @@ class Committer:
     @property
     def waiting(self) -> int:
         """How many changes wait for their transaction."""
-        return len(self._queue) + len(self._heavy)
+        return len(self._queue) + len(self._heavy) + len(self._patient)
 
     @property
     def full(self) -> bool:
@@ -175,6 +181,28 @@ class Committer:
         if not self._scheduled:
             self._schedule()
 
+    def submit_patiently(self, lane: Lane, request: Any, reply: Callable[[Outcome], None]) -> None:
+        """The same for a request that can wait for others like it: at once, or when the last one's rest is over."""
+        self._patient.append(_Entry(lane, request, reply))
+        if self._waking is None:
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._rests_until:
+                self._waking = loop.call_at(self._rests_until, self._wake)
+            else:
+                self._wake()
+
+    def _wake(self) -> None:
+        """What was patient waits no longer."""
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        if self._patient:
+            self._stirred = True
+            self._weight += len(self._patient)
+            self._queue += self._patient
+            self._patient.clear()
+            self._schedule()
+
     async def change(self, change: Change[Result], *, heavy: bool = False, weight: int = 1) -> Result:
         """Apply a function to a batch and return its result once it is durable.
 
@@ -205,7 +233,8 @@ class Committer:
 
     async def drain(self) -> None:
         """Return when nothing is queued or under way."""
-        while self._queue or self._heavy or self._busy:
+        while self.waiting or self._busy:
+            self._wake()
             await self.change(lambda _batch: None)
             if self._heavy_task is not None:
                 await self._heavy_task
@@ -221,6 +250,9 @@ class Committer:
             return
         if self._queue:
             self._deliver(*self._run(self._take()))
+            if self._stirred:
+                self._stirred = False
+                self._rests_until = asyncio.get_running_loop().time() + REST_SECONDS
             while self._room_waiters and not self.full:
                 self._room_waiters.pop()()
         if self._heavy:

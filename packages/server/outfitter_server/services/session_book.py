@@ -95,13 +95,18 @@ _Notes = dict[str, _Page]
 
 
 class SessionBook:
-    """Use it on the event loop's thread."""
+    """Use it on the event loop's thread.
+
+    Attributes:
+        noted_bytes: payloads that the next transaction has to write.
+    """
 
     def __init__(self, committer: Committer) -> None:
         """Nothing is noted yet."""
         self._committer = committer
         self._behind = Behind(committer, self)
         self._pages: _Notes = {}
+        self.noted_bytes = 0
 
     def sessions(self) -> list[StoredSession]:
         """Every session, as of the last transaction."""
@@ -147,6 +152,7 @@ class SessionBook:
     def added(self, client_id: str, message: StoredMessage) -> None:
         """A message waits for its PUBACK."""
         self._page(client_id).messages[message.sequence] = message
+        self.noted_bytes += len(message.payload)
 
     def sent(self, client_id: str, sequence: int, packet_id: int) -> None:
         """A message was sent with this packet identifier."""
@@ -164,6 +170,7 @@ class SessionBook:
     def will(self, client_id: str, will: StoredWill | None) -> None:
         """A client's will, in place of any other; None when there is nothing to be published any more."""
         self._page(client_id).will = (will,)
+        self.noted_bytes += 0 if will is None else len(will.payload)
 
     def _page(self, client_id: str) -> _Page:
         page = self._pages.get(client_id)
@@ -177,6 +184,7 @@ class SessionBook:
     def take(self) -> _Notes:
         """What changed since the last time."""
         pages, self._pages = self._pages, {}
+        self.noted_bytes = 0
         return pages
 
     def give_back(self, notes: _Notes) -> None:
