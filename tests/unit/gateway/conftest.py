@@ -275,6 +275,11 @@ class Client:
         self.writer.close()
 
 
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the server runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
 @contextlib.asynccontextmanager
 async def opened_world() -> AsyncIterator[World]:
     plane, committer, delivery, devices, rules = Plane(), Committer(), Delivery(), Devices(), Rules()
@@ -312,9 +317,9 @@ async def world() -> AsyncIterator[World]:
         yield world
 
 
-@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def scenario(request: pytest.FixtureRequest, pki: "Pki") -> Callable[..., None]:
-    """Runs a coroutine function with a world whose TLS listener trusts what a list holds, on either event loop."""
+@pytest.fixture
+def scenario(pki: "Pki") -> Callable[..., None]:
+    """Runs a coroutine function with a world whose TLS listener trusts what a list holds, on the server's event loop."""
 
     def run(told: Callable[[World, list[str]], Any]) -> None:
         async def whole() -> None:
@@ -323,7 +328,7 @@ def scenario(request: pytest.FixtureRequest, pki: "Pki") -> Callable[..., None]:
                 await listen_with_tls(world, pki, lambda: "".join(trusted))
                 await told(world, trusted)
 
-        request.param(whole())
+        uvloop.run(whole())
 
     return run
 

@@ -220,6 +220,8 @@ async def test_a_connect_that_comes_byte_by_byte_is_not_waited_for(world):
     client = await world.open(world.port)
     start = world.gateway.second
     for second, byte in enumerate(b"\x10\x7f\x00\x04MQTT\x04\x02\x00\x3c\x00\x70"):
+        if client.writer.is_closing():
+            break
         client.writer.write(bytes((byte,)))
         await asyncio.sleep(0)
         world.gateway.pass_to(start + 2 * second)

@@ -86,7 +86,7 @@ class Connection(Reading):
         self._routes: dict[str, Route] = {}
         self._early: list[Packet] | None = None  # what came after a CONNECT that is still to be granted
         self._read_at = gateway.second  # when little was to be read
-        self._named: dict[int, str] = {}  # topics by the client's aliases
+        self._named: dict[int, str] | None = None  # topics by the client's aliases
         rate = gateway.publishes_per_second
         self._publishes = None if rate is None else Bucket(rate)
 
@@ -243,6 +243,8 @@ class Connection(Reading):
     def _publish(self, packet: Publish) -> None:
         self._gateway.meters.messages_in[packet.qos > 0] += 1
         if packet.properties.topic_alias is not None:
+            if self._named is None:
+                self._named = {}
             packet = aliases.resolve(self, self._named, packet, packet.properties.topic_alias)
         if not self._publishable(packet):
             return

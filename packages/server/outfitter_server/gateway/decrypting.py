@@ -8,6 +8,7 @@ import asyncio
 from typing import Final
 
 BUFFER_BYTES: Final = 64 * 1024
+_GONE: Final = asyncio.Protocol()
 
 
 def shared_buffer() -> memoryview:
@@ -30,8 +31,9 @@ class Decrypting(asyncio.BufferedProtocol):
         self._protocol.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
-        self._protocol.connection_lost(exc)
+        """It is over. uvloop keeps this object with the transport, which the protocol keeps: it has to let go of that one."""
+        protocol, self._protocol = self._protocol, _GONE
+        protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The client does not read."""

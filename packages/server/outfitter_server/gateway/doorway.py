@@ -13,9 +13,11 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from outfitter_server.gateway.decrypting import Decrypting, shared_buffer
+from outfitter_server.gateway.handshakes import Shaking, Workshop
 from outfitter_server.gateway.limits import (
     ACCEPTS_PER_TURN,
     BACKLOG,
@@ -89,6 +91,7 @@ class Doorway:
         self._shaking: dict[socket.socket, float] = {}  # when it began; the oldest first
         self._tasks: set[asyncio.Task[None]] = set()
         self._beginning = False
+        self._workshop = Workshop()
 
     async def open(self, host: str, port: int) -> int:
         """Listen; the bound port.
@@ -115,6 +118,7 @@ class Doorway:
             self._speaking.popleft().close()
         for task in list(self._tasks):
             task.cancel()
+        self._workshop.close()
 
     @property
     def waiting(self) -> int:
@@ -184,7 +188,7 @@ class Doorway:
 
     def _begin(self) -> None:
         speaking = self._speaking
-        if speaking and self._young() < HANDSHAKES_YOUNG_MAX:
+        if speaking and not self._workshop.busy and self._young() < HANDSHAKES_YOUNG_MAX:
             if len(self._shaking) >= HANDSHAKES_MAX:
                 self._end_oldest()
             self._bring_in(speaking.popleft())
@@ -214,26 +218,38 @@ class Doorway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _make_decrypting(self) -> Decrypting:
-        return Decrypting(self._make(), self._buffer)
-
     async def _hand_over(self, taken: socket.socket) -> None:
-        context = self._context
-        if context is not None:
-            self._shaking[taken] = self._loop.time()
+        if self._context is None:
+            await self._loop.connect_accepted_socket(self._make, taken)
+            return
+        self._shaking[taken] = self._loop.time()
         try:
-            await self._loop.connect_accepted_socket(
-                self._make if context is None else self._make_decrypting,
-                taken,
-                ssl=context,
-                ssl_handshake_timeout=None if context is None else HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=None if context is None else CLOSE_SECONDS,
-            )
+            await self._shake(taken, self._context)
         except OSError as error:  # of TLS and of time as well
             self._refused["HANDSHAKE"] += taken in self._shaking
             _log.info("connection closed in its handshake: %s", error)
         finally:
             self._shaking.pop(taken, None)
+
+    async def _shake(self, taken: socket.socket, context: ssl.SSLContext) -> None:
+        done = self._loop.create_future()
+        make = partial(
+            Shaking,
+            self._workshop,
+            Decrypting(self._make(), self._buffer),
+            context,
+            done,
+            handshake_seconds=HANDSHAKE_SECONDS,
+            shutdown_seconds=CLOSE_SECONDS,
+        )
+        transport = (await self._loop.connect_accepted_socket(make, taken))[0]
+        try:
+            await done
+        except BaseException:
+            transport.abort()
+            raise
+        finally:
+            del done, make, transport  # a failure leads to this frame, which would lead back to it
 
 
 def _peer(taken: socket.socket) -> str:

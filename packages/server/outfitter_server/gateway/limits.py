@@ -77,6 +77,7 @@ BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of
 ACCEPTS_PER_TURN: Final = 1  # connections that are taken from there before others get their turn
 HANDSHAKES_YOUNG_MAX: Final = 6  # of TLS that began within
 HANDSHAKE_YOUNG_SECONDS: Final = 0.02  # each is a millisecond of work when its client answers
+ORDERS_FEW: Final = 4  # steps that the thread has before it while others begin
 HANDSHAKES_MAX: Final = 100  # under way; the oldest gives way
 SILENT_MAX: Final = 2_000  # connections that said nothing yet; the oldest gives way
 STRANGERS_FEW: Final = 4  # connections without a session; with more of them, each waits for its turn

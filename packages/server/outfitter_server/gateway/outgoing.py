@@ -29,6 +29,7 @@ from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subsc
 from outfitter_server.mqtt.stream import Decoder
 
 _NO_TOPIC: Final = b"\0\0"  # the alias says which
+_NO_ALIASES: Final[dict[bytes, int]] = {}  # shared by all that have none, and so never written to
 OVERHEAD_BYTES: Final = 16  # of a PUBLISH besides topic, properties and payload
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Outgoing(Link):
         self._decoder = Decoder(PACKET_BYTES_MAX)
         self._block = b""  # the property block of a message without properties
         self._packet_bytes_max = PACKET_BYTES_MAX * 2
-        self._aliases: dict[bytes, int] = {}  # of topics as they go out
+        self._aliases = _NO_ALIASES  # of topics as they go out
         self._aliases_max = 0
         self._notices_due = False
         self._wants_words = True  # reason strings with acknowledgements
@@ -289,6 +290,8 @@ class Outgoing(Link):
                 topic = _NO_TOPIC
             elif alias is not None:
                 if self._write_publish(packet_id, topic, message.payload, block, message.retain):
+                    if self._aliases is _NO_ALIASES:
+                        self._aliases = {}
                     self._aliases[topic] = alias
                 return
         self._write_publish(packet_id, topic, message.payload, block, message.retain)

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
 
+from outfitter_server.gateway.handshakes import Tls
 from outfitter_server.services.effects import Effect, TrustChanged
 
 SERVER_NAME: Final = (
@@ -95,6 +96,7 @@ class DeviceTls:
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslobject_class = Tls
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # A ticket costs as much as the signatures that it saves once, and few devices keep one over a power cut.
         context.num_tickets = 0
