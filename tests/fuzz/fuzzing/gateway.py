@@ -244,6 +244,7 @@ class _Book(SessionBook):
     def __init__(self) -> None:
         self.disk = self._behind = _Behind()  # type: ignore[assignment] # its two methods are those that notes ask for
         self._pages = {}
+        self.noted_bytes = 0
 
     def sessions(self) -> list[Any]:
         return []
