@@ -323,6 +323,7 @@ class _World:
 
     def release(self) -> None:
         self.plane.release()
+        self.book.take()
         futures, self.book.disk.futures = self.book.disk.futures, []
         for future in futures:
             future.set_result(None)
