@@ -81,8 +81,9 @@ def test_others_are_served_while_a_client_is_verified(scenario, certified, held)
     scenario(told)
 
 
-def test_what_a_client_costs_is_computed_in_the_thread(scenario, certified, monkeypatch):
-    context, der = certified
+@pytest.fixture
+def where(monkeypatch):
+    """The thread of each step of the server."""
     names, step = [], ssl.SSLObject.do_handshake
 
     def watched(self):
@@ -91,20 +92,27 @@ def test_what_a_client_costs_is_computed_in_the_thread(scenario, certified, monk
         step(self)
 
     monkeypatch.setattr(ssl.SSLObject, "do_handshake", watched)
+    return names
+
+
+def test_what_a_client_costs_is_computed_in_the_thread(scenario, certified, where):
+    context, der = certified
 
     async def told(world, _):
         world.devices.add(der, "dev")
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-            names.clear()
+            where.clear()
             context.minimum_version = context.maximum_version = version
             assert (await connect(world, context)).code == 0
             # Before the client has spoken, and until the server has.
-            assert names == ["MainThread"] * 2 + ["handshakes"]
+            assert where == ["MainThread"] * 2 + ["handshakes"]
 
     scenario(told)
 
 
-def test_a_handshake_may_come_a_byte_at_a_time(scenario, certified):
+def test_a_handshake_that_comes_a_byte_at_a_time_stays_in_the_thread_once_the_server_has_spoken(
+    scenario, certified, where
+):
     context, der = certified
 
     async def told(world, _):
@@ -132,6 +140,7 @@ def test_a_handshake_may_come_a_byte_at_a_time(scenario, certified):
         tls.write(encode(Connect(version=4, client_id="dev"), 4))
         await spoken()
         assert await said(lambda: tls.read(100)) == b"\x20\x02\0\0"
+        assert "MainThread" not in where[where.index("handshakes") :]
         writer.close()
         await writer.wait_closed()
 

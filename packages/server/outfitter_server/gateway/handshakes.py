@@ -60,8 +60,7 @@ class Workshop:
         """Finish what was ordered, and end."""
         if self._thread is not None:
             self._orders.put(None)
-            self._thread.join()
-            self._thread = None
+            self._thread.join()  # and stays: what is ordered in this turn of the loop begins no other
 
     def _work(self) -> None:
         with contextlib.suppress(OSError):
@@ -126,7 +125,7 @@ class _Shake:
                 raise outcome[0]
         finally:
             del outcome  # an error leads to this frame, which would lead back to it
-            self._spoke = self.outgoing is not None and self.outgoing.pending > 0
+            self._spoke = self._spoke or (self.outgoing is not None and self.outgoing.pending > 0)
         self._protocol.shaken()
 
     def _put_off(self, compute: _Step) -> None:
