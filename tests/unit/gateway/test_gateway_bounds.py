@@ -39,6 +39,7 @@ from outfitter_server.mqtt.retained import Retained, RetainedTopics
 from outfitter_server.mqtt.sessions import MESSAGE_BYTES, Bounds, Budget, Message, Session, Subscription
 from outfitter_server.mqtt.topics import filter_bytes
 from outfitter_server.services.meters import Meters
+from waiting import until
 
 
 def test_a_certificate_hoards_its_own_sessions_only(monkeypatch):
@@ -293,12 +294,6 @@ class Busy:
 
 class Crowd:
     crowded = False
-
-
-async def until(check):
-    async with asyncio.timeout(5):
-        while not check():  # noqa: ASYNC110 - turns of the loop are what is waited for
-            await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("crowded", [False, True])

@@ -18,6 +18,7 @@ from outfitter_server.gateway.websocket import accept
 from outfitter_server.mqtt.packets import ConnAck, Connect, Disconnect, FilterRequest, Publish, Subscribe
 from outfitter_server.mqtt.reasons import Reason
 from outfitter_server.services.callers import Caller
+from waiting import until
 
 CALLER = Caller(account="000000000000", access_key_id="AKIA", arn="arn:aws:iam::000000000000:root")
 
@@ -104,9 +105,7 @@ async def test_in_a_storm_frames_of_strangers_wait(world, port):
     connection = accept(world.gateway, CALLER, None)
     for _ in range(STRANGERS_FEW + 1):
         await world.open(port, 5)
-    async with asyncio.timeout(5):
-        while not world.gateway.strangers.many:  # noqa: ASYNC110 - turns of the loop are what is waited for
-            await asyncio.sleep(0)
+    await until(lambda: world.gateway.strangers.many)
     assert connection.patient
 
 

@@ -11,6 +11,7 @@ from outfitter_server.gateway import doorway as doorway_module
 from outfitter_server.gateway.handshakes import Workshop
 from outfitter_server.mqtt.encode import encode
 from outfitter_server.mqtt.packets import Connect, PingReq, PingResp
+from waiting import until
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -31,11 +32,6 @@ class Held:
         self.orders, self._order = [], Workshop.order
         monkeypatch.setattr(Workshop, "order", lambda *order: self.orders.append(order))
 
-    async def come(self):
-        async with asyncio.timeout(5):
-            while not self.orders:  # noqa: ASYNC110 - turns of the loop are what is waited for
-                await asyncio.sleep(0)
-
     def let_go(self):
         while self.orders:
             self._order(*self.orders.pop())
@@ -51,25 +47,24 @@ def shaking(world):
     return found
 
 
-async def until(check):
-    async with asyncio.timeout(5):
-        while not check():  # noqa: ASYNC110 - turns of the loop are what is waited for
-            await asyncio.sleep(0)
-
-
 async def connect(world, context):
     client = await world.open(world.tls_port, ssl=context, server_hostname="localhost")
     client.send(Connect(version=4, client_id="dev"))
     return await client.packet()
 
 
-def test_others_are_served_while_a_client_is_verified(scenario, certified, held):
+async def held_back(world, certified, held):
+    """A client that waits for the thread."""
     context, der = certified
+    world.devices.add(der, "dev")
+    coming = asyncio.ensure_future(connect(world, context))
+    await until(lambda: held.orders)
+    return coming
 
+
+def test_others_are_served_while_a_client_is_verified(scenario, certified, held):
     async def told(world, _):
-        world.devices.add(der, "dev")
-        coming = asyncio.ensure_future(connect(world, context))
-        await held.come()
+        coming = await held_back(world, certified, held)
         other = await world.client("other")
         other.send(PingReq())
         assert isinstance(await other.packet(), PingResp)
@@ -149,12 +144,9 @@ def test_a_handshake_that_comes_a_byte_at_a_time_stays_in_the_thread_once_the_se
 
 def test_who_is_out_of_time_while_the_thread_is_at_it_ends_after_it(scenario, certified, held, monkeypatch):
     monkeypatch.setattr(doorway_module, "HANDSHAKE_SECONDS", 0.05)
-    context, der = certified
 
     async def told(world, _):
-        world.devices.add(der, "dev")
-        coming = asyncio.ensure_future(connect(world, context))
-        await held.come()
+        coming = await held_back(world, certified, held)
         await asyncio.sleep(0.1)
         assert shaking(world).waiting == 1, "the buffers are still the thread's"
         held.let_go()
@@ -168,12 +160,8 @@ def test_who_is_out_of_time_while_the_thread_is_at_it_ends_after_it(scenario, ce
 
 
 def test_a_client_that_went_while_the_thread_was_at_it_is_no_connection(scenario, certified, held):
-    context, der = certified
-
     async def told(world, _):
-        world.devices.add(der, "dev")
-        coming = asyncio.ensure_future(connect(world, context))
-        await held.come()
+        coming = await held_back(world, certified, held)
         coming.cancel()
         for client in world.clients:
             client.writer.transport.abort()
@@ -202,12 +190,8 @@ def test_none_begins_while_the_thread_has_enough_to_do(scenario, certified, monk
 
 
 def test_a_stop_waits_for_the_thread(scenario, certified, held):
-    context, der = certified
-
     async def told(world, _):
-        world.devices.add(der, "dev")
-        coming = asyncio.ensure_future(connect(world, context))
-        await held.come()
+        coming = await held_back(world, certified, held)
         held.let_go()
         await world.gateway.close()
         await asyncio.wait([coming])

@@ -8,12 +8,7 @@ from outfitter_server.base.refusals import Unavailable
 from outfitter_server.jobs import lifecycle
 from outfitter_server.jobs.values import NewJob, Target
 from outfitter_server.services import rollout
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the state is in the store
-            await asyncio.sleep(0.005)
+from waiting import until
 
 
 async def test_a_job_whose_step_fails_holds_up_no_other_and_is_tried_again(engine, count, monkeypatch):

@@ -1,22 +1,15 @@
 """What becomes due while nobody looks: a stop of the server, a clock that was set, a job that cannot be looked at."""
 
-import asyncio
-
 import pytest
 from outfitter_server.jobs.configs import Configs, Rollout, Schedule, Window
 from outfitter_server.jobs.values import StartNext
 from outfitter_server.services import alarms
 from outfitter_server.services.alarms import Alarms
+from waiting import until
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 NIGHTLY = Window(cron="cron(0 22 * * ? *)", duration_minutes=60)  # the clock begins at 22:13 UTC
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the state is in the store
-            await asyncio.sleep(0.01)
 
 
 async def test_nothing_stays_to_begin_after_an_end_between_windows_that_nobody_saw_close(engine):

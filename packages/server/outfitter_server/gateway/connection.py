@@ -155,6 +155,8 @@ class Connection(Reading):
         if packet.version == MQTT_5:
             self._block = b"\0"
             self._aliases_max = min(packet.properties.topic_alias_maximum or 0, TOPIC_ALIASES_MAX)
+            if self._aliases_max:
+                self._aliases = {}
 
     def resumed(self) -> None:
         """Send what waited for the session's client."""

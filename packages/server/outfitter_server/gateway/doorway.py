@@ -1,7 +1,7 @@
 """Where devices come in: a few at a time, however many knock, and none that does not begin to speak.
 
 After a power cut all devices come at once, and an attacker's come all the time. Connections are taken from the kernel's backlog
-in small numbers, so that those who are in are served between; the others wait there, where they cost nothing. TLS begins when the
+one a turn of the loop, so that those who are in are served between; the others wait there, where they cost nothing. TLS begins when the
 client's first bytes are there: a connection that is silent costs a descriptor. Handshakes under way are bounded in number and
 time; when there are too many, the oldest gives way.
 """
@@ -19,7 +19,6 @@ from typing import Final
 from outfitter_server.gateway.decrypting import Decrypting, shared_buffer
 from outfitter_server.gateway.handshakes import Shaking, Workshop
 from outfitter_server.gateway.limits import (
-    ACCEPTS_PER_TURN,
     BACKLOG,
     CLOSE_SECONDS,
     CONNECT_SECONDS,
@@ -135,23 +134,23 @@ class Doorway:
             self._turn_away(oldest)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            try:
-                taken, _address = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                _log.warning("no connection can be taken: %s; trying again", error.strerror)
-                self._rest(listening)
-                return
-            taken.setblocking(False)
-            if self._is_full():
-                self._refused["FULL"] += 1
-                taken.close()
-            elif self._context is None:
-                self._bring_in(taken)
-            else:
-                self._await_hello(taken)
+        """Take one; the loop comes back here for the next when others had their turn."""
+        try:
+            taken, _address = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            _log.warning("no connection can be taken: %s; trying again", error.strerror)
+            self._rest(listening)
+            return
+        taken.setblocking(False)
+        if self._is_full():
+            self._refused["FULL"] += 1
+            taken.close()
+        elif self._context is None:
+            self._bring_in(taken)
+        else:
+            self._await_hello(taken)
 
     def _rest(self, listening: socket.socket) -> None:
         self._loop.remove_reader(listening)

@@ -65,16 +65,13 @@ FRAMES_OF_A_PACKET: Final = (
 # Of each turn of the loop, for all connections that are beyond their share; a request takes three turns
 ROUND_SECONDS: Final = 0.00025
 CROWDED_SECONDS: Final = 0.001  # until they look again whether the committer has room for them
-NOTED_BYTES_CROWD: Final = (
-    48 * 1024
-)  # of wills and messages for the next transaction, that take long to write
+NOTED_BYTES_CROWD: Final = 48 * 1024  # of wills and messages that the next transaction has to write
 # The log
 LOG_LINES_MAX: Final = 10  # of a kind, in LOG_SECONDS; the others are counted
 LOG_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 5  # for answers under way when the server stops
 # Who comes in
 BACKLOG: Final = 4_096  # connections that wait in the kernel; it has a bound of its own, net.core.somaxconn
-ACCEPTS_PER_TURN: Final = 1  # connections that are taken from there before others get their turn
 HANDSHAKES_YOUNG_MAX: Final = 6  # of TLS that began within
 HANDSHAKE_YOUNG_SECONDS: Final = 0.02  # each is a millisecond of work when its client answers
 ORDERS_FEW: Final = 4  # steps that the thread has before it while others begin

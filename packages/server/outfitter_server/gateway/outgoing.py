@@ -29,7 +29,7 @@ from outfitter_server.mqtt.sessions import Kind, Message, Notice, Session, Subsc
 from outfitter_server.mqtt.stream import Decoder
 
 _NO_TOPIC: Final = b"\0\0"  # the alias says which
-_NO_ALIASES: Final[dict[bytes, int]] = {}  # shared by all that have none, and so never written to
+_NO_ALIASES: Final[dict[bytes, int]] = {}  # of all clients that take none
 OVERHEAD_BYTES: Final = 16  # of a PUBLISH besides topic, properties and payload
 
 _log = logging.getLogger(__name__)
@@ -290,8 +290,6 @@ class Outgoing(Link):
                 topic = _NO_TOPIC
             elif alias is not None:
                 if self._write_publish(packet_id, topic, message.payload, block, message.retain):
-                    if self._aliases is _NO_ALIASES:
-                        self._aliases = {}
                     self._aliases[topic] = alias
                 return
         self._write_publish(packet_id, topic, message.payload, block, message.retain)

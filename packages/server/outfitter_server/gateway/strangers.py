@@ -73,8 +73,9 @@ class Strangers:
 
     def _read_again(self) -> None:
         loop, partial = asyncio.get_running_loop(), self._partial
-        for _ in range(min(PARTIAL_PER_STEP, len(partial))):
-            if partial[0][0] <= loop.time():
-                partial.popleft()[1].resume(PARTIAL)
+        for _ in range(PARTIAL_PER_STEP):
+            if not partial or partial[0][0] > loop.time():
+                break
+            partial.popleft()[1].resume(PARTIAL)
         if partial:
             loop.call_at(max(partial[0][0], loop.time() + PARTIAL_STEP_SECONDS), self._read_again)
