@@ -27,9 +27,9 @@ def jobs_payload(data: bytes) -> None:
     """A request of the jobs service is a request or a refusal, and either can be answered."""
     bites = Bites(data)
     topic = _JOBS[bites.number() % len(_JOBS)]
-    decoded = jobs_wire.decode(topic, bites.rest())
-    outcome = decoded.request if isinstance(decoded.request, Refusal) else Refusal("no")
-    suffix, payload = jobs_wire.answer(topic, outcome, decoded.client_token, 0, _no_document)
+    request, token = jobs_wire.decode(topic, bites.rest())
+    outcome = request if isinstance(request, Refusal) else Refusal("no")
+    suffix, payload = jobs_wire.answer(topic, outcome, token, 0, _no_document)
     assert suffix == "/rejected"
     payload.decode()
 

@@ -73,6 +73,10 @@ class Plane:
         self.revisions: dict[str, tuple[int, int]] = {}
         self.held: list[Callable[[], None]] | None = None
         self.requests: list[DeviceRequest] = []
+        self.remembered: dict[DeviceRequest, DeviceAnswer] = {}
+
+    def known(self, request: DeviceRequest) -> DeviceAnswer | None:
+        return self.remembered.get(request)
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
         self.requests.append(request)

@@ -14,6 +14,7 @@ from outfitter_server.jobs.configs import NO_CONFIGS, Configs
 from outfitter_server.jobs.targets import parse_targets
 from outfitter_server.jobs.values import (
     Describe,
+    Described,
     DeviceRequest,
     GetPending,
     Job,
@@ -146,6 +147,17 @@ class Engine:
     async def pending(self, thing: str) -> list[tuple[str, str]]:
         answer = await self.ask(GetPending(thing))
         return [(entry.job, entry.status.value) for entry in (*answer.in_progress, *answer.queued)]
+
+    async def known_agrees(self, things: Iterable[str]) -> None:
+        """What is remembered of these things is what the store says; afterwards everything is remembered."""
+        for thing in things:
+            current = self.plane.current(thing)
+            known = self.plane.known(GetPending(thing))
+            if known is not None:
+                assert (*known.in_progress, *known.queued) == current.pending
+                following = self.plane.known(Describe(thing=thing, job="$next"))
+                assert following in (None, Described(execution=current.pending[0], head=current.head))
+        await asyncio.gather(*(self.ask(GetPending(thing)) for thing in things), return_exceptions=True)
 
     async def pass_time(self, minutes: float) -> None:
         """The clock goes on, and what is due then fires."""

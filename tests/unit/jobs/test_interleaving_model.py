@@ -104,6 +104,7 @@ class InterleavingMachine(RuleBasedStateMachine):
                 expected.add((thing, *flags))
         told = self.engine.told()
         assert sorted(told) == sorted(expected)
+        self.runner.run(self.engine.known_agrees(THINGS))
         return done
 
     async def step_once(self, job, rows):

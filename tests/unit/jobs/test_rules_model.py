@@ -174,6 +174,7 @@ class JobsMachine(RuleBasedStateMachine):
         else:
             assert (after.executions, after.jobs, told, events) == (before.executions, before.jobs, [], [])
             self.auditor.state = after
+        self.runner.run(self.engine.known_agrees(THINGS))
         return (answer,) if done else None
 
     def work(self):
@@ -539,6 +540,7 @@ def test_the_rules_hold_through_random_lives(machine, engines, monkeypatch):
     if machine is DeviceMachine:
         # Pending lists that are longer than what a batch loads of them.
         monkeypatch.setattr("outfitter_server.services.workspace.PENDING_SHOWN", 1)
+        monkeypatch.setattr("outfitter_server.services.device_plane.PENDING_SHOWN", 1)
         monkeypatch.setattr("outfitter_server.services.workspace._LOADED", 3)
     JobsMachine.engines = staticmethod(engines)
     JobsMachine.lives = 0

@@ -185,7 +185,7 @@ class BudgetMachine(RuleBasedStateMachine):
     @invariant()
     def bounded(self) -> None:
         held = [
-            sum(each.size() for each in session._queue)
+            sum(each.size() for each in session.queue)
             + sum(flight.message.size() for flight in session._flights.values())
             for session in self.sessions
         ]

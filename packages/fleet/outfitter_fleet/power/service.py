@@ -86,13 +86,13 @@ class Service:
         request = parse_request(topic)
         if request is None:
             return None
-        decoded = jobs_wire.decode(request, payload)
+        asked, token = jobs_wire.decode(request, payload)
         outcome: DeviceAnswer | Exception
         try:
-            outcome = decoded.request if isinstance(decoded.request, Refusal) else self._do(decoded.request)
+            outcome = asked if isinstance(asked, Refusal) else self._do(asked)
         except Refusal as refusal:
             outcome = refusal
-        suffix, answer = jobs_wire.answer(request, outcome, decoded.client_token, NOW, self._fill)  # type: ignore[arg-type]
+        suffix, answer = jobs_wire.answer(request, outcome, token, NOW, self._fill)  # type: ignore[arg-type]
         return topic + suffix, answer
 
     def _do(self, request: DeviceRequest) -> DeviceAnswer:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from outfitter_contract.topics import Verb
 
@@ -31,6 +31,11 @@ _NONE: Final[deque[Slot]] = deque(
 )  # shared by all that only listen: an empty deque takes half a kilobyte
 
 _log = logging.getLogger(__name__)
+
+# Bound once, as in mqtt/sessions.py.
+_ANSWER: Final = Kind.ANSWER
+_JOBS: Final = Destination.JOBS
+_SUCCESS: Final = Reason.SUCCESS
 
 
 class Answering(Outgoing):
@@ -81,7 +86,7 @@ class Answering(Outgoing):
         why: str = "",
     ) -> None:
         """Acknowledge, after everything that waits, and after what must be on disk before."""
-        if reason is Reason.SUCCESS or self.version != MQTT_5:
+        if reason is _SUCCESS or self.version != MQTT_5:
             frame = encode_puback(packet_id)
         else:
             frame = self.frame(PubAck(packet_id, reason), why)
@@ -119,17 +124,22 @@ class Answering(Outgoing):
 
     def _ask(self, packet: Publish, route: Route) -> None:
         assert route.request is not None  # noqa: S101 - the caller looked
-        decoded = jobs_wire.decode(route.request, packet.payload)
+        request, token = jobs_wire.decode(route.request, packet.payload)
+        if not self._slots and route.destination is _JOBS and not isinstance(request, Refusal):
+            known = self._gateway.plane.known(request)
+            if known is not None:
+                self._answer(packet.packet_id, route, known, token)
+                return
         slot = Slot(self, packet.packet_id, route)
-        slot.token = decoded.client_token
+        slot.token = token
         self._wait(slot)
         if route.destination is Destination.UNKNOWN_JOBS:
             refusal = jobs_wire.InvalidTopic(f"{route.topic} is no request of the jobs service")
             self._refuse_unread(slot, None, refusal)
-        elif isinstance(decoded.request, Refusal):
-            self._refuse_unread(slot, route.request.verb, decoded.request)
+        elif isinstance(request, Refusal):
+            self._refuse_unread(slot, route.request.verb, request)
         else:
-            self._gateway.plane.submit(decoded.request, slot.reply)
+            self._gateway.plane.submit(request, slot.reply)
 
     def _refuse_unread(self, slot: Slot, verb: Verb | None, refusal: Refusal) -> None:
         """Answer what the job service need not see, and count it as that counts what it sees."""
@@ -146,44 +156,37 @@ class Answering(Outgoing):
             if first.route is None:
                 self.write(first.outcome)
             else:
-                self._answer(first, first.route)
+                self._answer(first.packet_id, first.route, first.outcome, first.token)
         if self._pauses & ANSWERING and len(slots) < IN_FLIGHT_MAX // 2:
             self.resume(ANSWERING)
 
-    def _answer(self, slot: Slot, route: Route) -> None:
-        if isinstance(slot.outcome, Reply):
-            self._reply(slot, route, slot.outcome.suffix, slot.outcome.payload)
-            if slot.outcome.closes:
-                self.close(Reason.NOT_AUTHORIZED)
-            return
-        if route.request is None:
+    def _answer(self, packet_id: int, route: Route, outcome: Any, token: str | None) -> None:
+        request = route.request
+        if request is None:
+            if isinstance(outcome, Reply):
+                self._reply(packet_id, route, outcome.suffix, outcome.payload)
+                if outcome.closes:
+                    self.close(Reason.NOT_AUTHORIZED)
             return
         try:
-            suffix, payload = jobs_wire.answer(
-                route.request, slot.outcome, slot.token, self._gateway.clock(), self.fill
-            )
+            suffix, payload = jobs_wire.answer(request, outcome, token, self._gateway.clock(), self.fill)
         except Exception as error:  # noqa: BLE001 - told to the device as the service's own fault, and logged
             _log.exception("a request to %r could not be answered", route.topic)
-            suffix, payload = jobs_wire.answer(
-                route.request, error, slot.token, self._gateway.clock(), self.fill
-            )
-        self._reply(slot, route, suffix, payload)
+            suffix, payload = jobs_wire.answer(request, error, token, self._gateway.clock(), self.fill)
+        self._reply(packet_id, route, suffix, payload)
 
-    def _reply(self, slot: Slot, route: Route, suffix: str, payload: bytes) -> None:
+    def _reply(self, packet_id: int, route: Route, suffix: str, payload: bytes) -> None:
         """Acknowledge, and answer when there is something to say."""
-        session, packet_id = self.session, slot.packet_id
+        session = self.session
         if session is None:
             return
-        acknowledgement = encode_puback(packet_id) if packet_id else b""
-        head = route.answer_topic(suffix)
-        if not suffix or len(head) + len(payload) + OVERHEAD_BYTES > self._packet_bytes_max:
-            answer = b""
-        elif not packet_id:
-            answer = encode_publish(head, payload, 0, self._block)
-        else:
-            packet_id = session.offer(Message(head, payload, Kind.ANSWER), self._gateway.second)
-            answer = encode_publish(head, payload, packet_id, self._block) if packet_id else b""
-        if answer:
-            self._gateway.meters.messages_out[packet_id > 0] += 1
-        if answer or acknowledgement:
-            self.write(acknowledgement + answer)
+        out, head = encode_puback(packet_id) if packet_id else b"", route.answer_topic(suffix)
+        if suffix and len(head) + len(payload) + OVERHEAD_BYTES <= self._packet_bytes_max:
+            answer_id = 0
+            if packet_id:
+                answer_id = session.offer(Message(head, payload, _ANSWER), self._gateway.second)
+            if answer_id or not packet_id:
+                out = encode_publish(head, payload, answer_id, self._block, before=out)
+                self._gateway.meters.messages_out[1 if answer_id else 0] += 1
+        if out:
+            self.write(out)

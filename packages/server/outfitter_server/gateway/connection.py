@@ -34,6 +34,7 @@ from outfitter_server.mqtt.packets import (
     Disconnect,
     Packet,
     PingReq,
+    Properties,
     PubAck,
     Publish,
     Subscribe,
@@ -104,7 +105,7 @@ class Connection(Reading):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Leave the session to its expiry and publish the will."""
         self.closing = True
-        self._out.clear()
+        self._forget()
         self._let_go()
         self.end(with_will=True)
         self._gateway.closed(self)
@@ -243,12 +244,14 @@ class Connection(Reading):
                 self.close(Reason.PROTOCOL_ERROR)
 
     def _publish(self, packet: Publish) -> None:
-        self._gateway.meters.messages_in[packet.qos > 0] += 1
-        if packet.properties.topic_alias is not None:
-            if self._named is None:
-                self._named = {}
-            packet = aliases.resolve(self, self._named, packet, packet.properties.topic_alias)
-        if not self._publishable(packet):
+        self._gateway.meters.messages_in[packet.qos] += 1
+        if packet.properties is not NO_PROPERTIES:
+            packet = self._unfolded(packet, packet.properties)
+        if len(packet.payload) > PAYLOAD_BYTES_MAX:
+            self.close(Reason.PACKET_TOO_LARGE)
+        elif self._slots and self._too_many():
+            self.close(Reason.RECEIVE_MAXIMUM_EXCEEDED)
+        if self.closing:
             return
         if self._publishes is not None and not self._publishes.take(self._gateway.clock()):
             self._throttle(packet)
@@ -284,21 +287,22 @@ class Connection(Reading):
             why = "" if done.kept else NO_ROOM_TO_RETAIN
             self._settled(packet.packet_id, Reason.QUOTA_EXCEEDED if why else reason, done.under_way, why=why)
 
-    def _publishable(self, packet: Publish) -> bool:
-        """Close unless the message is one that this server takes, whatever its topic."""
-        if len(packet.payload) > PAYLOAD_BYTES_MAX:
-            self.close(Reason.PACKET_TOO_LARGE)
-        elif len(self._slots) >= IN_FLIGHT_MAX and self.version == MQTT_5 and self._too_many():
-            self.close(Reason.RECEIVE_MAXIMUM_EXCEEDED)
-        elif packet.properties is not NO_PROPERTIES:
-            properties = packet.properties
-            if properties.subscription_ids:
-                self.close(Reason.PROTOCOL_ERROR, "clients publish without subscription identifiers")
-            elif not valid_topic(properties.response_topic or "/"):
-                self.close(Reason.PROTOCOL_ERROR, "the response topic is no topic that can be published to")
-        return not self.closing
+    def _unfolded(self, packet: Publish, properties: Properties) -> Publish:
+        """The message with the topic that its alias stands for; closes when its properties are not a publisher's."""
+        if properties.subscription_ids:
+            self.close(Reason.PROTOCOL_ERROR, "clients publish without subscription identifiers")
+        elif not valid_topic(properties.response_topic or "/"):
+            self.close(Reason.PROTOCOL_ERROR, "the response topic is no topic that can be published to")
+        elif properties.topic_alias is not None:
+            if self._named is None:
+                self._named = {}
+            return aliases.resolve(self, self._named, packet, properties.topic_alias)
+        return packet
 
     def _too_many(self) -> bool:
+        """Whether a client of MQTT 5 goes beyond its receive maximum."""
+        if len(self._slots) < IN_FLIGHT_MAX or self.version != MQTT_5:
+            return False
         return sum(1 for slot in self._slots if slot.packet_id) >= IN_FLIGHT_MAX
 
     def _new_route(self, topic: str) -> Route:

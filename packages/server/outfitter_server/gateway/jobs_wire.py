@@ -5,6 +5,7 @@ compiled once, because this is the hot path; what it hands on meets the same rul
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -41,6 +42,9 @@ from outfitter_server.services.delivery import Delivery
 
 CLIENT_TOKEN_CHARS_MAX: Final = 512
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
+# Bound once, as in mqtt/sessions.py.
+_GET_PENDING: Final = Verb.GET_PENDING
+_UPDATE: Final = Verb.UPDATE
 _NUMBERS_END: Final = 1 << 63  # AWS's long, and what the store can hold
 
 _CODES: Final[dict[type[Refusal], str]] = {
@@ -83,24 +87,20 @@ _decode_body: Final = msgspec.json.Decoder(_Body).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Decoded(msgspec.Struct, frozen=True):
-    """A request, or the refusal of its payload; the token is echoed in either answer."""
+def decode(topic: JobsRequest, payload: bytes) -> tuple[DeviceRequest | Refusal, str | None]:
+    """The request in a message published to a jobs request topic, or the refusal of its payload, and its clientToken.
 
-    request: DeviceRequest | Refusal
-    client_token: str | None
-
-
-def decode(topic: JobsRequest, payload: bytes) -> Decoded:
-    """The request in a message published to a jobs request topic; an empty payload counts as ``{}``."""
+    The token is echoed in either answer; an empty payload counts as ``{}``.
+    """
     token: str | None = None
     try:
         body = _decode_body(payload) if payload else _Body()
         token = _client_token(body.client_token)
-        return Decoded(_request(topic, body), token)
+        return _request(topic, body), token
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Decoded(InvalidJson("The payload is not a JSON object in UTF-8"), None)
+        return InvalidJson("The payload is not a JSON object in UTF-8"), None
     except Refusal as refusal:
-        return Decoded(refusal, token)
+        return refusal, token
 
 
 class _Summary(msgspec.Struct, rename="camel"):
@@ -131,16 +131,21 @@ class _Data(msgspec.Struct, rename="camel"):
     job_document: msgspec.Raw | UnsetType = UNSET
 
 
+class _Lists(msgspec.Struct, rename="camel"):
+    client_token: str | UnsetType
+    in_progress_jobs: msgspec.Raw
+    queued_jobs: msgspec.Raw
+    timestamp: int
+
+
 class _Message(msgspec.Struct, rename="camel"):
-    # Everything that the service says, in AWS's order; what is not set is left out.
+    # Everything else that the service says, in AWS's order; what is not set is left out.
     client_token: str | UnsetType = UNSET
     code: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
     execution_state: _State | UnsetType = UNSET
     job_document: msgspec.Raw | UnsetType = UNSET
     execution: _Data | UnsetType = UNSET
-    in_progress_jobs: list[_Summary] | UnsetType = UNSET
-    queued_jobs: list[_Summary] | UnsetType = UNSET
     timestamp: int | UnsetType = UNSET
 
 
@@ -158,24 +163,23 @@ def answer(
     topic: JobsRequest, outcome: DeviceAnswer | Exception, token: str | None, now: int, fill: "Filler"
 ) -> tuple[str, bytes]:
     """The topic suffix (``/accepted`` or ``/rejected``) and the payload that answer a request."""
-    said = _Message(UNSET if token is None else token)
+    echoed = UNSET if token is None else token
+    if isinstance(outcome, PendingList):
+        in_progress, queued = fill.lists(outcome)
+        return "/accepted", _encode(_Lists(echoed, in_progress, queued, now // 1000))
+    said, suffix = _Message(echoed), "/accepted"
     if isinstance(outcome, Exception):
         _reject(said, outcome)
         suffix = "/rejected"
-    else:
-        suffix = "/accepted"
-        if isinstance(outcome, Updated):
-            if outcome.include_state:
-                said.execution_state = _state(outcome.execution)
-            if topic.verb is Verb.UPDATE and outcome.head is not None:
-                said.job_document = fill(outcome.head, outcome.execution)
-        elif isinstance(outcome, PendingList):
-            said.in_progress_jobs = [_summary(entry) for entry in outcome.in_progress]
-            said.queued_jobs = [_summary(entry) for entry in outcome.queued]
-        elif outcome.execution is not None:
-            said.execution = _data(outcome.execution, now)
-            if outcome.head is not None:
-                said.execution.job_document = fill(outcome.head, outcome.execution)
+    elif isinstance(outcome, Updated):
+        if outcome.include_state:
+            said.execution_state = _state(outcome.execution)
+        if topic.verb is _UPDATE and outcome.head is not None:
+            said.job_document = fill(outcome.head, outcome.execution)
+    elif outcome.execution is not None:
+        said.execution = _data(outcome.execution, now)
+        if outcome.head is not None:
+            said.execution.job_document = fill(outcome.head, outcome.execution)
     said.timestamp = now // 1000
     return suffix, _encode(said)
 
@@ -188,6 +192,14 @@ class Filler:
         self._delivery = delivery
         self._host = host
         self._local = local
+        self._listed: PendingList | None = None
+        self._lists = (_NO_LIST, _NO_LIST)
+
+    def lists(self, pending: PendingList) -> tuple[msgspec.Raw, msgspec.Raw]:
+        """What is in progress and what is queued, as JSON values; the last ones are remembered."""
+        if pending is not self._listed:
+            self._listed, self._lists = pending, (_list(pending.in_progress), _list(pending.queued))
+        return self._lists
 
     def __call__(self, head: JobHead, execution: Execution) -> msgspec.Raw:
         """The document as a JSON value."""
@@ -213,10 +225,10 @@ def notify_next(notification: Notification, fill: Filler) -> bytes:
 
 def _request(topic: JobsRequest, body: _Body) -> DeviceRequest:
     verb = topic.verb
-    if verb is Verb.UPDATE:
-        return _update(topic, body)
-    if verb is Verb.GET_PENDING:
+    if verb is _GET_PENDING:
         return GetPending(topic.thing)
+    if verb is _UPDATE:
+        return _update(topic, body)
     if verb is Verb.DESCRIBE:
         return Describe(
             thing=topic.thing,
@@ -307,6 +319,13 @@ def _reject(said: _Message, error: Exception) -> None:
 
 def _state(execution: Execution) -> _State:
     return _State(execution.status, execution.details or UNSET, execution.version)
+
+
+_NO_LIST: Final = msgspec.Raw(b"[]")
+
+
+def _list(executions: Sequence[Execution]) -> msgspec.Raw:
+    return msgspec.Raw(_encode([_summary(execution) for execution in executions])) if executions else _NO_LIST
 
 
 def _summary(execution: Execution) -> _Summary:

@@ -38,7 +38,7 @@ class Link(asyncio.Protocol):
         closing: nothing that comes in counts any more.
     """
 
-    __slots__ = ("_held_bytes", "_out", "_pauses", "_transport", "_writes", "closing")
+    __slots__ = ("_held_bytes", "_out", "_out_more", "_pauses", "_transport", "_writes", "closing")
 
     _transport: asyncio.Transport
 
@@ -46,7 +46,8 @@ class Link(asyncio.Protocol):
         """Not connected yet."""
         self.closing = False
         self._writes = writes
-        self._out: list[bytes] = []
+        self._out = b""  # of the frames of this turn, which mostly is the only one
+        self._out_more: list[bytes] | None = None
         self._held_bytes = 0
         self._pauses = 0
 
@@ -104,8 +105,12 @@ class Link(asyncio.Protocol):
         if self.closing:
             return
         if not self._out:
+            self._out = frame
             self._writes.flush_soon(self)
-        self._out.append(frame)
+        elif self._out_more is None:
+            self._out_more = [frame]
+        else:
+            self._out_more.append(frame)
         if self._pauses & WRITING:
             self._held_bytes += len(frame)
             self._writes.held_bytes += len(frame)
@@ -120,12 +125,17 @@ class Link(asyncio.Protocol):
 
     def flush(self) -> None:
         """Hand this turn's bytes to the transport."""
-        out = self._out
-        if out and not self._pauses & WRITING:
-            data = out[0] if len(out) == 1 else b"".join(out)
+        data = self._out
+        if data and not self._pauses & WRITING:
+            if self._out_more is not None:
+                data = b"".join((data, *self._out_more))
+            self._forget()
             self._writes.meters.bytes_out += len(data)
             self._transport.write(data)
-            out.clear()
+
+    def _forget(self) -> None:
+        """This turn's bytes are on their way, or nobody is there for them."""
+        self._out, self._out_more = b"", None
 
     def shut(self) -> None:
         """Close once what was written is out; at once when the client does not read."""
@@ -139,6 +149,6 @@ class Link(asyncio.Protocol):
     def abort(self) -> None:
         """Close without another byte."""
         self.closing = True
-        self._out.clear()
+        self._forget()
         self._let_go()
         self._transport.abort()

@@ -197,9 +197,9 @@ class Outgoing(Link):
         if session is not None and session.acknowledge(packet_id) and not self._pauses & WRITING:
             if session.resting:
                 self.send_again(self._station.second)
-            if session.queued:
+            if session.queue:
                 self.send_queued()
-            if self._notices_due and not session.queued:
+            if self._notices_due and not session.queue:
                 self._catch_up()
             if self._retained:
                 self._retained.go_on()
@@ -306,7 +306,7 @@ class Outgoing(Link):
     ) -> bool:
         frame = encode_publish(topic, payload, packet_id, block, flags)
         if len(frame) <= self._packet_bytes_max:
-            self._station.meters.messages_out[packet_id > 0] += 1
+            self._station.meters.messages_out[1 if packet_id else 0] += 1
             self.write(frame)
             return True
         self._station.meters.dropped["too_large"] += 1

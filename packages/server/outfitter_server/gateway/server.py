@@ -52,6 +52,9 @@ _log = logging.getLogger(__name__)
 class Plane(NoticePlane, Protocol):
     """What the gateway needs of the device plane."""
 
+    def known(self, request: DeviceRequest) -> DeviceAnswer | None:
+        """What can be answered at once, from what is committed."""
+
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
         """Queue a request; ``reply`` is called once its outcome is durable."""
 

@@ -161,6 +161,11 @@ class PendingList(msgspec.Struct, frozen=True, kw_only=True):
     in_progress: tuple[Execution, ...]
     queued: tuple[Execution, ...]
 
+    @property
+    def front(self) -> Execution | None:
+        """What comes next; None when nothing is pending."""
+        return (self.in_progress or self.queued or (None,))[0]
+
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to StartNext and Describe: ``execution`` is None when nothing is pending; ``head`` when a document is due."""

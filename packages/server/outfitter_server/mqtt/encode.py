@@ -1,6 +1,7 @@
 """Packets into bytes. PUBLISH and PUBACK have fast paths that join their parts once."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from outfitter_server.mqtt.packets import (
@@ -39,7 +40,9 @@ def encode_puback(packet_id: int) -> bytes:
     return b"\x40\x02" + packet_id.to_bytes(2, "big")
 
 
-def encode_publish(topic: bytes, payload: bytes, packet_id: int, block: bytes, flags: int = 0) -> bytes:
+def encode_publish(
+    topic: bytes, payload: bytes, packet_id: int, block: bytes, flags: int = 0, before: bytes = b""
+) -> bytes:
     """A PUBLISH; QoS 1 when ``packet_id`` is not 0.
 
     Args:
@@ -48,14 +51,16 @@ def encode_publish(topic: bytes, payload: bytes, packet_id: int, block: bytes, f
         packet_id: the packet identifier, 0 for QoS 0.
         block: the property block: ``b""`` in MQTT 3.1.1, one zero byte in MQTT 5 without properties.
         flags: the retain (1) and duplicate (8) flags.
+        before: packets that go out in front of it, joined with it in one step.
     """
     if packet_id:
         head = _head(0x32 | flags, len(topic) + 2 + len(block) + len(payload))
-        return b"".join((head, topic, packet_id.to_bytes(2, "big"), block, payload))
+        return b"".join((before, head, topic, packet_id.to_bytes(2, "big"), block, payload))
     head = _head(0x30 | flags, len(topic) + len(block) + len(payload))
-    return b"".join((head, topic, block, payload))
+    return b"".join((before, head, topic, block, payload))
 
 
+@lru_cache(maxsize=1_024)
 def _head(first: int, length: int) -> bytes:
     if length < _ONE_DIGIT:
         return b"%c%c" % (first, length)

@@ -27,6 +27,10 @@ class Kind(IntEnum):
     NOTICE = 2
 
 
+# Bound once: Python 3.11 takes as long to look a member of an enum up as to call a function.
+_ORDINARY: Final = Kind.ORDINARY
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """An outgoing QoS 1 message.
 
@@ -153,6 +157,7 @@ class Session:
         identifier: what it is called in events; "" before there was one.
         journal: of a session that outlives the process, None of others.
         owner: the certificate that its client came with last, "" when there was none.
+        queue: what waits for the window, oldest first; to be looked at.
         resting: of the messages under way, the packet identifiers of those that went out on an earlier connection only.
     """
 
@@ -162,7 +167,6 @@ class Session:
         "_flight_bytes",
         "_flights",
         "_last_id",
-        "_queue",
         "_queue_bytes",
         "_sequence",
         "client_id",
@@ -172,6 +176,7 @@ class Session:
         "journal",
         "notices",
         "owner",
+        "queue",
         "resting",
         "subscriptions",
         "window",
@@ -190,7 +195,7 @@ class Session:
         self._budget = budget
         self._flights: dict[int, Flight] = {}
         self._flight_bytes = 0
-        self._queue = _EMPTY
+        self.queue = _EMPTY
         self._queue_bytes = 0
         self._last_id = 0
         self._sequence = 0
@@ -223,16 +228,16 @@ class Session:
     @property
     def queued(self) -> int:
         """How many messages wait for the window."""
-        return len(self._queue)
+        return len(self.queue)
 
     def offer(self, message: Message, now: int) -> int:
         """Send or queue a message: the packet identifier to send it with, 0 when it was queued or gave way to others."""
-        if self.journal is not None and message.kind is Kind.ORDINARY:
+        if self.journal is not None and message.kind is _ORDINARY:
             message = self._enter(message, self.journal)
         budget = self._budget
         if (
-            self.has_room
-            and not self._queue
+            (not self._flights or self.has_room)
+            and not self.queue
             and (budget.held <= budget.bytes_max or self._goes_anyhow(message))
         ):
             return self._launch(message, now)
@@ -265,9 +270,9 @@ class Session:
             self.journal.gone(self, message.sequence)
 
     def _push(self, message: Message) -> None:
-        if self._queue is _EMPTY:
-            self._queue = deque()
-        self._queue.append(message)
+        if self.queue is _EMPTY:
+            self.queue = deque()
+        self.queue.append(message)
         self._count(1, message.size())
 
     def _goes_anyhow(self, message: Message) -> bool:
@@ -279,13 +284,13 @@ class Session:
     def _append(self, message: Message) -> None:
         self._push(message)
         bounds, budget = self._bounds, self._budget
-        while self._queue and (
-            len(self._queue) > bounds.queue_messages
-            or (self._queue_bytes > bounds.queue_bytes and len(self._queue) > 1)
+        while self.queue and (
+            len(self.queue) > bounds.queue_messages
+            or (self._queue_bytes > bounds.queue_bytes and len(self.queue) > 1)
             # Who keeps little does not give way to who keeps much.
             or (budget.held > budget.bytes_max and self.holds > bounds.queue_bytes_kept)
         ):
-            oldest = self._queue.popleft()
+            oldest = self.queue.popleft()
             self._count(-1, -oldest.size())
             self._strike(oldest)
             self.dropped += 1
@@ -293,8 +298,8 @@ class Session:
 
     def clear(self) -> None:
         """Nothing waits or is under way any more."""
-        self._count(-len(self._queue), -self._queue_bytes)
-        self._queue.clear()
+        self._count(-len(self.queue), -self._queue_bytes)
+        self.queue.clear()
         self._flights.clear()
         self._land(self._flight_bytes)
 
@@ -335,8 +340,8 @@ class Session:
 
     def next_queued(self, now: int) -> Iterator[tuple[int, Message]]:
         """The queued messages that the window lets out, with their packet identifiers."""
-        while self._queue and self.has_room:
-            message = self._queue.popleft()
+        while self.queue and self.has_room:
+            message = self.queue.popleft()
             self._count(-1, -message.size())
             if message.expires_at is None or message.expires_at > now:
                 yield self._launch(message, now), message
@@ -372,20 +377,24 @@ class Session:
         ]
         for packet_id in gone:
             self._land(self._flights.pop(packet_id).size)
-        kept = [message for message in self._queue if message.kind is Kind.ORDINARY]
-        self._count(len(kept) - len(self._queue), sum(message.size() for message in kept) - self._queue_bytes)
-        self._queue = deque(kept) if kept else _EMPTY
+        kept = [message for message in self.queue if message.kind is Kind.ORDINARY]
+        self._count(len(kept) - len(self.queue), sum(message.size() for message in kept) - self._queue_bytes)
+        self.queue = deque(kept) if kept else _EMPTY
         for notice in self.notices.values():
             notice.sent, notice.in_flight = notice.acknowledged, 0
             notice.due = bool(notice.qos)
 
     def _launch(self, message: Message, now: int) -> int:
-        packet_id = self._last_id
+        packet_id, flights = self._last_id, self._flights
         while True:
             packet_id = packet_id + 1 if packet_id < PACKET_ID_MAX else 1
-            if packet_id not in self._flights:
+            if packet_id not in flights:
                 break
-        self._fly(packet_id, message, now)
+        self._last_id = packet_id
+        size = message.size()
+        flights[packet_id] = Flight(message, now, size)
+        self._flight_bytes += size
+        self._budget.held += size
         if message.sequence and self.journal is not None:
             self.journal.sent(self, message.sequence, packet_id)
         return packet_id

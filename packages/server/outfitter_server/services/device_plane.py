@@ -34,6 +34,9 @@ from outfitter_server.services.engine import Engine
 from outfitter_server.services.ports import Transaction
 from outfitter_server.services.workspace import Workspace, notifications, pending_lists
 
+_LISTED: Final = (GetPending, PendingList)
+_DESCRIBED: Final = (Describe, Described)
+
 
 class DevicePlane:
     """The four device operations; a lane of the committer."""
@@ -51,10 +54,36 @@ class DevicePlane:
             GetPending: self._get_pending,
         }
         committer.when_undone(engine.heads.clear)
+        committer.when_undone(engine.known_lists.clear)
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
         """Queue a request; ``reply`` gets the answer, or the Refusal, once it is durable."""
         self._committer.submit(self, request, reply)
+
+    def known(self, request: DeviceRequest) -> DeviceAnswer | None:
+        """The answer that needs no transaction, None when it takes one.
+
+        It tells what is committed: not for who waits for the outcome of an earlier request.
+        """
+        if isinstance(request, GetPending):
+            pending = self._engine.known_lists.get(request.thing)
+            if pending is not None:
+                self.requests[_LISTED] += 1
+            return pending
+        if isinstance(request, Describe) and request.job == NEXT:
+            pending = self._engine.known_lists.get(request.thing)
+            front = None if pending is None else pending.front
+            return None if front is None else self._known_front(front, request)
+        return None
+
+    def _known_front(self, front: Execution, request: Describe) -> Described | None:
+        head = None
+        if request.include_document:
+            head = self._engine.heads.known(front.job)
+            if head is None:
+                return None
+        self.requests[_DESCRIBED] += 1
+        return Described(execution=front, head=head)
 
     async def ask(self, request: DeviceRequest) -> DeviceAnswer:
         """The answer to a request, once it is durable.
@@ -62,6 +91,9 @@ class DevicePlane:
         Raises:
             Refusal: as the rules in jobs/device.py say.
         """
+        known = self.known(request)
+        if known is not None:
+            return known
         future: asyncio.Future[DeviceAnswer | Exception] = asyncio.get_running_loop().create_future()
         self.submit(request, partial(resolve, future))
         try:
@@ -158,8 +190,7 @@ class DevicePlane:
 
     def _describe(self, space: Workspace, request: Describe) -> Described:
         if request.job == NEXT:
-            pending = self._pending(space, request.thing)
-            execution = pending[0] if pending else None
+            execution = self._get_pending(space, request).front
         else:
             execution = device.describe(space.numbered(request.thing, request.job, request.number), request)
         if execution is None:
@@ -168,13 +199,16 @@ class DevicePlane:
             execution=execution, head=self._head(space, execution) if request.include_document else None
         )
 
-    def _get_pending(self, space: Workspace, request: GetPending) -> PendingList:
+    def _get_pending(self, space: Workspace, request: GetPending | Describe) -> PendingList:
         pending = self._pending(space, request.thing)[:PENDING_SHOWN]
         # In the order of the list: those IN_PROGRESS are its beginning.
         begun = 0
         while begun < len(pending) and pending[begun].status is Status.IN_PROGRESS:
             begun += 1
-        return PendingList(in_progress=tuple(pending[:begun]), queued=tuple(pending[begun:]))
+        answer = PendingList(in_progress=tuple(pending[:begun]), queued=tuple(pending[begun:]))
+        if pending:
+            self._engine.known_lists.keep(request.thing, answer)
+        return answer
 
     def _pending(self, space: Workspace, thing: str) -> list[Execution]:
         pending = space.pending(thing)

@@ -8,6 +8,7 @@ from outfitter_server.base.installation import Installation
 from outfitter_server.jobs.values import Execution, Job
 from outfitter_server.services.committer import Batch
 from outfitter_server.services.heads import Heads
+from outfitter_server.services.known_lists import KnownLists
 from outfitter_server.services.traces import Traces
 from outfitter_server.services.watched import Watched
 
@@ -60,6 +61,7 @@ class Engine:
 
     installation: Installation = field(default_factory=Installation)
     heads: Heads = field(default_factory=Heads)
+    known_lists: KnownLists = field(default_factory=KnownLists)
     watched: Watched = field(default_factory=Watched)
     events: LifecycleEvents = field(default_factory=Silent)
     record: Record = _no_record

@@ -44,6 +44,10 @@ class Heads:
             self._kept.popitem(last=False)
         return head
 
+    def known(self, job: str) -> JobHead | None:
+        """The head of a job as far as it is remembered."""
+        return self._kept.get(job)
+
     def clear(self) -> None:
         """Forget everything: a transaction was undone, and what was read in it may never have been."""
         self._kept.clear()

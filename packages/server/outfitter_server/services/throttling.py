@@ -18,6 +18,10 @@ class ThrottledPlane(DevicePlane):
         self._throttle = throttle
         self._now = committer.now
 
+    def known(self, request: DeviceRequest) -> DeviceAnswer | None:  # noqa: ARG002 - what the other plane knows
+        """Nothing: every request is counted against its rate."""
+        return None
+
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
         """Queue a request, or answer it with Throttled at once."""
         name = DEVICE_WRITES if isinstance(request, Update | StartNext) else DEVICE_READS

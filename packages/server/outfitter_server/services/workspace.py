@@ -54,6 +54,7 @@ class Workspace:
         self._engine = engine
         self._tx = batch.tx
         self._watched = engine.watched
+        self._known_lists = engine.known_lists
         self._latest: dict[Key, Execution | None] = {}
         self._pending: dict[str, list[Execution]] = {}
         self._truncated: set[str] = set()
@@ -162,6 +163,7 @@ class Workspace:
             held=held,
         )
         self._latest[thing, job] = execution
+        self._known_lists.forget(thing)
         self.jobs.count(job, {Status.QUEUED: 1})
         if not held:
             rest = self._without(execution)
@@ -174,6 +176,7 @@ class Workspace:
         self._write_rows()
         rest = self._without(execution) if listed(execution) else []
         self._tx.run("execution_delete", id=execution.id)
+        self._known_lists.forget(execution.thing)
         self._latest.pop((execution.thing, execution.job), None)
         self.jobs.count(execution.job, {execution.status: -1})
         if listed(execution):
@@ -183,6 +186,8 @@ class Workspace:
     def rolled_out(self, job: str, things: list[str]) -> None:
         """A rollout chunk queued ``job`` on these things and raised their revisions, all inside the store."""
         self.jobs.count(job, {Status.QUEUED: len(things)})
+        for thing in things:
+            self._known_lists.forget(thing)
         if self.batch.aside:
             self._rolled_out.update(dict.fromkeys(things, job))
         elif len(self._watched):
@@ -237,6 +242,7 @@ class Workspace:
 
     def _keep(self, execution: Execution) -> None:
         self._dirty[execution.id] = execution
+        self._known_lists.forget(execution.thing)
         newest = self._latest.get((execution.thing, execution.job))
         if newest is None or newest.id == execution.id:
             self._latest[execution.thing, execution.job] = execution
