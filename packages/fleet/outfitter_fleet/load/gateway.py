@@ -38,10 +38,14 @@ class GatewaySize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """The median round of each server, and the least that ours should be of Mosquitto; ``floor`` where it was measured."""
+    """The median round of each server, and the least that ours should be of Mosquitto.
+
+    ``read``, of requests that are read out of the store each time, and ``floor`` where they were measured.
+    """
 
     ours: Round
     theirs: Round
+    read: Round | None
     floor: Round | None
     mark: float
 
@@ -50,10 +54,9 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
         """How many times Mosquitto's rate."""
         return self.ours.rate / self.theirs.rate
 
-    @property
-    def floor_ratio(self) -> str:
-        """How many times Mosquitto's rate the bare floor reached, in digits."""
-        return "" if self.floor is None else f"{self.floor.rate / self.theirs.rate:.2f}"
+    def times(self, other: Round | None) -> str:
+        """How many times Mosquitto's rate another one is, in digits."""
+        return "" if other is None else f"{other.rate / self.theirs.rate:.2f}"
 
 
 class GatewayFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,11 +87,13 @@ def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
     }
     ours: dict[str, list[Round]] = {}
     theirs: dict[str, list[Round]] = {}
+    reads: dict[str, list[Round]] = {}
     floors: dict[str, list[Round]] = {}
     for _ in range(size.rounds):
         for name in marks:
             wire = "tls" if name.endswith("TLS") else "plain"
             ours.setdefault(name, []).append(_get(ground, wire, size))
+            reads.setdefault(name, []).append(_get(ground, wire, size, JOB))
             theirs.setdefault(name, []).append(_get_echoed(ground, mosquitto, wire, size))
             address = ("127.0.0.1", floor_ports[wire])
             bare = _echoed(ground, address, floor, wire, size, subscribed=False)
@@ -107,6 +112,7 @@ def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
             name: Beside(
                 ours=middle(ours[name]),
                 theirs=middle(theirs[name]),
+                read=middle(reads[name]) if name in reads else None,
                 floor=middle(floors[name]) if name in floors else None,
                 mark=marks[name],
             )
@@ -115,9 +121,11 @@ def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
     )
 
 
-def _get(ground: Ground, wire: str, size: GatewaySize) -> Round:
-    clients = [loads.asking(device) for device in ground.devices]
-    return ground.load(f"get over {wire}", clients, wire, size.round_seconds, size.warm_up_seconds)
+def _get(ground: Ground, wire: str, size: GatewaySize, job: str = "") -> Round:
+    clients = [loads.asking(device, job) for device in ground.devices]
+    return ground.load(
+        f"get{' of one' * bool(job)} over {wire}", clients, wire, size.round_seconds, size.warm_up_seconds
+    )
 
 
 def _get_echoed(ground: Ground, mosquitto: Mosquitto, wire: str, size: GatewaySize) -> Round:
@@ -205,13 +213,15 @@ def parts(figures: GatewayFigures) -> list[Part]:
             f"Beside Mosquitto {figures.version} (Debian's, set_tcp_nodelay true, no limits, no policies): get: "
             f"{size.connections} connections, one request in flight each, QoS 1, until the answer is there; messages: "
             f"deliveries a second over plain MQTT, {size.pairs} pairs or {size.subscribers:,} subscribers of one publisher; "
-            f"median of {size.rounds} rounds in turn; bare echo: a server in Python that only echoes, in times of Mosquitto:",
+            f"median of {size.rounds} rounds in turn; get of one: what is read out of the store each time, and bare echo: a "
+            "server in Python that only echoes, in times of Mosquitto:",
             (
                 "",
                 "a second",
                 "Mosquitto",
                 "times",
                 "mark",
+                "get of one",
                 "bare echo",
                 "server µs",
                 "Mosquitto",
@@ -225,7 +235,8 @@ def parts(figures: GatewayFigures) -> list[Part]:
                     f"{one.theirs.rate:,.0f}",
                     f"{one.ratio:.2f}",
                     f"{one.mark:g} {verdict(one.ratio >= one.mark)}",
-                    one.floor_ratio,
+                    one.times(one.read),
+                    one.times(one.floor),
                     f"{one.ours.server_us:.1f}",
                     f"{one.theirs.server_us:.1f}",
                     f"{one.ours.p99_ms:.1f}",

@@ -64,9 +64,9 @@ def echoing(device: Device) -> Client:
     )
 
 
-def asking(device: Device) -> Client:
-    """Asks for its jobs again and again."""
-    topic = f"$aws/things/{device.name}/jobs/get"
+def asking(device: Device, job: str = "") -> Client:
+    """Asks for its jobs again and again, or for one of them, which no server remembers for it."""
+    topic = f"$aws/things/{device.name}/jobs/{job}/get".replace("//", "/")
     return msgspec.structs.replace(
         updating(device, ""),
         topic=topic,
