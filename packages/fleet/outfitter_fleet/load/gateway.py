@@ -5,6 +5,7 @@ bare floor (floor.py) echoes them itself and does nothing else: what a gateway i
 Messages on free topics: one publisher to one subscriber, and to a thousand. Servers on one core, all clients on the other.
 """
 
+import statistics
 import sys
 from functools import partial
 from typing import Final
@@ -40,23 +41,19 @@ class GatewaySize(msgspec.Struct, frozen=True, kw_only=True):
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
     """The median round of each server, and the least that ours should be of Mosquitto.
 
-    ``read``, of requests that are read out of the store each time, and ``floor`` where they were measured.
+    Attributes:
+        ratio: our rate in times of Mosquitto's: the median of the rounds, each beside the one after it, as a machine that shares
+            its cores is fast and slow by turns.
+        read: the same of requests that are read out of the store each time, None where they were not measured.
+        floor: the same of the bare floor.
     """
 
     ours: Round
     theirs: Round
-    read: Round | None
-    floor: Round | None
+    ratio: float
+    read: float | None
+    floor: float | None
     mark: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times Mosquitto's rate."""
-        return self.ours.rate / self.theirs.rate
-
-    def times(self, other: Round | None) -> str:
-        """How many times Mosquitto's rate another one is, in digits."""
-        return "" if other is None else f"{other.rate / self.theirs.rate:.2f}"
 
 
 class GatewayFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,13 +109,18 @@ def measure(ground: Ground, size: GatewaySize) -> GatewayFigures:
             name: Beside(
                 ours=middle(ours[name]),
                 theirs=middle(theirs[name]),
-                read=middle(reads[name]) if name in reads else None,
-                floor=middle(floors[name]) if name in floors else None,
+                ratio=_times(ours[name], theirs[name]),
+                read=_times(reads[name], theirs[name]) if name in reads else None,
+                floor=_times(floors[name], theirs[name]) if name in floors else None,
                 mark=marks[name],
             )
             for name in ours
         },
     )
+
+
+def _times(rounds: list[Round], theirs: list[Round]) -> float:
+    return statistics.median(one.rate / other.rate for one, other in zip(rounds, theirs, strict=True))
 
 
 def _get(ground: Ground, wire: str, size: GatewaySize, job: str = "") -> Round:
@@ -213,7 +215,7 @@ def parts(figures: GatewayFigures) -> list[Part]:
             f"Beside Mosquitto {figures.version} (Debian's, set_tcp_nodelay true, no limits, no policies): get: "
             f"{size.connections} connections, one request in flight each, QoS 1, until the answer is there; messages: "
             f"deliveries a second over plain MQTT, {size.pairs} pairs or {size.subscribers:,} subscribers of one publisher; "
-            f"median of {size.rounds} rounds in turn; get of one: what is read out of the store each time, and bare echo: a "
+            f"median of {size.rounds} rounds in turn, times are of rounds side by side; get of one: what is read out of the store each time, and bare echo: a "
             "server in Python that only echoes, in times of Mosquitto:",
             (
                 "",
@@ -235,8 +237,8 @@ def parts(figures: GatewayFigures) -> list[Part]:
                     f"{one.theirs.rate:,.0f}",
                     f"{one.ratio:.2f}",
                     f"{one.mark:g} {verdict(one.ratio >= one.mark)}",
-                    one.times(one.read),
-                    one.times(one.floor),
+                    "" if one.read is None else f"{one.read:.2f}",
+                    "" if one.floor is None else f"{one.floor:.2f}",
                     f"{one.ours.server_us:.1f}",
                     f"{one.theirs.server_us:.1f}",
                     f"{one.ours.p99_ms:.1f}",

@@ -59,7 +59,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         return MESSAGE_BYTES + len(self.topic) + len(self.payload) + len(self.properties)
 
 
-class Flight(msgspec.Struct):
+class Flight(msgspec.Struct, gc=False):
     """A message that waits for its PUBACK, the second in which it was last sent, and what it counts."""
 
     message: Message

@@ -34,9 +34,6 @@ from outfitter_server.services.engine import Engine
 from outfitter_server.services.ports import Transaction
 from outfitter_server.services.workspace import Workspace, notifications, pending_lists
 
-_LISTED: Final = (GetPending, PendingList)
-_DESCRIBED: Final = (Describe, Described)
-
 
 class DevicePlane:
     """The four device operations; a lane of the committer."""
@@ -45,8 +42,8 @@ class DevicePlane:
         """``engine`` is shared with everything else that changes executions."""
         self._committer = committer
         self._engine = engine
-        # By what was asked and what came of it.
-        self.requests: defaultdict[tuple[type, type], int] = defaultdict(int)
+        self._counts: defaultdict[tuple[type, type], int] = defaultdict(int)
+        self._listed_at_once = 0
         self._answers: Final[dict[type, Callable[[Workspace, Any], DeviceAnswer]]] = {
             Update: self._update,
             StartNext: self._start_next,
@@ -55,6 +52,12 @@ class DevicePlane:
         }
         committer.when_undone(engine.heads.clear)
         committer.when_undone(engine.known_lists.clear)
+
+    @property
+    def requests(self) -> Mapping[tuple[type, type], int]:
+        """How many there were, by what was asked and what came of it."""
+        listed = (GetPending, PendingList)
+        return {**self._counts, listed: self._counts[listed] + self._listed_at_once}
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
         """Queue a request; ``reply`` gets the answer, or the Refusal, once it is durable."""
@@ -68,7 +71,7 @@ class DevicePlane:
         if isinstance(request, GetPending):
             pending = self._engine.known_lists.get(request.thing)
             if pending is not None:
-                self.requests[_LISTED] += 1
+                self._listed_at_once += 1
             return pending
         if isinstance(request, Describe) and request.job == NEXT:
             pending = self._engine.known_lists.get(request.thing)
@@ -82,7 +85,7 @@ class DevicePlane:
             head = self._engine.heads.known(front.job)
             if head is None:
                 return None
-        self.requests[_DESCRIBED] += 1
+        self._counts[Describe, Described] += 1
         return Described(execution=front, head=head)
 
     async def ask(self, request: DeviceRequest) -> DeviceAnswer:
@@ -137,7 +140,7 @@ class DevicePlane:
                 outcomes.append(refusal.bare())
         space.flush()
         for kinds, count in Counter(zip(map(type, requests), map(type, outcomes), strict=True)).items():
-            self.requests[kinds] += count
+            self._counts[kinds] += count
         return outcomes
 
     def _prefetch(self, space: Workspace, requests: Sequence[DeviceRequest]) -> None:
