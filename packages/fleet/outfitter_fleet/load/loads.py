@@ -66,7 +66,7 @@ def echoing(device: Device) -> Client:
 
 def asking(device: Device, job: str = "") -> Client:
     """Asks for its jobs again and again, or for one of them, which no server remembers for it."""
-    topic = f"$aws/things/{device.name}/jobs/{job}/get".replace("//", "/")
+    topic = f"$aws/things/{device.name}/jobs/{job and f'{job}/'}get"
     return msgspec.structs.replace(
         updating(device, ""),
         topic=topic,
