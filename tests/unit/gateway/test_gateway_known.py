@@ -1,7 +1,9 @@
 """Requests that the job service can answer at once, from what it remembers."""
 
 import json
+import weakref
 
+from outfitter_server.gateway.jobs_wire import Filler
 from outfitter_server.jobs.values import GetPending, PendingList
 from outfitter_server.mqtt.packets import PubAck, Publish
 
@@ -67,3 +69,12 @@ async def test_lists_are_written_anew_when_they_are_others(world):
         told.append(json.loads((await client.packet()).payload)["queuedJobs"])
         world.plane.remembered[GetPending("dev")] = NOTHING
     assert [len(jobs) for jobs in told] == [1, 0]
+
+
+def test_what_a_connection_was_told_is_not_kept_for_it():
+    fill = Filler(None, None, None)
+    pending = PendingList(in_progress=(), queued=())
+    assert fill.lists(pending) is fill.lists(pending)
+    gone = weakref.ref(pending)
+    del pending
+    assert gone() is None

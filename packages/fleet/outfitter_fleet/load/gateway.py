@@ -215,8 +215,8 @@ def parts(figures: GatewayFigures) -> list[Part]:
             f"Beside Mosquitto {figures.version} (Debian's, set_tcp_nodelay true, no limits, no policies): get: "
             f"{size.connections} connections, one request in flight each, QoS 1, until the answer is there; messages: "
             f"deliveries a second over plain MQTT, {size.pairs} pairs or {size.subscribers:,} subscribers of one publisher; "
-            f"median of {size.rounds} rounds in turn, times are of rounds side by side; get of one: what is read out of the store each time, and bare echo: a "
-            "server in Python that only echoes, in times of Mosquitto:",
+            f"median of {size.rounds} rounds in turn, times are of rounds side by side; get of one: what is read out of the "
+            "store each time, and bare echo: a server in Python that only echoes, in times of Mosquitto:",
             (
                 "",
                 "a second",

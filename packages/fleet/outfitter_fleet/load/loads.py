@@ -65,7 +65,7 @@ def echoing(device: Device) -> Client:
 
 
 def asking(device: Device, job: str = "") -> Client:
-    """Asks for its jobs again and again, or for one of them, which no server remembers for it."""
+    """Asks for its jobs again and again, or for one of them, which is read out of the store each time."""
     topic = f"$aws/things/{device.name}/jobs/{job and f'{job}/'}get"
     return msgspec.structs.replace(
         updating(device, ""),

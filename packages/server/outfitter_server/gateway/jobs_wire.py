@@ -5,8 +5,9 @@ compiled once, because this is the hot path; what it hands on meets the same rul
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
+from weakref import ref
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -201,13 +202,14 @@ class Filler:
         self._delivery = delivery
         self._host = host
         self._local = local
-        self._listed: PendingList | None = None
+        self._listed: Callable[[], PendingList | None] = _no_list  # weak: what it holds besides may be large
         self._lists = (_NO_LIST, _NO_LIST)
 
     def lists(self, pending: PendingList) -> tuple[msgspec.Raw, msgspec.Raw]:
         """What is in progress and what is queued, as JSON values; the last ones are remembered."""
-        if pending is not self._listed:
-            self._listed, self._lists = pending, (_list(pending.in_progress), _list(pending.queued))
+        if pending is not self._listed():
+            self._listed = ref(pending)
+            self._lists = _list(pending.in_progress), _list(pending.queued)
         return self._lists
 
     def __call__(self, head: JobHead, execution: Execution) -> msgspec.Raw:
@@ -326,6 +328,10 @@ def _reject(said: _Message, error: Exception) -> None:
 
 def _state(execution: Execution) -> _State:
     return _State(execution.status, execution.details or UNSET, execution.version)
+
+
+def _no_list() -> None:
+    """Nothing was told yet."""
 
 
 _NO_LIST: Final = msgspec.Raw(b"[]")

@@ -155,7 +155,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 DeviceRequest = GetPending | StartNext | Describe | Update
 
 
-class PendingList(msgspec.Struct, frozen=True, kw_only=True):
+class PendingList(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """Answer to GetPending."""
 
     in_progress: tuple[Execution, ...]
