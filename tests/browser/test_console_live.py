@@ -1,5 +1,6 @@
 """The page is told what happens instead of asking, says when it is not, and finds its way back."""
 
+import contextlib
 import re
 import time
 
@@ -141,6 +142,16 @@ def test_who_comes_and_goes_shows_in_the_list_and_on_the_devices_page(page_of, t
     expect(page_of.page.get_by_role("definition").filter(has_text="offline")).to_be_visible(timeout=SOON)
 
 
+def time_passes_until(page_of, row, words):
+    """On the page's own clock, which stands still otherwise: an event may come after it was moved."""
+    for _ in range(8):
+        page_of.page.clock.run_for(2_000)
+        with contextlib.suppress(AssertionError):
+            expect(page_of.row(row)).to_contain_text(words, timeout=1_000)
+            return
+    expect(page_of.row(row)).to_contain_text(words, timeout=SOON)
+
+
 def test_a_devices_page_and_its_groups_follow_its_jobs(page_of, telling_server):
     publish_events(telling_server, enabled=True)
     iot = telling_server.client("iot")
@@ -152,11 +163,9 @@ def test_a_devices_page_and_its_groups_follow_its_jobs(page_of, telling_server):
     page_of.page.get_by_role("link", name="right", exact=True).click()
     expect(page_of.page.get_by_role("heading", name="right")).to_be_visible()
     iot.create_job(jobId="side-1", targets=[group], document=document % "1.0")
-    page_of.page.clock.run_for(11_000)
-    expect(page_of.row("side-1")).to_contain_text("queued", timeout=SOON)
+    time_passes_until(page_of, "side-1", "queued")
     finish_all(telling_server, "right")
-    page_of.page.clock.run_for(2_000)
-    expect(page_of.row("side-1")).to_contain_text("succeeded", timeout=SOON)
+    time_passes_until(page_of, "side-1", "succeeded")
     expect(page_of.page.get_by_role("definition").filter(has_text="side 1.0")).to_be_visible()
     page_of.page.evaluate("() => { location.hash = '#/groups/sides'; }")
     expect(page_of.row("right")).to_contain_text("side 1.0")
