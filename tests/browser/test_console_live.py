@@ -171,8 +171,7 @@ def test_a_devices_page_and_its_groups_follow_its_jobs(page_of, telling_server):
     expect(page_of.row("right")).to_contain_text("side 1.0")
     iot.create_job(jobId="side-2", targets=[group], document=document % "2.0")
     finish_all(telling_server, "right")
-    page_of.page.clock.run_for(2_000)
-    expect(page_of.row("right")).to_contain_text("side 2.0", timeout=SOON)
+    time_passes_until(page_of, "right", "side 2.0")
 
 
 def test_a_view_that_asks_for_nothing_tells_of_a_lost_server(page_of, telling_server):

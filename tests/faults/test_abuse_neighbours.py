@@ -32,7 +32,8 @@ SETTLE_SECONDS = 0.4
 ATTACK_SECONDS = 4.0
 QUIET_TRIPS = 3_000
 PACE_SECONDS = 0.002
-FLOOR_MS = 10.0
+FLOOR_MS = 6.0
+FELT_MS = {"never-acknowledges": 10.0}  # keeps the server's core busy all the time: 6 to 9 ms in some hours
 JOB = "work"
 TRIES = 4
 COUNT_SECONDS = 30
@@ -172,7 +173,7 @@ class Ground:
             risen = {each: value - before.get(each, 0) for each, value in self.counts().items()}
             if not sample or risen.get(sample, 0) > 0 or time.monotonic() > until:
                 return risen
-            select.select([], [], [], 0.4)
+            select.select([], [], [], SETTLE_SECONDS)
 
     def memory(self) -> int:
         status = Path(f"/proc/{self.server.process.pid}/statm").read_text()
@@ -264,7 +265,8 @@ def test_neighbours_do_not_feel(name: str, ground: Ground) -> None:
             risen = ground.risen(ATTACKS[name], before)
         quiet, hit = p99(ground.quiet), p99(under_attack)
         found.append((quiet, hit))
-        if hit <= max(2 * quiet, FLOOR_MS):
+        allowed = max(2 * quiet, FELT_MS.get(name, FLOOR_MS))
+        if hit <= allowed:
             break
     grown = ground.memory() - memory
     said = ground.server.log().count("\n") - lines
@@ -279,7 +281,7 @@ def test_neighbours_do_not_feel(name: str, ground: Ground) -> None:
                 "risen": {k: v for k, v in risen.items() if v},
             }
             report.write(json.dumps(row) + "\n")
-    assert hit <= max(2 * quiet, FLOOR_MS), f"p99 in ms, quiet and under attack: {found}; {counted}"
+    assert hit <= allowed, f"p99 in ms, quiet and under attack: {found}; {counted}"
     assert grown < MEMORY_BYTES_MAX, f"the server grew by {grown >> 20} MiB"
     assert said < LOG_LINES_MAX, f"{said} lines were logged"
     assert not ATTACKS[name] or risen.get(ATTACKS[name], 0) > 0, f"it is not counted: {risen}"

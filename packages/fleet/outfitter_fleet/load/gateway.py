@@ -235,10 +235,10 @@ def parts(figures: GatewayFigures) -> list[Part]:
                     name,
                     f"{one.ours.rate:,.0f}",
                     f"{one.theirs.rate:,.0f}",
-                    f"{one.ratio:.2f}",
+                    _digits(one.ratio),
                     f"{one.mark:g} {verdict(one.ratio >= one.mark)}",
-                    "" if one.read is None else f"{one.read:.2f}",
-                    "" if one.floor is None else f"{one.floor:.2f}",
+                    _digits(one.read),
+                    _digits(one.floor),
                     f"{one.ours.server_us:.1f}",
                     f"{one.theirs.server_us:.1f}",
                     f"{one.ours.p99_ms:.1f}",
@@ -248,6 +248,10 @@ def parts(figures: GatewayFigures) -> list[Part]:
             ],
         )
     ]
+
+
+def _digits(times: float | None) -> str:
+    return "" if times is None else f"{times:.2f}"
 
 
 def main() -> int:

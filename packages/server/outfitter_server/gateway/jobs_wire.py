@@ -84,13 +84,7 @@ class _Body(msgspec.Struct, rename="camel"):
     step_timeout_in_minutes: object = None
 
 
-class _Token(msgspec.Struct, rename="camel"):
-    # All that a question for the pending list may hold.
-    client_token: object = None
-
-
 _decode_body: Final = msgspec.json.Decoder(_Body).decode
-_decode_token: Final = msgspec.json.Decoder(_Token).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -101,9 +95,6 @@ def decode(topic: JobsRequest, payload: bytes) -> tuple[DeviceRequest | Refusal,
     """
     token: str | None = None
     try:
-        if topic.verb is _GET_PENDING:
-            token = _client_token(_decode_token(payload).client_token) if payload else None
-            return GetPending(topic.thing), token
         body = _decode_body(payload) if payload else _Body()
         token = _client_token(body.client_token)
         return _request(topic, body), token
@@ -236,6 +227,8 @@ def notify_next(notification: Notification, fill: Filler) -> bytes:
 
 def _request(topic: JobsRequest, body: _Body) -> DeviceRequest:
     verb = topic.verb
+    if verb is _GET_PENDING:
+        return GetPending(topic.thing)
     if verb is _UPDATE:
         return _update(topic, body)
     if verb is Verb.DESCRIBE:

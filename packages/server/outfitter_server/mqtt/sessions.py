@@ -385,16 +385,12 @@ class Session:
             notice.due = bool(notice.qos)
 
     def _launch(self, message: Message, now: int) -> int:
-        packet_id, flights = self._last_id, self._flights
+        packet_id = self._last_id
         while True:
             packet_id = packet_id + 1 if packet_id < PACKET_ID_MAX else 1
-            if packet_id not in flights:
+            if packet_id not in self._flights:
                 break
-        self._last_id = packet_id
-        size = message.size()
-        flights[packet_id] = Flight(message, now, size)
-        self._flight_bytes += size
-        self._budget.held += size
+        self._fly(packet_id, message, now)
         if message.sequence and self.journal is not None:
             self.journal.sent(self, message.sequence, packet_id)
         return packet_id

@@ -42,8 +42,8 @@ class DevicePlane:
         """``engine`` is shared with everything else that changes executions."""
         self._committer = committer
         self._engine = engine
-        self._counts: defaultdict[tuple[type, type], int] = defaultdict(int)
-        self._listed_at_once = 0
+        # By what was asked and what came of it.
+        self.requests: defaultdict[tuple[type, type], int] = defaultdict(int)
         self._answers: Final[dict[type, Callable[[Workspace, Any], DeviceAnswer]]] = {
             Update: self._update,
             StartNext: self._start_next,
@@ -52,12 +52,6 @@ class DevicePlane:
         }
         committer.when_undone(engine.heads.clear)
         committer.when_undone(engine.known_lists.clear)
-
-    @property
-    def requests(self) -> Mapping[tuple[type, type], int]:
-        """How many there were, by what was asked and what came of it."""
-        listed = (GetPending, PendingList)
-        return {**self._counts, listed: self._counts[listed] + self._listed_at_once}
 
     def submit(self, request: DeviceRequest, reply: Callable[[DeviceAnswer | Exception], None]) -> None:
         """Queue a request; ``reply`` gets the answer, or the Refusal, once it is durable."""
@@ -71,7 +65,7 @@ class DevicePlane:
         if isinstance(request, GetPending):
             pending = self._engine.known_lists.get(request.thing)
             if pending is not None:
-                self._listed_at_once += 1
+                self.requests[GetPending, PendingList] += 1
             return pending
         if isinstance(request, Describe) and request.job == NEXT:
             pending = self._engine.known_lists.get(request.thing)
@@ -85,7 +79,7 @@ class DevicePlane:
             head = self._engine.heads.known(front.job)
             if head is None:
                 return None
-        self._counts[Describe, Described] += 1
+        self.requests[Describe, Described] += 1
         return Described(execution=front, head=head)
 
     async def ask(self, request: DeviceRequest) -> DeviceAnswer:
@@ -140,7 +134,7 @@ class DevicePlane:
                 outcomes.append(refusal.bare())
         space.flush()
         for kinds, count in Counter(zip(map(type, requests), map(type, outcomes), strict=True)).items():
-            self._counts[kinds] += count
+            self.requests[kinds] += count
         return outcomes
 
     def _prefetch(self, space: Workspace, requests: Sequence[DeviceRequest]) -> None:

@@ -27,7 +27,7 @@ class ThrottledPlane(DevicePlane):
         name = DEVICE_WRITES if isinstance(request, Update | StartNext) else DEVICE_READS
         refusal = self._throttle.refusal(name, self._now())
         if refusal is not None:
-            self._counts[type(request), type(refusal)] += 1
+            self.requests[type(request), type(refusal)] += 1
             reply(refusal)
         else:
             super().submit(request, reply)
